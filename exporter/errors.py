@@ -1,0 +1,82 @@
+"""The one error tree; the CLI prints the message and exits with the class's code.
+
+    GenserveError              1   anything below, caught in one place
+    ├── OptionError            2   an option, job file or flag is wrong
+    ├── CheckpointError        3   missing, broken or unsafe checkpoint files
+    ├── UnsupportedError       4   well-formed, but nothing exact can be built from it
+    │   └── TokenizerUnsupportedError   names the node by its path in tokenizer.json
+    ├── OutputError            5   the export directory refuses (version exists, not writable)
+    ├── VerificationError      6   the artifact differs from the reference
+    └── ServingError           7   a server could not start, or a client got an error answer
+
+Messages name the field, its value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class GenserveError(Exception):
+    """Base of every error that genserve raises on purpose."""
+
+    exit_code = 1
+
+
+class OptionError(GenserveError):
+    """An option is out of range, contradicts another, or is unknown."""
+
+    exit_code = 2
+
+
+class CheckpointError(GenserveError):
+    """Checkpoint files are missing, damaged or of an unsafe kind."""
+
+    exit_code = 3
+
+
+class UnsupportedError(GenserveError):
+    """The input is valid, but cannot be reproduced exactly in the graph."""
+
+    exit_code = 4
+
+
+class TokenizerUnsupportedError(UnsupportedError):
+    """A tokenizer node has no exact translation; ``path`` is its place in tokenizer.json."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"tokenizer.json: {path}: {reason}; '--tokenizer none' exports the model without text signatures"
+        )
+        self.path = path
+
+
+class OutputError(GenserveError):
+    """The export directory cannot take what was asked for."""
+
+    exit_code = 5
+
+
+class VerificationError(GenserveError):
+    """An artifact does not answer as the reference does."""
+
+    exit_code = 6
+
+
+class ServingError(GenserveError):
+    """A server did not start, or answered a request with an error."""
+
+    exit_code = 7
+
+
+def raise_all(error: type[GenserveError], headline: str, problems: Sequence[str]) -> None:
+    """Raises one ``error`` that lists every problem; does nothing when there is none."""
+    if problems:
+        raise error("\n".join([headline, *(f"  - {problem}" for problem in problems)]))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``" (did you mean 'x'?)"`` for the nearest known word, or an empty string."""
+    matches = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""
