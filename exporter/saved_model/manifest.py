@@ -1,0 +1,105 @@
+"""The manifest, ``assets.extra/genserve.json``: the one place where an artifact's facts are written.
+
+Serving configs, clients, warmup and verification read them from here. Imports no TensorFlow.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MANIFEST_PATH = Path("assets.extra") / "genserve.json"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TensorInfo(_Frozen):
+    """dtype ("string", "int32", ...) and shape of a signature's tensor; None is an open dimension."""
+
+    dtype: str
+    shape: tuple[int | None, ...]
+
+
+class SignatureInfo(_Frozen):
+    """Inputs and outputs of one signature, by name."""
+
+    inputs: dict[str, TensorInfo]
+    outputs: dict[str, TensorInfo]
+
+
+class Buckets(_Frozen):
+    """The only shapes that the compiled function ever sees: batch_sizes x prompt_lengths, increasing."""
+
+    prompt_lengths: tuple[int, ...]
+    batch_sizes: tuple[int, ...]
+
+
+class ModelInfo(_Frozen):
+    """What was exported."""
+
+    source: str
+    revision: str | None = None
+    model_type: str
+    kind: Literal["decoder_only", "encoder_decoder"]
+    parameters: int
+    vocab_size: int
+    context_length: int | None
+    dtype: str
+
+
+class MemoryInfo(_Frozen):
+    """Bytes: of the weights, and of one row's keys and values in the longest bucket."""
+
+    weights_bytes: int
+    cache_bytes_per_row: int
+
+
+class WarmupInfo(_Frozen):
+    """How much replaying the warmup file costs (seconds measured at export, or None)."""
+
+    records: int = 0
+    seconds: float | None = None
+
+
+class GoldenAnswer(_Frozen):
+    """A request of ``serving_default`` (or ``tokens``) and its answer at export."""
+
+    signature: str
+    inputs: dict[str, Any]
+    outputs: dict[str, Any]
+
+
+class Manifest(_Frozen):
+    """Everything later steps need to know about one exported version."""
+
+    format: Literal[1] = 1
+    genserve_version: str
+    tensorflow_version: str
+    name: str
+    version: int
+    created: str = Field(description="ISO 8601, UTC")
+    model: ModelInfo
+    tokenizer: str | None = Field(description="kind of the compiled tokenizer, None with --tokenizer none")
+    buckets: Buckets
+    max_new_tokens: int
+    signatures: dict[str, SignatureInfo]
+    generation: dict[str, Any]
+    options: dict[str, Any]
+    memory: MemoryInfo
+    warmup: WarmupInfo = WarmupInfo()
+    golden: tuple[GoldenAnswer, ...] = ()
+
+    @classmethod
+    def read(cls, version_directory: Path) -> Manifest:
+        """Reads a version's manifest; raises FileNotFoundError or pydantic.ValidationError."""
+        return cls.model_validate_json((version_directory / MANIFEST_PATH).read_text(encoding="utf-8"))
+
+    def write(self, version_directory: Path) -> None:
+        """Writes the manifest into a version directory."""
+        path = version_directory / MANIFEST_PATH
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
