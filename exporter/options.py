@@ -1,0 +1,188 @@
+"""Export options: frozen, validated whole, and the only place where their defaults are written.
+
+A job file (YAML) holds the same names::
+
+    output: models                 # optional; the command line's OUT wins
+    defaults: {max_new_tokens: 64}
+    models:
+      - {model: "demo:stories", name: stories, prompt_lengths: [32, 128]}
+
+Precedence: flags over a model's own entry over ``defaults`` over the defaults here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from exporter.errors import OptionError, did_you_mean, raise_all
+
+#: What a servable may be called: a folder name, a URL segment and a Kubernetes label at once.
+NAME_PATTERN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+
+_Positive = Annotated[int, Field(gt=0)]
+
+
+class ExportOptions(BaseModel):
+    """Everything that decides what one exported version looks like.
+
+    Attributes:
+      model: a local Hugging Face directory, a hub id, or ``demo:NAME``.
+      revision: branch, tag or commit of a hub id.
+      name: servable name; None derives it from ``model``.
+      version: version number; None takes the next free one.
+      force: replace an existing version.
+      max_new_tokens: cap of generated tokens per request; None takes generation_config.json's, or 64.
+      prompt_lengths: length buckets in tokens, increasing; None derives them from the context length.
+      pad_to_multiple_of, max_prompt_length: the other way to name the length buckets.
+      batch_sizes: batch buckets, increasing.
+      dtype: type of weights and activations in the compiled function.
+      tokenizer: "auto" compiles the checkpoint's tokenizer, "none" exports token signatures only.
+      special_tokens_in_text: parse special-token text inside a prompt, as the reference does.
+      overflow: what happens to a prompt longer than the longest bucket.
+      row_errors: "answer" puts a row's error into its answer, "raise" fails the request.
+      warmup: which warmup records to write.
+      generation: generation options (transformers' names) over the checkpoint's own.
+      signatures: named presets, each a mapping of generation options.
+      ignore_config_keys: keys of config.json that the user vouches for.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    revision: str | None = None
+    name: str | None = None
+    version: _Positive | None = None
+    force: bool = False
+    max_new_tokens: _Positive | None = None
+    prompt_lengths: tuple[_Positive, ...] | None = None
+    pad_to_multiple_of: _Positive | None = None
+    max_prompt_length: _Positive | None = None
+    batch_sizes: tuple[_Positive, ...] = (1, 8)
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    tokenizer: Literal["auto", "none"] = "auto"
+    special_tokens_in_text: bool = True
+    overflow: Literal["error", "truncate_left", "truncate_right"] = "error"
+    row_errors: Literal["answer", "raise"] = "answer"
+    warmup: Literal["none", "minimal", "full"] = "full"
+    generation: dict[str, Any] = Field(default_factory=dict)
+    signatures: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    ignore_config_keys: tuple[str, ...] = ()
+
+    @field_validator("prompt_lengths", "batch_sizes")
+    @classmethod
+    def _increasing(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if value is not None and (not value or list(value) != sorted(set(value))):
+            raise ValueError(f"{list(value)} must be a non-empty, strictly increasing list")
+        return value
+
+    @field_validator("name")
+    @classmethod
+    def _servable_name(cls, value: str | None) -> str | None:
+        if value is not None and not NAME_PATTERN.fullmatch(value):
+            raise ValueError(f"{value!r} must be 1-63 letters, digits, '.', '_' or '-', ends alphanumeric")
+        return value
+
+    @model_validator(mode="after")
+    def _one_way_to_name_lengths(self) -> ExportOptions:
+        if self.prompt_lengths is not None and (self.pad_to_multiple_of or self.max_prompt_length):
+            raise ValueError("prompt_lengths excludes pad_to_multiple_of and max_prompt_length")
+        return self
+
+    def servable_name(self) -> str:
+        """The given name, or one derived from the model: its last path segment, made safe."""
+        if self.name is not None:
+            return self.name
+        last = self.model.removeprefix("demo:").rstrip("/").rsplit("/", 1)[-1]
+        safe = re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip("._-")[:63].rstrip("._-")
+        if not safe:
+            raise OptionError(f"no servable name can be derived from model {self.model!r}: give --name")
+        return safe
+
+    def effective(self) -> dict[str, tuple[Any, bool]]:
+        """Option name -> (value, whether it is the default), in declaration order."""
+        fields = type(self).model_fields
+        return {
+            name: (value, name != "model" and value == fields[name].get_default(call_default_factory=True))
+            for name, value in self
+        }
+
+
+class Job(BaseModel):
+    """A parsed job file joined with the command line: where to write, and what."""
+
+    model_config = ConfigDict(frozen=True)
+
+    output: Path
+    exports: tuple[ExportOptions, ...]
+
+
+def make_options(values: Mapping[str, Any], where: str = "options") -> ExportOptions:
+    """Validates one model's options; every problem stands in one OptionError."""
+    known = set(ExportOptions.model_fields)
+    problems = [f"{key}: unknown option{did_you_mean(key, known)}" for key in values if key not in known]
+    try:
+        options = ExportOptions.model_validate({key: values[key] for key in values if key in known})
+    except ValidationError as error:
+        problems += [_problem(item) for item in error.errors()]
+    raise_all(OptionError, f"{where} cannot be used:", problems)
+    return options
+
+
+def _problem(item: Any) -> str:
+    """One pydantic error as ``field: what is wrong, got value``."""
+    field = ".".join(str(part) for part in item["loc"]) or "options"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{field}: {message}" + ("" if item["type"] == "value_error" else f", got {item['input']!r}")
+
+
+def read_job(path: Path, output: Path | None, flags: Mapping[str, Any]) -> Job:
+    """Reads a YAML job file; ``flags`` (given ones only) override every model's entry.
+
+    Raises:
+      OptionError: unreadable file, unknown keys, no models, two models of one name and version.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise OptionError(f"job file {path} cannot be read: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("models"), list) or not content["models"]:
+        raise OptionError(f"job file {path}: needs a non-empty list 'models'")
+    known = {"output", "defaults", "models"}
+    raise_all(
+        OptionError,
+        f"job file {path} cannot be used:",
+        [f"{key}: unknown key{did_you_mean(str(key), known)}" for key in content if key not in known],
+    )
+    defaults = content.get("defaults") or {}
+    for number, entry in enumerate([defaults, *content["models"]]):
+        if not isinstance(entry, dict):
+            raise OptionError(
+                f"job file {path}: {'defaults' if number == 0 else f'models[{number - 1}]'} must be a mapping"
+            )
+    exports = tuple(
+        make_options({**defaults, **entry, **flags}, f"job file {path}: models[{number}]")
+        for number, entry in enumerate(content["models"])
+    )
+    _refuse_twins(exports, path)
+    target = output or (Path(content["output"]) if content.get("output") else None)
+    if target is None:
+        raise OptionError(f"job file {path} has no 'output': give OUT on the command line")
+    return Job(output=target, exports=exports)
+
+
+def _refuse_twins(exports: Sequence[ExportOptions], path: Path) -> None:
+    seen: set[tuple[str, int | None]] = set()
+    problems = []
+    for options in exports:
+        key = (options.servable_name(), options.version)
+        if key in seen and options.version is not None:
+            problems.append(f"{key[0]} version {key[1]} is named twice")
+        seen.add(key)
+    raise_all(OptionError, f"job file {path} cannot be used:", problems)

@@ -1,0 +1,49 @@
+"""Which (batch_size, prompt_length) shapes the compiled function is specialised for."""
+
+from __future__ import annotations
+
+from exporter.errors import OptionError
+from exporter.options import ExportOptions
+from exporter.saved_model.manifest import Buckets
+
+#: Length buckets that are tried below the longest one: each step costs one compilation per batch size
+#: and wastes at most three quarters of a prefill, which is cheap beside the decode loop.
+_DEFAULT_LENGTHS = (32, 128, 512)
+#: The default longest prompt: what fits a model's context, up to this.
+_DEFAULT_LONGEST = 1024
+
+
+def resolve_buckets(options: ExportOptions, *, context_length: int | None, max_new_tokens: int) -> Buckets:
+    """The buckets of an export.
+
+    Args:
+      options: prompt_lengths, or pad_to_multiple_of and max_prompt_length, or none of them.
+      context_length: positions the model has; None where it has no limit.
+      max_new_tokens: what must fit behind the longest prompt.
+
+    Raises:
+      OptionError: the longest prompt and the new tokens do not fit the context.
+    """
+    room = None if context_length is None else context_length - max_new_tokens
+    if room is not None and room < 1:
+        raise OptionError(
+            f"max_new_tokens: {max_new_tokens} leaves no room for a prompt in a context of "
+            f"{context_length} tokens; allowed: 1 to {(context_length or 1) - 1}"
+        )
+    lengths = _lengths(options, room)
+    if room is not None and lengths[-1] > room:
+        raise OptionError(
+            f"prompt_lengths: the longest prompt of {lengths[-1]} tokens and max_new_tokens={max_new_tokens} "
+            f"exceed the model's context of {context_length} tokens; allowed: prompts up to {room}"
+        )
+    return Buckets(prompt_lengths=lengths, batch_sizes=options.batch_sizes)
+
+
+def _lengths(options: ExportOptions, room: int | None) -> tuple[int, ...]:
+    if options.prompt_lengths is not None:
+        return options.prompt_lengths
+    longest = options.max_prompt_length or min(room or _DEFAULT_LONGEST, _DEFAULT_LONGEST)
+    if options.pad_to_multiple_of:
+        step = options.pad_to_multiple_of
+        return (*range(step, longest, step), longest)
+    return (*(length for length in _DEFAULT_LENGTHS if length < longest), longest)
