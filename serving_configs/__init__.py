@@ -1,1 +1,11 @@
-"""Everything a TensorFlow Serving deployment needs around an exported model, rendered from its manifest."""
+"""Everything a TensorFlow Serving deployment needs around an exported model, rendered from its manifest.
+
+files = render(manifests, ServingOptions(batching=True))
+write(files, out / "serving")
+"""
+
+from serving_configs.options import ServingOptions, SslOptions
+from serving_configs.render import render, render_model_files, write
+from serving_configs.versions import RELEASES
+
+__all__ = ["RELEASES", "ServingOptions", "SslOptions", "render", "render_model_files", "write"]

@@ -1,0 +1,75 @@
+"""batching.config and batching_params.pbtxt: the buckets, and a queue that fits the latency goal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from exporter.errors import OptionError
+from exporter.saved_model.manifest import Manifest
+from serving_configs import protos
+from serving_configs.options import ServingOptions
+
+# The part of the latency goal that a request may spend waiting for company.
+TIMEOUT_SHARE = 0.02
+# Batches that may wait where nothing was measured: one running, a few behind it.
+UNMEASURED_QUEUE = 8
+
+
+def check(manifests: Sequence[Manifest]) -> None:
+    """Merged requests fail together when an op fails, so row errors must be data."""
+    for manifest in manifests:
+        if manifest.options.get("row_errors") == "raise":
+            raise OptionError(
+                f"model {manifest.name!r} version {manifest.version} was exported with row_errors 'raise': "
+                "one bad row would fail every client of a merged batch; export with row_errors 'data' or "
+                "turn batching off"
+            )
+
+
+def queue_length(options: ServingOptions) -> int:
+    """How many full batches may wait: the last of them must still be answered within the goal."""
+    if options.batch_seconds is None:
+        return UNMEASURED_QUEUE
+    # A request waits for the running batch, for those before it, and then for its own.
+    return max(1, int(options.latency_goal_seconds / options.batch_seconds) - 1)
+
+
+def timeout_micros(options: ServingOptions) -> int:
+    if options.batch_timeout_micros is not None:
+        return options.batch_timeout_micros
+    return round(options.latency_goal_seconds * TIMEOUT_SHARE * 1e6)
+
+
+def parameters(manifest: Manifest, options: ServingOptions, *, per_model: bool) -> Any:
+    """``BatchingParameters`` of one model; thread settings are the server's own, not the model's."""
+    sizes = manifest.buckets.batch_sizes
+    message = protos.new("BatchingParameters")
+    message.max_batch_size.value = sizes[-1]
+    message.batch_timeout_micros.value = timeout_micros(options)
+    message.max_enqueued_batches.value = queue_length(options)
+    # The last must equal max_batch_size, splitting or not: a larger request is refused with INVALID_ARGUMENT,
+    # so clients send at most the largest bucket.
+    message.allowed_batch_sizes.extend(sizes)
+    if not per_model:
+        # One accelerator runs one program at a time: a second thread prepares the next batch meanwhile.
+        message.num_batch_threads.value = 2
+        message.thread_pool_name.value = "genserve"
+    return message
+
+
+def widest(manifests: Sequence[Manifest]) -> Manifest:
+    """The model whose buckets stand in the global file (the server's last resort)."""
+    return max(manifests, key=lambda manifest: manifest.buckets.batch_sizes)
+
+
+def render(manifests: Sequence[Manifest], options: ServingOptions) -> str:
+    """The server-wide file."""
+    check(manifests)
+    return protos.to_text(parameters(widest(manifests), options, per_model=False))
+
+
+def render_model(manifest: Manifest, options: ServingOptions) -> str:
+    """``batching_params.pbtxt``, which stands in the version directory."""
+    check([manifest])
+    return protos.to_text(parameters(manifest, options, per_model=True))

@@ -1,0 +1,43 @@
+"""run-gpu.sh and run-cpu.sh: the server in Docker, with exactly the planned flags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from exporter.saved_model.manifest import Manifest
+from serving_configs.flags import Device, server_flags
+from serving_configs.options import ServingOptions
+from serving_configs.text import template
+from serving_configs.versions import Release
+
+SERVER = "tensorflow_model_server"
+
+
+def environment(manifests: Sequence[Manifest], device: Device) -> dict[str, str]:
+    """Environment variables of the server process."""
+    variables = {"TF_CPP_MIN_LOG_LEVEL": "1"}
+    if device == "gpu" and any(manifest.model.dtype == "float32" for manifest in manifests):
+        # fp32 means fp32: tensor cores would round the factors of every product to ten bits.
+        variables["NVIDIA_TF32_OVERRIDE"] = "0"
+    return variables
+
+
+def entrypoint(options: ServingOptions) -> list[str]:
+    """The program and its leading arguments: the launcher where a compilation cache is used."""
+    if options.xla_cache:
+        return ["/usr/bin/bash", f"{options.model_root}/serving/start-server.sh"]
+    return [SERVER]
+
+
+def render(manifests: Sequence[Manifest], options: ServingOptions, release: Release, device: Device) -> str:
+    """A bash script; ``MODELS``, ``XLA_CACHE``, ``GPUS`` and ``IMAGE`` may be set in its environment."""
+    return template(
+        "docker-run.sh.j2",
+        options=options,
+        release=release,
+        device=device,
+        image=release.gpu_image if device == "gpu" else release.cpu_image,
+        environment=environment(manifests, device),
+        entrypoint=entrypoint(options),
+        flags=server_flags(manifests, options, release, device, f"{options.model_root}/serving"),
+    )

@@ -1,0 +1,58 @@
+"""All files of a deployment from the manifests: a pure function, and the writing of its answer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from exporter.errors import OptionError
+from exporter.saved_model.manifest import Manifest
+from serving_configs import batching, docker_run, models_config, server_files
+from serving_configs.options import ServingOptions
+from serving_configs.versions import choose_release
+
+
+def render(manifests: Sequence[Manifest], options: ServingOptions | None = None) -> dict[str, str]:
+    """File name (relative to ``OUT/serving``) -> text.
+
+    Args:
+      manifests: of every exported version of every model below one export directory.
+
+    Raises:
+      OptionError: nothing exported, a server too old for a model, labels or batching that cannot be served.
+    """
+    options = options or ServingOptions()
+    if not manifests:
+        raise OptionError("no manifests: nothing was exported, so there is nothing to serve")
+    release = choose_release(options.serving_version, [manifest.tensorflow_version for manifest in manifests])
+    files = {
+        "models.config": models_config.render(manifests, options),
+        "monitoring.config": server_files.monitoring(),
+        "session.config": server_files.session(options),
+        "platform.config": server_files.platform(manifests, options),
+        "run-gpu.sh": docker_run.render(manifests, options, release, "gpu"),
+        "run-cpu.sh": docker_run.render(manifests, options, release, "cpu"),
+    }
+    if options.batching:
+        files["batching.config"] = batching.render(manifests, options)
+    if options.ssl:
+        files["ssl.config"] = server_files.ssl(options.ssl)
+    return dict(sorted(files.items()))
+
+
+def render_model_files(manifest: Manifest, options: ServingOptions | None = None) -> dict[str, str]:
+    """File name (relative to the version directory) -> text, for files that the server reads per model."""
+    options = options or ServingOptions()
+    return {"batching_params.pbtxt": batching.render_model(manifest, options)} if options.batching else {}
+
+
+def write(files: Mapping[str, str], directory: Path) -> None:
+    """Writes each file whole or not at all; scripts become executable, ssl.config is for its owner only."""
+    for name, text in files.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        aside.write_text(text, encoding="utf-8")
+        aside.chmod(0o600 if path.name == "ssl.config" else 0o755 if path.suffix == ".sh" else 0o644)
+        aside.replace(path)
