@@ -13,25 +13,29 @@ _DEFAULT_LENGTHS = (32, 128, 512)
 _DEFAULT_LONGEST = 1024
 
 
-def resolve_buckets(options: ExportOptions, *, context_length: int | None, max_new_tokens: int) -> Buckets:
+def resolve_buckets(
+    options: ExportOptions, *, context_length: int | None, max_new_tokens: int, context_is_hard: bool = True
+) -> Buckets:
     """The buckets of an export.
 
     Args:
       options: prompt_lengths, or pad_to_multiple_of and max_prompt_length, or none of them.
       context_length: positions the model has; None where it has no limit.
       max_new_tokens: what must fit behind the longest prompt.
+      context_is_hard: positions beyond the context do not exist. Where they do (rotary positions), lengths
+        that the caller names may go beyond it, as the reference's may; derived ones never do.
 
     Raises:
       OptionError: the longest prompt and the new tokens do not fit the context.
     """
     room = None if context_length is None else context_length - max_new_tokens
-    if room is not None and room < 1:
+    if room is not None and room < 1 and context_is_hard:
         raise OptionError(
             f"max_new_tokens: {max_new_tokens} leaves no room for a prompt in a context of "
             f"{context_length} tokens; allowed: 1 to {(context_length or 1) - 1}"
         )
     lengths = _lengths(options, room)
-    if room is not None and lengths[-1] > room:
+    if room is not None and lengths[-1] > room and context_is_hard:
         raise OptionError(
             f"prompt_lengths: the longest prompt of {lengths[-1]} tokens and max_new_tokens={max_new_tokens} "
             f"exceed the model's context of {context_length} tokens; allowed: prompts up to {room}"
@@ -42,7 +46,9 @@ def resolve_buckets(options: ExportOptions, *, context_length: int | None, max_n
 def _lengths(options: ExportOptions, room: int | None) -> tuple[int, ...]:
     if options.prompt_lengths is not None:
         return options.prompt_lengths
-    longest = options.max_prompt_length or min(room or _DEFAULT_LONGEST, _DEFAULT_LONGEST)
+    longest = options.max_prompt_length or min(
+        _DEFAULT_LONGEST if room is None else max(room, 1), _DEFAULT_LONGEST
+    )
     if options.pad_to_multiple_of:
         step = options.pad_to_multiple_of
         return (*range(step, longest, step), longest)

@@ -44,7 +44,7 @@ def map_in_buckets(
     buckets: Buckets,
     pad_token_id: int,
 ) -> dict[str, tf.Tensor]:
-    """Runs ``compiled`` over all rows: chunks of the largest batch bucket, the rest in the smallest that fits.
+    """Runs ``compiled`` over all rows: chunks of the largest batch bucket, the rest in the smallest fit.
 
     Args:
       compiled: ``(tokens int32 [B, L] left-padded, lengths int32 [B], live bool [B], per_row dict of [B])``

@@ -1,0 +1,5 @@
+"""``python -m exporter`` is ``genserve``."""
+
+from exporter.cli import main
+
+main()

@@ -1,0 +1,57 @@
+"""The command line: verbs turn flags into options. The only room that prints and exits.
+
+Heavy imports stand inside the verbs: ``genserve --help`` loads neither TensorFlow nor transformers.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from exporter import __version__
+from exporter.cli import checks, export, serving
+from exporter.errors import GenserveError
+
+app = typer.Typer(
+    name="genserve",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(export.export)
+app.command()(checks.inspect)
+app.command()(checks.verify)
+app.command()(checks.verify_tokenizer)
+app.command()(serving.config)
+app.command()(serving.serve)
+app.command()(serving.generate)
+
+
+def main() -> None:
+    """Runs the command line; a GenserveError becomes one message on stderr and its exit code."""
+    # TensorFlow's start-up notices say nothing that a user of this tool can act on.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        app()
+    except GenserveError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"genserve {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Export text-generation checkpoints to self-contained SavedModels for TensorFlow Serving."""

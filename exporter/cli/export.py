@@ -1,0 +1,196 @@
+"""``genserve export``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from exporter.errors import OptionError
+
+if TYPE_CHECKING:
+    from exporter.options import ExportOptions
+    from exporter.pipeline import ExportResult
+
+
+def export(
+    model: Annotated[
+        str | None, typer.Argument(help="Hugging Face directory, hub id, or demo:NAME.", metavar="MODEL")
+    ] = None,
+    out: Annotated[Path | None, typer.Argument(help="Directory of servables.", metavar="OUT")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="YAML job file; flags override it.")] = None,
+    name: Annotated[str | None, typer.Option(help="Servable name.")] = None,
+    version: Annotated[int | None, typer.Option(help="Version number; default: the next free one.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help="Cap of generated tokens.")] = None,
+    prompt_lengths: Annotated[
+        str | None, typer.Option(help="Length buckets in tokens, e.g. 32,128,512.")
+    ] = None,
+    pad_to_multiple_of: Annotated[
+        int | None, typer.Option(help="Length buckets as multiples of this.")
+    ] = None,
+    max_prompt_length: Annotated[int | None, typer.Option(help="The longest length bucket.")] = None,
+    batch_sizes: Annotated[str | None, typer.Option(help="Batch buckets, e.g. 1,8.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="auto, or none for token signatures only.")] = None,
+    special_tokens_in_text: Annotated[
+        bool | None,
+        typer.Option(
+            "--special-tokens-in-text/--no-special-tokens-in-text",
+            help="Parse special-token text inside prompts (default), or treat it as plain text.",
+        ),
+    ] = None,
+    overflow: Annotated[
+        str | None, typer.Option(help="Over-long prompts: error, truncate_left or truncate_right.")
+    ] = None,
+    row_errors: Annotated[str | None, typer.Option(help="Bad rows: answer or raise.")] = None,
+    warmup: Annotated[str | None, typer.Option(help="Warmup records: none, minimal or full.")] = None,
+    generation: Annotated[
+        list[str] | None,
+        typer.Option("--generation", "-g", help="A generation option, KEY=VALUE; repeatable."),
+    ] = None,
+    ignore_config_key: Annotated[
+        list[str] | None, typer.Option(help="A key of config.json you vouch for; repeatable.")
+    ] = None,
+    force: Annotated[bool | None, typer.Option("--force", help="Replace an existing version.")] = None,
+) -> None:
+    """Export MODEL to OUT/NAME/VERSION, with everything a server needs in OUT/serving."""
+    from exporter.options import Job, make_options, read_job
+
+    flags: dict[str, Any] = {
+        "name": name,
+        "version": version,
+        "revision": revision,
+        "max_new_tokens": max_new_tokens,
+        "prompt_lengths": _integers("prompt_lengths", prompt_lengths),
+        "pad_to_multiple_of": pad_to_multiple_of,
+        "max_prompt_length": max_prompt_length,
+        "batch_sizes": _integers("batch_sizes", batch_sizes),
+        "dtype": dtype,
+        "tokenizer": tokenizer,
+        "special_tokens_in_text": special_tokens_in_text,
+        "overflow": overflow,
+        "row_errors": row_errors,
+        "warmup": warmup,
+        "generation": _assignments(generation),
+        "ignore_config_keys": tuple(ignore_config_key) if ignore_config_key else None,
+        "force": force,
+    }
+    given = {key: value for key, value in flags.items() if value is not None}
+    if config is not None:
+        if out is not None:
+            raise OptionError(f"MODEL {model!r}: a job file names its models; give OUT alone with --config")
+        job = read_job(config, Path(model) if model is not None else None, given)
+    elif model is None or out is None:
+        raise OptionError("MODEL and OUT are needed (or --config JOB)")
+    else:
+        job = Job(output=out, exports=(make_options({"model": model, **given}),))
+    for options in job.exports:
+        _export_one(options, job.output)
+    from exporter.pipeline import write_serving_configs
+
+    write_serving_configs(job.output)
+
+
+def _export_one(options: ExportOptions, output: Path) -> None:
+    with _steps(f"{options.model} -> {output / options.servable_name()}") as report:
+        from exporter.pipeline import export as run
+
+        result = run(options, output, report)
+    _print_summary(options, result)
+
+
+@contextmanager
+def _steps(title: str) -> Iterator[Any]:
+    """Yields a step reporter: a spinner per running step, a line per finished one."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    console.print(title, highlight=False)
+    with Progress(
+        SpinnerColumn(finished_text="[green]✓"),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=console,
+    ) as progress:
+
+        @contextmanager
+        def report(step: str) -> Iterator[None]:
+            task = progress.add_task(step, total=1)
+            yield
+            progress.update(task, completed=1)
+
+        yield report
+
+
+def _print_summary(options: ExportOptions, result: ExportResult) -> None:
+    """What was written, at which size, with which options."""
+    from rich.console import Console
+    from rich.filesize import decimal
+    from rich.table import Table
+
+    console = Console()
+    manifest, directory = result.manifest, result.directory
+    files = [path for path in directory.rglob("*") if path.is_file()]
+    graph = (directory / "saved_model.pb").stat().st_size
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    model = manifest.model
+    lengths, batches = list(manifest.buckets.prompt_lengths), list(manifest.buckets.batch_sizes)
+    facts = {
+        "version": str(directory),
+        "model": f"{model.model_type}, {model.parameters:,} parameters, {model.dtype}",
+        "size": f"{decimal(sum(path.stat().st_size for path in files))} (graph {decimal(graph)})",
+        "buckets": f"prompt lengths {lengths} x batch sizes {batches}: "
+        f"{len(lengths) * len(batches)} compilations per program",
+        "keys and values": f"{decimal(manifest.memory.cache_bytes_per_row)} a row at most",
+        "warmup": f"{manifest.warmup.records} records",
+        "seconds": f"{result.seconds:.1f}",
+    }
+    for label, fact in facts.items():
+        table.add_row(label, fact)
+    console.print(table, highlight=False, soft_wrap=True)
+    console.print("signatures", highlight=False)
+    for name, signature in manifest.signatures.items():
+        console.print(
+            f"  {name}: {', '.join(signature.inputs)} -> {', '.join(signature.outputs)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    console.print("options (* not the default)", highlight=False)
+    for name, (value, is_default) in options.effective().items():
+        console.print(f"  {' ' if is_default else '*'} {name}: {value}", highlight=False, soft_wrap=True)
+    console.print(
+        f"serve it\n  genserve serve {directory.parent.parent}      # preview, for development\n"
+        f"  {directory.parent.parent / 'serving'}      # TensorFlow Serving: run lines and configs",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _integers(option: str, text: str | None) -> tuple[int, ...] | None:
+    """``"1,8"`` -> (1, 8)."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise OptionError(f"{option}: {text!r} must be integers joined by commas, such as 32,128") from None
+
+
+def _assignments(pairs: list[str] | None) -> dict[str, Any] | None:
+    """``["num_beams=4"]`` -> {"num_beams": 4}; values are read as YAML."""
+    if not pairs:
+        return None
+    import yaml
+
+    values = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator or not key:
+            raise OptionError(f"generation: {pair!r} must be KEY=VALUE, such as num_beams=4")
+        values[key.strip()] = yaml.safe_load(value)
+    return values

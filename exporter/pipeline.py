@@ -1,0 +1,219 @@
+"""The export, step by step: checkpoint -> spec, weights, tokenizer -> one published SavedModel version."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import serving_configs
+import tensorflow as tf
+from serving_configs import ServingOptions
+
+from exporter import __version__
+from exporter.checkpoint import Checkpoint, locate
+from exporter.errors import OptionError
+from exporter.families import load_weights, read_spec
+from exporter.generation.options import UNPREDICTABLE_SEED, GenerationOptions, resolve_options
+from exporter.model import build_model
+from exporter.options import ExportOptions
+from exporter.saved_model.buckets import resolve_buckets
+from exporter.saved_model.manifest import (
+    MANIFEST_PATH,
+    Buckets,
+    Manifest,
+    MemoryInfo,
+    ModelInfo,
+    WarmupInfo,
+)
+from exporter.saved_model.warmup import bucket_texts, warmup_requests, write_warmup
+from exporter.saved_model.wrapper import TextGenerator
+from exporter.saved_model.writer import choose_version, staged_version
+from exporter.spec import ModelSpec
+from exporter.tokenizer import TokenizerGraph, build_tokenizer
+from exporter.verify import golden_answers
+
+Report = Callable[[str], AbstractContextManager[Any]]
+#: What an export generates at most where neither the caller nor the checkpoint says so; the reference's
+#: own fallback of 20 tokens surprises everyone who serves text.
+DEFAULT_MAX_NEW_TOKENS = 64
+_LENGTH_KEYS = {"max_new_tokens", "max_length"}
+#: Short, so that the export compiles only its smallest bucket to verify them.
+GOLDEN_TEXTS = ("The", "1, 2, 3,", "Où est-ce? 東京\n")
+RESERVED_SIGNATURES = {"serving_default", "tokens", "encode", "decode", "generate", "score", "next_token"}
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """One published version."""
+
+    directory: Path
+    manifest: Manifest
+    seconds: float
+
+
+def export(options: ExportOptions, output: Path, report: Report = lambda _: nullcontext()) -> ExportResult:
+    """Exports one model to ``output/NAME/VERSION``; nothing is visible there before all of it is.
+
+    Args:
+      options: what to export, and how.
+      output: the directory that a server's base paths lie in.
+      report: called with each step's name; the step runs inside the returned context.
+
+    Raises:
+      GenserveError: whichever step refuses; nothing has been published then.
+    """
+    started = time.monotonic()
+    servable = output / options.servable_name()
+    version = choose_version(servable, options.version, force=options.force)
+    with report("Read the checkpoint"):
+        path = locate(options.model, options.revision)
+        checkpoint = Checkpoint(path)
+        spec = read_spec(checkpoint.config, ignore_config_keys=options.ignore_config_keys)
+        generation, presets = _generation_options(options, checkpoint, spec)
+        buckets = resolve_buckets(
+            options,
+            context_length=spec.context_length,
+            max_new_tokens=generation.max_new_tokens,
+            context_is_hard=spec.context_is_hard,
+        )
+        spec.check_lengths(buckets.prompt_lengths[-1], generation.max_new_tokens)
+    with report("Compile the tokenizer"):
+        tokenizer = _tokenizer(options, path, spec)
+        texts = _warmup_texts(options, tokenizer, buckets)
+    with report("Load the weights"):
+        weights = load_weights(spec, checkpoint, options.dtype)
+        model = build_model(spec, weights)
+    with report("Trace the graph"):
+        wrapper = TextGenerator(model, tokenizer, generation, presets, buckets, options)
+        infos = wrapper.signature_infos()
+        requests = warmup_requests(infos, buckets, mode=options.warmup, texts=texts)
+    with staged_version(servable, version) as staging:
+        with report("Write the SavedModel"):
+            wrapper.save_version(staging)
+            write_warmup(staging, options.servable_name(), requests, infos)
+        with report("Verify the written version"):
+            deterministic = not generation.do_sample or generation.seed != UNPREDICTABLE_SEED
+            golden = golden_answers(staging, GOLDEN_TEXTS if tokenizer else (), deterministic=deterministic)
+        manifest = Manifest(
+            genserve_version=__version__,
+            tensorflow_version=tf.__version__,
+            name=options.servable_name(),
+            version=version,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            model=_model_info(options, spec, weights),
+            tokenizer=tokenizer.kind if tokenizer else None,
+            buckets=buckets,
+            max_new_tokens=generation.max_new_tokens,
+            signatures=infos,
+            generation=generation.model_dump(mode="json"),
+            options=options.model_dump(mode="json"),
+            memory=_memory(spec, weights, buckets, generation),
+            warmup=WarmupInfo(records=len(requests)),
+            golden=golden,
+        )
+        manifest.write(staging)
+    return ExportResult(servable / str(version), manifest, time.monotonic() - started)
+
+
+def _generation_options(
+    options: ExportOptions, checkpoint: Checkpoint, spec: ModelSpec
+) -> tuple[GenerationOptions, dict[str, GenerationOptions]]:
+    """The exported defaults, and each preset: the defaults with the preset's own options over them."""
+    overrides = dict(options.generation)
+    if options.max_new_tokens is not None:
+        overrides["max_new_tokens"] = options.max_new_tokens
+    elif not _LENGTH_KEYS & {*overrides, *(checkpoint.generation_config or checkpoint.config)}:
+        overrides["max_new_tokens"] = DEFAULT_MAX_NEW_TOKENS
+
+    def resolve(extra: Mapping[str, Any]) -> GenerationOptions:
+        return resolve_options(
+            checkpoint.generation_config,
+            checkpoint.config,
+            {**overrides, **extra},
+            vocab_size=spec.vocab_size,
+            is_encoder_decoder=spec.kind == "encoder_decoder",
+            context_length=spec.context_length,
+            ignore=options.ignore_config_keys,
+        )
+
+    taken = RESERVED_SIGNATURES & set(options.signatures)
+    if taken:
+        raise OptionError(f"signatures: {sorted(taken)} are genserve's own names; choose others")
+    return resolve({}), {name: resolve(extra) for name, extra in options.signatures.items()}
+
+
+def _tokenizer(options: ExportOptions, path: Path, spec: ModelSpec) -> TokenizerGraph | None:
+    """The compiled tokenizer; None with ``--tokenizer none``."""
+    if options.tokenizer == "none":
+        return None
+    return build_tokenizer(path, special_tokens_in_text=options.special_tokens_in_text)
+
+
+def _warmup_texts(
+    options: ExportOptions, tokenizer: TokenizerGraph | None, buckets: Buckets
+) -> dict[int, str]:
+    """A text for every length bucket, found with the compiled tokenizer itself."""
+    if tokenizer is None:
+        return {}
+    count = tf.function(
+        lambda text: tokenizer.encode(text[None]).row_lengths()[0],
+        input_signature=[tf.TensorSpec([], tf.string)],
+    )
+    return bucket_texts(lambda text: int(count(tf.constant(text.encode()))), buckets)
+
+
+def _model_info(options: ExportOptions, spec: ModelSpec, weights: Mapping[str, np.ndarray]) -> ModelInfo:
+    return ModelInfo(
+        source=options.model,
+        revision=options.revision,
+        model_type=spec.model_type,
+        kind=spec.kind,
+        parameters=sum(int(weight.size) for weight in weights.values()),
+        vocab_size=spec.vocab_size,
+        context_length=spec.context_length,
+        dtype=options.dtype,
+    )
+
+
+def _memory(
+    spec: ModelSpec,
+    weights: Mapping[str, np.ndarray],
+    buckets: Buckets,
+    generation: GenerationOptions,
+) -> MemoryInfo:
+    """Bytes of the weights, and of one row's keys and values in the longest bucket."""
+    itemsize = max(weight.dtype.itemsize for weight in weights.values())
+    longest, new = buckets.prompt_lengths[-1], generation.max_new_tokens
+    per_row = sum(
+        2
+        * layer.attention.kv_heads
+        * layer.attention.head_dim
+        * (min(longest, layer.attention.window or longest) + new)
+        for layer in spec.decoder.layers
+    )
+    return MemoryInfo(
+        weights_bytes=sum(int(weight.nbytes) for weight in weights.values()),
+        cache_bytes_per_row=per_row * itemsize,
+    )
+
+
+def write_serving_configs(output: Path, options: ServingOptions | None = None) -> list[Path]:
+    """Renders every deployment file of all versions below ``output`` into ``output/serving``."""
+    manifests = [Manifest.read(directory) for directory in exported_versions(output)]
+    files = serving_configs.render(manifests, options)
+    serving_configs.write(files, output / "serving")
+    return [output / "serving" / name for name in files]
+
+
+def exported_versions(output: Path) -> list[Path]:
+    """Version directories below ``output/NAME`` that carry a manifest, by name and number."""
+    found = [path.parent.parent for path in output.glob(f"*/*/{MANIFEST_PATH}")]
+    return sorted(
+        (path for path in found if path.name.isdecimal()), key=lambda path: (path.parent.name, int(path.name))
+    )

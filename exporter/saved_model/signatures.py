@@ -1,0 +1,190 @@
+"""The serving signatures: strings or ids in, strings or ids out, every tensor's dim 0 = batch.
+
+Output rank: ``[batch]`` where the signature returns one sequence per prompt, ``[batch, n]`` otherwise,
+the same for every output of a signature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import tensorflow as tf
+
+from exporter.generation.result import FinishReason
+from exporter.generation.rows import ROW_FIELDS, RowOptions, check_rows, mask_rows
+from exporter.saved_model.engine import Program
+from exporter.saved_model.padding import CPU
+from exporter.saved_model.requests import (
+    Overflow,
+    checked_ids,
+    encode_rows,
+    rows_from_ids,
+    rows_from_text,
+    with_errors,
+)
+
+if TYPE_CHECKING:
+    from exporter.tokenizer import TokenizerGraph
+
+RowErrors = Literal["answer", "raise"]
+
+
+class Signature(NamedTuple):
+    """A traced signature.
+
+    Attributes:
+      function: a ConcreteFunction, called with keyword tensors.
+      inputs: input name -> its TensorSpec.
+    """
+
+    function: Any
+    inputs: dict[str, tf.TensorSpec]
+
+    @property
+    def outputs(self) -> dict[str, tf.TensorSpec]:
+        """Output name -> its TensorSpec."""
+        return dict(self.function.structured_outputs)
+
+
+_TEXT = tf.TensorSpec([None], tf.string)
+
+#: ``finish_reason`` by FinishReason code.
+_FINISH_REASONS = tuple(reason.name.lower() for reason in FinishReason)
+
+
+def text_signature(
+    program: Program, tokenizer: TokenizerGraph, *, longest: int, overflow: Overflow, row_errors: RowErrors
+) -> Signature:
+    """``text`` string[batch] -> ``generated_text``, ``num_tokens``, ``finish_reason``, ``error``."""
+
+    def generate_text(text: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.device(CPU):
+            rows = rows_from_text(tokenizer, text, longest=longest, overflow=overflow)
+        answer = program.run(rows)
+        with tf.device(CPU):
+            return _finish(
+                {"generated_text": detokenize(tokenizer, answer["sequences"], answer["num_tokens"])},
+                answer,
+                rows.error,
+                row_errors,
+            )
+
+    return _trace(generate_text, text=_TEXT)
+
+
+def tokens_signature(program: Program, *, vocab_size: int, longest: int, row_errors: RowErrors) -> Signature:
+    """``input_ids`` int32[batch, longest] right-padded, ``num_tokens`` int32[batch] -> ``generated_ids``
+    int32[batch, max_new_tokens] padded with the pad token, ``num_tokens``, ``finish_reason``, ``error``."""
+
+    def generate_tokens(input_ids: tf.Tensor, num_tokens: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.device(CPU):
+            rows = rows_from_ids(input_ids, num_tokens, vocab_size=vocab_size, longest=longest)
+        answer = program.run(rows)
+        with tf.device(CPU):
+            return _finish({"generated_ids": answer["sequences"]}, answer, rows.error, row_errors)
+
+    return _trace(generate_tokens, **_ids_specs(longest))
+
+
+def generate_signature(
+    program: Program, tokenizer: TokenizerGraph, *, longest: int, overflow: Overflow, row_errors: RowErrors
+) -> Signature:
+    """``text`` and every per-row option, each [batch] -> the outputs of ``text_signature``.
+
+    One compiled program serves all settings; a value out of range is that row's own error.
+    """
+
+    def generate_with_options(text: tf.Tensor, **values: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.device(CPU):
+            rows = rows_from_text(tokenizer, text, longest=longest, overflow=overflow)
+            row_options = RowOptions(**values, finished=tf.zeros_like(text, tf.bool))
+            rows = with_errors(rows, check_rows(row_options, program.options))
+            row_options = mask_rows(row_options, tf.not_equal(rows.error, ""))
+        answer = program.run(rows, row_options)
+        with tf.device(CPU):
+            return _finish(
+                {"generated_text": detokenize(tokenizer, answer["sequences"], answer["num_tokens"])},
+                answer,
+                rows.error,
+                row_errors,
+            )
+
+    options = {name: tf.TensorSpec([None], field.dtype) for name, field in ROW_FIELDS.items()}
+    return _trace(generate_with_options, text=_TEXT, **options)
+
+
+def encode_signature(tokenizer: TokenizerGraph, *, pad_token_id: int, row_errors: RowErrors) -> Signature:
+    """``text`` string[batch] -> ``input_ids`` int32[batch, length] right-padded, counts, errors."""
+
+    def encode(text: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.device(CPU):
+            tokens, error = encode_rows(tokenizer, text)
+            error = _answered(error, row_errors)
+            return {
+                "input_ids": tokens.to_tensor(pad_token_id, shape=[None, None]),
+                "num_tokens": tf.cast(tokens.row_lengths(), tf.int32),
+                "error": error,
+            }
+
+    return _trace(encode, text=_TEXT)
+
+
+def decode_signature(
+    tokenizer: TokenizerGraph, *, vocab_size: int, width: int, row_errors: RowErrors
+) -> Signature:
+    """``input_ids`` int32[batch, width] right-padded, ``num_tokens`` int32[batch] -> ``text``, ``error``."""
+
+    def decode(input_ids: tf.Tensor, num_tokens: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.device(CPU):
+            tokens, error = checked_ids(input_ids, num_tokens, vocab_size=vocab_size)
+            lengths = tf.cast(tokens.row_lengths(), tf.int32)
+            text = tokenizer.decode(tokens.to_tensor(0, shape=[None, width]), lengths)
+            return {"text": text, "error": _answered(error, row_errors)}
+
+    return _trace(decode, **_ids_specs(width))
+
+
+def detokenize(tokenizer: TokenizerGraph, sequences: tf.Tensor, num_tokens: tf.Tensor) -> tf.Tensor:
+    """int32 [batch, n, length] sequences and int32 [batch, n] counts -> string [batch, n]."""
+    # [batch, n, length] -> [batch * n, length]
+    flat = tf.reshape(sequences, [-1, sequences.shape[-1]])
+    return tf.reshape(tokenizer.decode(flat, tf.reshape(num_tokens, [-1])), tf.shape(num_tokens))
+
+
+def _ids_specs(width: int) -> dict[str, tf.TensorSpec]:
+    return {
+        "input_ids": tf.TensorSpec([None, width], tf.int32),
+        "num_tokens": tf.TensorSpec([None], tf.int32),
+    }
+
+
+def _trace(function: Callable[..., dict[str, tf.Tensor]], **specs: tf.TensorSpec) -> Signature:
+    """Traces a function of named tensors; the names become the signature's input names."""
+    return Signature(tf.function(function, autograph=False).get_concrete_function(**specs), specs)
+
+
+def _finish(
+    content: dict[str, tf.Tensor], answer: dict[str, tf.Tensor], error: tf.Tensor, row_errors: RowErrors
+) -> dict[str, tf.Tensor]:
+    """Adds counts, finish reasons and errors to ``content`` ([batch, n, ...]); drops n where it is 1."""
+    error = tf.broadcast_to(_answered(error, row_errors)[:, None], tf.shape(answer["num_tokens"]))
+    good = tf.equal(error, "")
+    code = tf.where(good, answer["finish_reason"], int(FinishReason.ERROR))
+    outputs = {
+        **content,
+        "num_tokens": tf.where(good, answer["num_tokens"], 0),
+        "finish_reason": tf.gather(tf.constant(_FINISH_REASONS), code),
+        "error": error,
+    }
+    one = answer["num_tokens"].shape[1] == 1
+    return {name: value[:, 0] if one else value for name, value in outputs.items()}
+
+
+def _answered(error: tf.Tensor, row_errors: RowErrors) -> tf.Tensor:
+    """The errors as they are, or INVALID_ARGUMENT with the first of them where row errors are raised."""
+    if row_errors == "answer":
+        return error
+    bad = tf.boolean_mask(error, tf.not_equal(error, ""))
+    with tf.control_dependencies([tf.Assert(tf.equal(tf.size(bad), 0), [bad[:1]])]):
+        return tf.identity(error)

@@ -1,0 +1,95 @@
+"""One trace, and one XLA compilation per bucket touched: counted in TensorFlow's own compilation log."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from exporter.pipeline import ExportResult
+
+pytestmark = pytest.mark.end_to_end
+
+#: device_compilation_profiler.cc logs one such line per compilation at verbosity 1.
+_COMPILED = re.compile(r"Compiled (\S+) \d+ times")
+
+_PREAMBLE = """
+import sys
+import tensorflow as tf, tensorflow_text
+signatures = tf.saved_model.load(sys.argv[1]).signatures
+def ask(*texts):
+    signatures["serving_default"](text=tf.constant(texts, tf.string))
+"""
+
+
+def compilations(directory: Path, script: str) -> list[str]:
+    """Runs a script in a fresh process; the names of the functions that XLA compiled there, in order."""
+    process = subprocess.run(
+        [sys.executable, "-c", _PREAMBLE + script, str(directory)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={
+            **os.environ,
+            "TF_CPP_MIN_LOG_LEVEL": "0",
+            "TF_CPP_VMODULE": "device_compilation_profiler=1",
+        },
+    )
+    assert process.returncode == 0, process.stderr
+    return _COMPILED.findall(process.stderr)
+
+
+def test_compilations_equal_the_buckets_touched(stories: ExportResult) -> None:
+    one = "Once"
+    long = "Once upon a time there was a little fox who liked to count. One, two, three, four."
+    assert len(compilations(stories.directory, f"ask({one!r})")) == 1
+    # Same bucket: other text, other length, other batch sizes within it.
+    script = "; ".join(
+        [
+            f"ask({one!r})",
+            "ask('A fox and')",
+            f"ask({one!r}, 'a')",
+            f"ask({one!r}, 'a', 'b')",
+            "ask('a', 'b', 'c', 'd')",
+            f"ask({long!r})",
+            f"ask({long!r}, 'a')",
+            # Two chunks, both in buckets that are compiled by now; a bad row; an empty batch.
+            f"ask({long!r}, 'a', 'b', 'c', 'd')",
+            r"ask(b'\xff', 'a')",
+            "ask()",
+        ]
+    )
+    names = compilations(stories.directory, script)
+    assert len(names) == 4, names
+    assert len(set(names)) == 1, "one traced function, specialised per bucket"
+
+
+_REPLAY = """
+from tensorflow_serving.apis import prediction_log_pb2
+log = prediction_log_pb2.PredictionLog()
+count = 0
+for record in tf.data.TFRecordDataset(sys.argv[1] + "/assets.extra/tf_serving_warmup_requests"):
+    log.ParseFromString(record.numpy())
+    request = log.predict_log.request
+    answer = signatures[request.model_spec.signature_name](
+        **{name: tf.make_ndarray(value) for name, value in request.inputs.items()})
+    assert all(error == b"" for error in answer["error"].numpy()), (request, answer)
+    count += 1
+assert count == int(COUNT)
+"""
+
+
+def test_nothing_compiles_after_the_warmup_records(stories: ExportResult) -> None:
+    replay = _REPLAY.replace("COUNT", str(stories.manifest.warmup.records))
+    warm = compilations(stories.directory, replay)
+    assert len(warm) == 4
+    traffic = """
+for rows in range(0, 10):
+    for words in (1, 3, 10, 17, 40, 80):
+        ask(*["a " * words] * rows)
+"""
+    assert compilations(stories.directory, replay + traffic) == warm
