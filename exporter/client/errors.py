@@ -1,0 +1,43 @@
+"""The error of a request: the server's code and message."""
+
+from __future__ import annotations
+
+from exporter.errors import ServingError
+
+# The canonical code of an HTTP status, where the body does not say (both 400s are INVALID_ARGUMENT).
+_CODES = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ABORTED",
+    413: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    500: "INTERNAL",
+    501: "UNIMPLEMENTED",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+class RequestError(ServingError):
+    """A server refused or failed a request.
+
+    Attributes:
+      code: the canonical code, e.g. "INVALID_ARGUMENT".
+      http_status: None over gRPC, or when no answer came.
+      message: the server's own words.
+    """
+
+    def __init__(self, code: str, message: str, http_status: int | None = None) -> None:
+        status = f" (HTTP {http_status})" if http_status is not None else ""
+        super().__init__(f"{code}{status}: {message}")
+        self.code = code
+        self.message = message
+        self.http_status = http_status
+
+    @classmethod
+    def from_http(cls, status: int, message: str) -> RequestError:
+        return cls(_CODES.get(status, "UNKNOWN"), message, status)

@@ -1,0 +1,72 @@
+"""A local server with TensorFlow Serving's REST and gRPC surface, for development and tests.
+
+Importing this package loads no TensorFlow; ``serve`` and ``PreviewServer`` do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from exporter.preview.server import PreviewServer, ServerConfig
+
+__all__ = ["PreviewServer", "ServerConfig", "files_beside", "serve"]
+
+
+def serve(
+    model_config_file: Path | None = None,
+    *,
+    rest_port: int | None = 8501,
+    grpc_port: int | None = 8500,
+    host: str = "127.0.0.1",
+    **flags: Any,
+) -> None:
+    """Serves until SIGINT or SIGTERM; blocks.
+
+    Args:
+      model_config_file: models.config; without it, ``model_name`` and ``model_base_path`` among ``flags``.
+      flags: the other fields of ``ServerConfig``, e.g. ``**files_beside(model_config_file)``.
+
+    Raises:
+      ServingError: a file is wrong, a model cannot be loaded or warmed up, or a port is taken.
+    """
+    from exporter.preview.server import ServerConfig, serve
+
+    serve(
+        ServerConfig(
+            model_config_file=model_config_file, rest_port=rest_port, grpc_port=grpc_port, host=host, **flags
+        )
+    )
+
+
+def files_beside(model_config_file: Path) -> dict[str, Any]:
+    """``ServerConfig`` fields for the rendered files that lie beside a models.config."""
+    from google.protobuf import text_format
+
+    from serving_configs import protos
+
+    fields: dict[str, Any] = {}
+    for field, name in (
+        ("batching_parameters_file", "batching.config"),
+        ("monitoring_config_file", "monitoring.config"),
+        ("ssl_config_file", "ssl.config"),
+    ):
+        path = model_config_file.with_name(name)
+        if path.exists():
+            fields[field] = path
+    try:
+        models = protos.from_text(model_config_file.read_text(encoding="utf-8"), protos.ModelServerConfig())
+    except (OSError, UnicodeDecodeError, text_format.ParseError):
+        return fields  # the server says what is wrong with it
+    if any(model.version_labels for model in models.model_config_list.config):
+        fields["allow_version_labels_for_unavailable_models"] = True
+    return fields
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("PreviewServer", "ServerConfig"):
+        from exporter.preview import server
+
+        return getattr(server, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,129 @@
+"""The gRPC services: PredictionService and ModelService of TensorFlow Serving."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NoReturn
+
+import grpc
+from tensorflow_serving.apis import (
+    model_management_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from exporter.errors import ServingError
+from exporter.preview import model_config
+from exporter.preview.core import Core, ModelSpec
+from exporter.preview.servable import DEFAULT_SIGNATURE
+from exporter.preview.status import Code, StatusError, invalid
+from exporter.preview.tensors import from_proto, to_proto
+
+# The server cuts longer messages: they travel in a header.
+_MESSAGE_LIMIT = 1024
+# 2 GiB, the size limit of a protocol buffer.
+MESSAGE_OPTIONS = [
+    ("grpc.max_receive_message_length", 2**31 - 1),
+    ("grpc.max_send_message_length", 2**31 - 1),
+]
+
+
+def _abort(context: Any, error: StatusError) -> NoReturn:
+    message = error.message
+    if len(message) > _MESSAGE_LIMIT:
+        message = message[:_MESSAGE_LIMIT] + "... (truncated)"
+    context.abort(next(code for code in grpc.StatusCode if code.value[0] == int(error.code)), message)
+    raise AssertionError("context.abort returns never")
+
+
+def _guarded(method: Any) -> Any:
+    """Turns a handler's errors into the call's status."""
+
+    def call(self: Any, request: Any, context: Any) -> Any:
+        try:
+            return method(self, request)
+        except StatusError as error:
+            _abort(context, error)
+        except Exception as error:  # a fault of this server must look like one
+            _abort(context, StatusError(Code.INTERNAL, f"{type(error).__name__}: {error}"))
+
+    return call
+
+
+def _spec(request: Any) -> ModelSpec:
+    if not request.HasField("model_spec"):
+        raise invalid("Missing ModelSpec")
+    spec = request.model_spec
+    choice = spec.WhichOneof("version_choice")
+    return ModelSpec(
+        spec.name,
+        spec.version.value if choice == "version" else None,
+        spec.version_label if choice == "version_label" else None,
+    )
+
+
+class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Predict and GetModelMetadata; the APIs on tf.Example answer UNIMPLEMENTED."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    @_guarded
+    def Predict(self, request: Any) -> Any:  # noqa: N802
+        spec = _spec(request)
+        servable = self._core.find(spec)
+        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+        tensors = {key: from_proto(value, key) for key, value in request.inputs.items()}
+        outputs = self._core.predict(servable, name, tensors, list(request.output_filter), entrypoint="GRPC")
+        response = predict_pb2.PredictResponse()
+        response.model_spec.name = servable.name
+        response.model_spec.version.value = servable.version
+        response.model_spec.signature_name = name
+        for key, array in outputs.items():
+            response.outputs[key].CopyFrom(to_proto(array))
+        return response
+
+    @_guarded
+    def GetModelMetadata(self, request: Any) -> Any:  # noqa: N802
+        return self._core.metadata(_spec(request), list(request.metadata_field))
+
+    @_guarded
+    def Classify(self, request: Any) -> Any:  # noqa: N802
+        raise StatusError(Code.UNIMPLEMENTED, "the preview server does not implement Classify")
+
+    @_guarded
+    def Regress(self, request: Any) -> Any:  # noqa: N802
+        raise StatusError(Code.UNIMPLEMENTED, "the preview server does not implement Regress")
+
+    @_guarded
+    def MultiInference(self, request: Any) -> Any:  # noqa: N802
+        raise StatusError(Code.UNIMPLEMENTED, "the preview server does not implement MultiInference")
+
+
+class ModelService(model_service_pb2_grpc.ModelServiceServicer):
+    """GetModelStatus and HandleReloadConfigRequest."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    @_guarded
+    def GetModelStatus(self, request: Any) -> Any:  # noqa: N802
+        return self._core.status(_spec(request))
+
+    @_guarded
+    def HandleReloadConfigRequest(self, request: Any) -> Any:  # noqa: N802
+        try:
+            configs = model_config.from_message(request.config, self._core.model_root)
+        except ServingError as error:
+            raise invalid(str(error)) from None
+        self._core.manager.apply(configs)
+        return model_management_pb2.ReloadConfigResponse()
+
+
+def server(core: Core, executor: ThreadPoolExecutor) -> Any:
+    """A grpc server with both services; ports are the caller's."""
+    result = grpc.server(executor, options=MESSAGE_OPTIONS)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(core), result)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(core), result)
+    return result
