@@ -1,0 +1,143 @@
+"""Character knowledge, asked of the ``tokenizers`` library itself over all 1,112,064 code points.
+
+Libraries disagree about Unicode: RE2's ``\\p{L}`` differs from the library's on thousands of code points,
+and a server may carry yet other tables. So every class, case map and normalization form in the graph is
+what the library answered at export, written as explicit ranges or tables. Answers are cached per process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import tokenizers
+from tokenizers import normalizers, pre_tokenizers
+
+CODE_POINTS = 0x110000
+_SURROGATES = slice(0xD800, 0xE000)
+
+CharSet = npt.NDArray[np.bool_]  # [CODE_POINTS]; surrogates are never members
+CodePoints = npt.NDArray[np.int32]
+
+
+@cache
+def scalar_values() -> CodePoints:
+    """Every code point but the surrogates, increasing."""
+    points = np.arange(CODE_POINTS, dtype=np.int32)
+    return np.delete(points, np.arange(0xD800, 0xE000))
+
+
+@cache
+def all_characters() -> str:
+    """Every character once, in the order of code points."""
+    return decode(scalar_values())
+
+
+def decode(points: npt.NDArray[np.generic] | Sequence[int]) -> str:
+    """Code points -> text."""
+    return np.asarray(points, "<u4").tobytes().decode("utf-32-le")
+
+
+def encode(text: str) -> CodePoints:
+    """Text -> code points."""
+    return np.frombuffer(text.encode("utf-32-le"), "<u4").astype(np.int32)
+
+
+def charset(points: Iterable[int] | CodePoints) -> CharSet:
+    """The set of these code points."""
+    members = np.zeros(CODE_POINTS, np.bool_)
+    members[np.asarray(list(points) if not isinstance(points, np.ndarray) else points, np.int64)] = True
+    members[_SURROGATES] = False
+    return members
+
+
+def complement(members: CharSet) -> CharSet:
+    """Every other character."""
+    result = ~members
+    result[_SURROGATES] = False
+    return result
+
+
+@cache
+def regex_class(text: str, ignore_case: bool = False) -> CharSet:
+    """The characters that a one-character Oniguruma pattern (``\\s``, ``[^\\p{L}]``, ``.``) matches.
+
+    The library deletes all others from the string of all characters; what is left is the class. Raises
+    whatever the library raises for a pattern that it cannot compile.
+    """
+    atom = f"(?i:{text})" if ignore_case else text
+    # The bound keeps each match below Oniguruma's limit of retries.
+    others = tokenizers.Regex(f"(?:(?!{atom})(?m:.)){{1,1000}}")
+    return charset(encode(normalizers.Replace(others, "").normalize_str(all_characters())))
+
+
+@cache
+def removed_by(name: str) -> CharSet:
+    """The characters that a pre-tokenizer removes (``WhitespaceSplit``: what Rust calls white space)."""
+    kept = PROBES[name].pre_tokenize_str(all_characters())
+    return complement(charset(np.concatenate([encode(piece) for piece, _ in kept])))
+
+
+@cache
+def isolated_by(name: str) -> CharSet:
+    """The characters on which a pre-tokenizer splits, keeping them (punctuation, digits).
+
+    Asked with a letter before each character, so that two of them never touch.
+    """
+    spaced = decode(np.stack([np.full_like(scalar_values(), ord("a")), scalar_values()], 1).ravel())
+    pieces = PROBES[name].pre_tokenize_str(spaced)
+    return charset([ord(piece) for piece, _ in pieces if len(piece) == 1 and piece != "a"])
+
+
+@cache
+def word_characters() -> CharSet:
+    """Rust's ``\\w``: with a letter before it, such a character is one piece with the letter."""
+    points = scalar_values()
+    columns = [np.full_like(points, ord("a")), points, np.full_like(points, ord(" "))]
+    pieces = PROBES["Whitespace"].pre_tokenize_str(decode(np.stack(columns, 1).ravel()))
+    return charset([ord(piece[1]) for piece, _ in pieces if len(piece) == 2 and piece[0] == "a"])
+
+
+PROBES: dict[str, pre_tokenizers.PreTokenizer] = {
+    "WhitespaceSplit": pre_tokenizers.WhitespaceSplit(),
+    "Whitespace": pre_tokenizers.Whitespace(),
+    "Punctuation": pre_tokenizers.Punctuation("isolated"),
+    "Digits": pre_tokenizers.Digits(individual_digits=True),
+}
+
+
+def ranges(members: CharSet) -> list[tuple[int, int]]:
+    """The set as inclusive ranges, increasing. A range may span the surrogates: no text holds one."""
+    padded = members.copy()
+    if padded[0xD7FF] and padded[0xE000]:
+        padded[_SURROGATES] = True
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], padded, [False]]).astype(np.int8)))
+    return [(int(start), int(stop) - 1) for start, stop in edges.reshape(-1, 2)]
+
+
+def re2_class(members: CharSet) -> str:
+    """The set as an RE2 bracket expression of explicit ranges; raises ValueError for the empty set."""
+    parts = [
+        f"\\x{{{low:x}}}" if low == high else f"\\x{{{low:x}}}-\\x{{{high:x}}}"
+        for low, high in ranges(members)
+    ]
+    if not parts:
+        raise ValueError("an empty character class matches nothing")
+    return f"[{''.join(parts)}]"
+
+
+def map_characters(normalize: Callable[[str], str], separator: str = "\n") -> list[str]:
+    """What ``normalize`` makes of every character alone, indexed as ``scalar_values``.
+
+    ``separator`` stands between the characters of one long call; it must be kept by ``normalize`` and no
+    other character may become it. Characters that break this are asked again, alone.
+    """
+    points = scalar_values()
+    text = decode(np.stack([points, np.full_like(points, ord(separator))], 1).ravel())
+    answers = normalize(text).split(separator)[:-1]
+    if len(answers) != len(points) + 1:  # the separator itself is one of the characters
+        return [normalize(chr(point)) for point in points]
+    position = int(np.searchsorted(points, ord(separator)))
+    return [*answers[:position], separator, *answers[position + 2 :]]
