@@ -1,0 +1,51 @@
+# Sourced by the scripts beside it: finds a Python and keeps virtual environments up to date.
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+cd "$root"
+
+# Prints the first of python3.13, 3.12, 3.11, python3 that runs, is 3.11 to 3.13 and can make environments.
+# GENSERVE_PYTHON overrides the search.
+find_python() {
+    local candidate
+    for candidate in ${GENSERVE_PYTHON:-python3.13 python3.12 python3.11 python3}; do
+        if "$candidate" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+            >/dev/null 2>&1; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    echo "error: no Python 3.11, 3.12 or 3.13 with the venv module on PATH (GENSERVE_PYTHON names another)" >&2
+    return 1
+}
+
+# make_environment DIRECTORY STAMP PIP-ARGUMENTS...: creates DIRECTORY and installs into it, unless its stamp
+# (whatever decides what is installed) is the one it was made with.
+make_environment() {
+    local directory="$1" stamp="$2"
+    shift 2
+    if [[ -f "$directory/.stamp" && "$(<"$directory/.stamp")" == "$stamp" ]]; then
+        return
+    fi
+    echo "== environment $directory"
+    if [[ ! -x "$directory/bin/python" ]]; then
+        local python
+        python="$(find_python)"
+        "$python" -m venv "$directory"
+    fi
+    "$directory/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+    printf '%s' "$stamp" >"$directory/.stamp"
+}
+
+# Installs the project, editable, with its test dependencies into .venv.
+main_environment() {
+    make_environment .venv "$(git hash-object pyproject.toml)" --editable '.[test]'
+}
+
+# Installs the same into .venv-lowest, every direct dependency at the lowest version its bound allows.
+lowest_environment() {
+    main_environment
+    local constraints=.venv/lowest-constraints.txt
+    .venv/bin/python scripts/lowest_versions.py pyproject.toml >"$constraints"
+    make_environment .venv-lowest "$(git hash-object pyproject.toml)" \
+        --constraint "$constraints" --editable '.[test]'
+}
