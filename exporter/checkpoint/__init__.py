@@ -1,0 +1,12 @@
+"""Checkpoints on disk: where they are, whether they are whole, and their tensors, read lazily.
+
+Only JSON and safetensors files are ever opened; a checkpoint that has pickled weights alone is refused.
+"""
+
+from __future__ import annotations
+
+from exporter.checkpoint.checkpoint import Checkpoint
+from exporter.checkpoint.locate import locate
+from exporter.checkpoint.safetensors_file import StoredTensor
+
+__all__ = ["Checkpoint", "StoredTensor", "locate"]

@@ -1,0 +1,106 @@
+"""One safetensors file: the header is checked against the file's size before any tensor is read.
+
+Format: 8 bytes little-endian header length N, N bytes of JSON ``{name: {dtype, shape, data_offsets}}``, then
+the data (https://huggingface.co/docs/safetensors/index#format).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+
+from exporter.errors import CheckpointError
+
+# The reference implementation's own limit; a larger number is a damaged file, not a large model.
+MAX_HEADER_BYTES = 100_000_000
+
+DTYPES: dict[str, npt.DTypeLike] = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": ml_dtypes.bfloat16,
+    "F8_E4M3": ml_dtypes.float8_e4m3fn,
+    "F8_E5M2": ml_dtypes.float8_e5m2,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I16": np.int16,
+    "I8": np.int8,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor in a file: what is known of it before it is read."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    path: Path
+    start: int
+    nbytes: int
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    def read(self) -> npt.NDArray[Any]:
+        """A read-only array in the stored dtype, mapped from the file."""
+        if self.size == 0:
+            return np.zeros(self.shape, DTYPES[self.dtype])
+        raw = np.memmap(self.path, dtype=np.uint8, mode="r", offset=self.start, shape=(self.nbytes,))
+        return raw.view(DTYPES[self.dtype]).reshape(self.shape)
+
+
+def read_header(path: Path) -> dict[str, StoredTensor]:
+    """The tensors of a safetensors file, by name.
+
+    Raises:
+      CheckpointError: the file is truncated or damaged; the message says where.
+    """
+    file_bytes = path.stat().st_size
+    with path.open("rb") as file:
+        prefix = file.read(8)
+        header_bytes = int.from_bytes(prefix, "little")
+        if len(prefix) < 8 or header_bytes > min(file_bytes - 8, MAX_HEADER_BYTES):
+            raise _damaged(
+                path, f"a header of {header_bytes} bytes does not fit a file of {file_bytes} bytes"
+            )
+        try:
+            header = json.loads(file.read(header_bytes))
+        except ValueError as error:
+            raise _damaged(path, f"its header is not JSON ({error})") from error
+    if not isinstance(header, dict):
+        raise _damaged(path, "its header is not a JSON object")
+    header.pop("__metadata__", None)
+    data_start = 8 + header_bytes
+    return {name: _stored(path, name, entry, data_start, file_bytes) for name, entry in header.items()}
+
+
+def _stored(path: Path, name: str, entry: Any, data_start: int, file_bytes: int) -> StoredTensor:
+    try:
+        dtype, shape = str(entry["dtype"]), tuple(int(size) for size in entry["shape"])
+        begin, end = (int(offset) for offset in entry["data_offsets"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, f"tensor {name!r} has a malformed header entry {entry!r}") from error
+    if dtype not in DTYPES:
+        raise CheckpointError(f"{path}: tensor {name!r} has dtype {dtype!r}; known are {', '.join(DTYPES)}")
+    if begin < 0 or data_start + end > file_bytes:
+        raise _damaged(path, f"tensor {name!r} ends at byte {data_start + end}, the file at {file_bytes}")
+    needed = math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize
+    if min(shape, default=1) < 0 or end - begin != needed:
+        raise _damaged(path, f"tensor {name!r} {dtype}{list(shape)} needs {needed} bytes, has {end - begin}")
+    return StoredTensor(name, dtype, shape, path, data_start + begin, needed)
+
+
+def _damaged(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(f"{path} is truncated or damaged: {reason}; fetch it again")

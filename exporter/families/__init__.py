@@ -1,0 +1,64 @@
+"""Model families as data: ``model_type`` -> a config reader and a table of weight names.
+
+To add one, write a module with a ``read`` function and ``Names``, and register it in ``REGISTRY``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from exporter.errors import UnsupportedError, did_you_mean
+from exporter.families.reader import ConfigReader
+from exporter.families.registry import FAMILIES, REFUSED
+from exporter.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from exporter.checkpoint import Checkpoint
+
+__all__ = ["FAMILIES", "load_weights", "read_spec"]
+
+
+def read_spec(config: Mapping[str, Any], *, ignore_config_keys: Iterable[str] = ()) -> ModelSpec:
+    """The architecture that a config.json describes.
+
+    Raises:
+      UnsupportedError: the model_type is not supported (says which are), or the config holds keys or values
+        that cannot be reproduced exactly: all of them in one error.
+    """
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str):
+        raise UnsupportedError("config.json has no model_type, so its architecture is unknown")
+    if model_type in REFUSED:
+        raise UnsupportedError(f"model_type {model_type!r} is not supported: {REFUSED[model_type]}")
+    if model_type not in FAMILIES:
+        supported = ", ".join(sorted(FAMILIES))
+        hint = did_you_mean(model_type, FAMILIES)
+        raise UnsupportedError(f"model_type {model_type!r} is not supported{hint}; supported are {supported}")
+    reader = ConfigReader(config)
+    family = FAMILIES[model_type]
+    reader.harmless(*family.harmless)
+    reader.expect(
+        "is_encoder_decoder", family.encoder_decoder, None, why=f"{model_type} is of the other kind"
+    )
+    reader.expect("pruned_heads", {}, None, why="heads were cut out of the weights")
+    spec = family.read(reader)
+    return replace(spec, ignored_config_keys=reader.finish(ignore_config_keys))
+
+
+def load_weights(
+    spec: ModelSpec, checkpoint: Checkpoint, dtype: npt.DTypeLike
+) -> dict[str, npt.NDArray[np.generic]]:
+    """The checkpoint's weights under our names and in our layout, in ``dtype``.
+
+    Raises:
+      CheckpointError: lists every missing and unused tensor and every wrong shape.
+    """
+    from exporter.families.load import load
+
+    family = FAMILIES[spec.model_type]
+    return load(spec, family.names_for(spec), checkpoint, dtype)

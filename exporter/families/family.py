@@ -1,0 +1,51 @@
+"""What a family is, and what the readers of several families share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from exporter.families.reader import ConfigReader
+from exporter.families.weights import Names
+from exporter.spec import Activation, ModelSpec
+
+
+@dataclass(frozen=True)
+class Family:
+    """Config reader, weight names, and the config keys that change nothing in inference."""
+
+    read: Callable[[ConfigReader], ModelSpec]
+    names: Names | Callable[[ModelSpec], Names]
+    harmless: tuple[str, ...] = ()
+    encoder_decoder: bool = False
+
+    def names_for(self, spec: ModelSpec) -> Names:
+        """The weight names for one spec."""
+        return self.names if isinstance(self.names, Names) else self.names(spec)
+
+
+# The reference's ACT2FN.
+ACTIVATIONS = {
+    "gelu": Activation.GELU,
+    "gelu_python": Activation.GELU,
+    "gelu_new": Activation.GELU_TANH,
+    "gelu_fast": Activation.GELU_TANH,
+    "gelu_accurate": Activation.GELU_TANH,
+    "gelu_pytorch_tanh": Activation.GELU_TANH,
+    "gelu_python_tanh": Activation.GELU_TANH,
+    "quick_gelu": Activation.QUICK_GELU,
+    "relu": Activation.RELU,
+    "relu2": Activation.RELU_SQUARED,
+    "silu": Activation.SILU,
+    "swish": Activation.SILU,
+    "tanh": Activation.TANH,
+    "sigmoid": Activation.SIGMOID,
+    "linear": Activation.LINEAR,
+}
+
+
+def head_dim(reader: ConfigReader, hidden: int, heads: int, hidden_key: str, heads_key: str) -> int:
+    """hidden // heads, a problem where it does not divide."""
+    if hidden % heads:
+        reader.problem(f"{hidden_key}={hidden} is not divisible by {heads_key}={heads}")
+    return max(1, hidden // heads)

@@ -1,0 +1,100 @@
+"""Reads a model's weights from a checkpoint; every tensor is accounted for before any is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from exporter.checkpoint import Checkpoint, StoredTensor
+from exporter.errors import CheckpointError, did_you_mean, raise_all
+from exporter.families.weights import Names, Part, Weight, plan
+from exporter.spec import ModelSpec
+
+
+def load(
+    spec: ModelSpec, names: Names, checkpoint: Checkpoint, dtype: npt.DTypeLike
+) -> dict[str, npt.NDArray[Any]]:
+    """Our weights by our names, in ``dtype``.
+
+    Raises:
+      CheckpointError: lists every missing and unused tensor and every wrong shape.
+    """
+    tensors = checkpoint.tensors
+    prefix = find_prefix(names, tensors)
+    weights = list(plan(spec, names, prefix))
+    parts = [part for weight in weights for group in weight.groups for part in group]
+    raise_all(
+        CheckpointError,
+        f"the tensors of {checkpoint.path} do not fit its config.json ({spec.model_type}):",
+        [
+            *_missing(parts, tensors),
+            *_wrong_shapes(parts, tensors),
+            *_unused(spec, names, prefix, parts, tensors),
+        ],
+    )
+    return {weight.target: _read(weight, tensors, np.dtype(dtype)) for weight in weights}
+
+
+def find_prefix(names: Names, tensors: Mapping[str, StoredTensor]) -> str:
+    """The prefix under which the checkpoint keeps its token embedding (base models are saved without)."""
+    fitting = (prefix for prefix in names.prefixes if f"{prefix}{names.tokens}.weight" in tensors)
+    return next(fitting, names.prefixes[0])
+
+
+def _read(weight: Weight, tensors: Mapping[str, StoredTensor], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    groups = [
+        np.concatenate([part.convert(tensors[part.name].read()).astype(dtype) for part in group], axis=-1)
+        for group in weight.groups
+    ]
+    return np.stack(groups) if weight.stacked else np.ascontiguousarray(groups[0])
+
+
+def _missing(parts: Iterable[Part], tensors: Mapping[str, StoredTensor]) -> list[str]:
+    return [
+        f"missing: {part.name} {list(part.shape)}{did_you_mean(part.name, tensors)}"
+        for part in parts
+        if part.name not in tensors
+    ]
+
+
+def _wrong_shapes(parts: Iterable[Part], tensors: Mapping[str, StoredTensor]) -> list[str]:
+    return [
+        f"wrong shape: {part.name} is {list(tensors[part.name].shape)}, config.json asks {list(part.shape)}"
+        for part in parts
+        if part.name in tensors and tensors[part.name].shape != part.shape
+    ]
+
+
+def _unused(
+    spec: ModelSpec, names: Names, prefix: str, parts: Iterable[Part], tensors: Mapping[str, StoredTensor]
+) -> list[str]:
+    known = {part.name for part in parts}
+    patterns = [re.compile(pattern) for pattern in names.unused]
+    rest = [
+        name
+        for name in tensors
+        if name not in known and not any(pattern.search(name) for pattern in patterns)
+    ]
+    head, tokens = f"{names.head}.weight", f"{prefix}{names.tokens}.weight"
+    if spec.head.tied and head in rest and tokens in tensors:
+        rest.remove(head)
+        return [*_stored_tied_head(tensors[head], tensors[tokens]), *(f"unused: {name}" for name in rest)]
+    return [f"unused: {name} {list(tensors[name].shape)}" for name in rest]
+
+
+def _stored_tied_head(head: StoredTensor, tokens: StoredTensor) -> list[str]:
+    """A tied head may be stored beside the embedding, but only as its copy: else the reference unties it."""
+    if (
+        head.shape == tokens.shape
+        and head.dtype == tokens.dtype
+        and np.array_equal(head.read(), tokens.read())
+    ):
+        return []
+    return [
+        f"{head.name} differs from {tokens.name}, though config.json has tie_word_embeddings=true "
+        "(the reference then leaves them untied); set tie_word_embeddings to false"
+    ]

@@ -1,0 +1,134 @@
+"""Attention over segments.
+
+A query attends over several segments of keys and values at once (the prompt's, the generated ones): scores of
+all segments go through one softmax, and the value products add up. A segment may be kept once for several
+rows (a prompt's beams); its product then runs over all of them together.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from exporter.model.layers import Weights, linear, norm
+from exporter.model.rotary import Position, rotate
+from exporter.spec import AttentionSpec, QkNormScope
+
+# Added to the scores of masked keys. Finite, so that a row without any key gives a mean instead of NaN.
+MASKED = -1e30
+
+
+class Segment(NamedTuple):
+    """Keys and values that a step attends over.
+
+    Attributes:
+      keys, values: [rows / copies * kv_heads, length, head_dim].
+      bias: float32, broadcast to [rows, heads, k, length]; MASKED where a key must not be seen.
+    """
+
+    keys: tf.Tensor
+    values: tf.Tensor
+    bias: tf.Tensor
+
+
+def project(
+    x: tf.Tensor, weights: Weights, spec: AttentionSpec, position: Position
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """[rows, k, hidden] -> query [rows, k, heads, head_dim], key and value [rows * kv_heads, k, head_dim]."""
+    qkv = linear(x, weights, "attention.qkv")
+    if spec.clip is not None:
+        qkv = tf.clip_by_value(qkv, -spec.clip, spec.clip)
+    widths = [heads * spec.head_dim for heads in (spec.heads, spec.kv_heads, spec.kv_heads)]
+    query, key, value = tf.split(qkv, widths, axis=-1)
+    query = _heads(query, weights, "attention.q_norm", spec, spec.heads)
+    key = _heads(key, weights, "attention.k_norm", spec, spec.kv_heads)
+    value = _split(value, spec.kv_heads, spec.head_dim)
+    if spec.rotary is not None:
+        query = rotate(query, position.cosine, position.sine, spec.rotary)
+        key = rotate(key, position.cosine, position.sine, spec.rotary)
+    if position.query_scale is not None:
+        query *= tf.cast(position.query_scale, query.dtype)[:, :, tf.newaxis, tf.newaxis]
+    return query, _by_head(key), _by_head(value)
+
+
+def _by_head(x: tf.Tensor) -> tf.Tensor:
+    """[rows, k, kv_heads, head_dim] -> [rows * kv_heads, k, head_dim]."""
+    x = tf.transpose(x, [0, 2, 1, 3])
+    return tf.reshape(x, [-1, tf.shape(x)[2], x.shape[3]])
+
+
+def _heads(x: tf.Tensor, weights: Weights, name: str, spec: AttentionSpec, heads: int) -> tf.Tensor:
+    """[rows, k, heads * head_dim] -> [rows, k, heads, head_dim], normalised where the model does."""
+    if spec.qk_norm_scope is QkNormScope.ALL:
+        return _split(norm(x, weights, name, spec.qk_norm), heads, spec.head_dim)
+    return norm(_split(x, heads, spec.head_dim), weights, name, spec.qk_norm)
+
+
+def _split(x: tf.Tensor, heads: int, head_dim: int) -> tf.Tensor:
+    return tf.reshape(x, tf.concat([tf.shape(x)[:2], [heads, head_dim]], axis=0))
+
+
+def attend(
+    query: tf.Tensor, segments: list[tuple[Segment, int]], spec: AttentionSpec, weights: Weights
+) -> tf.Tensor:
+    """One softmax over all segments.
+
+    Args:
+      query: [rows, k, heads, head_dim].
+      segments: each with its ``copies``: how many adjacent rows share one entry of it.
+
+    Returns:
+      [rows, k, heads * head_dim].
+    """
+    k, dtype = tf.shape(query)[1], query.dtype
+    query = query * tf.cast(spec.scale, dtype)
+    scores = [_scores(query, segment, copies, spec, k) for segment, copies in segments]
+    if spec.sinks:
+        sinks = tf.cast(weights["attention.sinks"], tf.float32)[tf.newaxis, :, tf.newaxis, tf.newaxis]
+        scores.append(tf.broadcast_to(sinks, tf.concat([tf.shape(scores[0])[:3], [1]], axis=0)))
+    shares = tf.nn.softmax(scores[0] if len(scores) == 1 else tf.concat(scores, axis=-1))
+    columns = tf.stack([tf.shape(part)[-1] for part in scores])
+    parts = [shares] if len(scores) == 1 else tf.split(shares, columns, axis=-1, num=len(scores))
+    values = [
+        _values(tf.cast(part, dtype), segment, copies, spec, k)
+        for part, (segment, copies) in zip(parts, segments, strict=False)  # the sinks carry no value
+    ]
+    total = values[0] if len(values) == 1 else tf.add_n(values)
+    # [rows, heads, k, head_dim] -> [rows, k, heads * head_dim]
+    total = tf.transpose(total, [0, 2, 1, 3])
+    return tf.reshape(total, tf.concat([tf.shape(total)[:2], [spec.heads * spec.head_dim]], axis=0))
+
+
+def _scores(query: tf.Tensor, segment: Segment, copies: int, spec: AttentionSpec, k: tf.Tensor) -> tf.Tensor:
+    """float32 [rows, heads, k, length]."""
+    groups, length = spec.heads // spec.kv_heads, tf.shape(segment.keys)[1]
+    # [rows, k, heads, head_dim] -> [rows / copies, copies, k, kv_heads, groups, head_dim]
+    split = tf.reshape(query, [-1, copies, k, spec.kv_heads, groups, spec.head_dim])
+    # -> [rows / copies * kv_heads, copies * groups * k, head_dim]
+    split = tf.transpose(split, [0, 3, 1, 4, 2, 5])
+    split = tf.reshape(split, [-1, copies * groups * k, spec.head_dim])
+    scores = tf.cast(tf.matmul(split, segment.keys, transpose_b=True), tf.float32)
+    if copies > 1:
+        # [rows / copies, kv_heads, copies, groups * k, length] -> [rows / copies, copies, kv_heads, ...]
+        scores = tf.reshape(scores, [-1, spec.kv_heads, copies, groups * k, length])
+        scores = tf.transpose(scores, [0, 2, 1, 3, 4])
+    scores = tf.reshape(scores, [-1, spec.heads, k, length])
+    if spec.softcap is not None:
+        scores = spec.softcap * tf.tanh(scores / spec.softcap)
+    return scores + segment.bias
+
+
+def _values(shares: tf.Tensor, segment: Segment, copies: int, spec: AttentionSpec, k: tf.Tensor) -> tf.Tensor:
+    """[rows, heads, k, length] -> [rows, heads, k, head_dim]."""
+    groups, length = spec.heads // spec.kv_heads, tf.shape(segment.values)[1]
+    # [rows, heads, k, length] -> [rows / copies * kv_heads, copies * groups * k, length]
+    if copies > 1:
+        shares = tf.reshape(shares, [-1, copies, spec.kv_heads, groups * k, length])
+        shares = tf.transpose(shares, [0, 2, 1, 3, 4])
+    shares = tf.reshape(shares, [-1, copies * groups * k, length])
+    values = tf.matmul(shares, segment.values)
+    if copies > 1:
+        values = tf.reshape(values, [-1, spec.kv_heads, copies, groups * k, spec.head_dim])
+        values = tf.transpose(values, [0, 2, 1, 3, 4])
+    return tf.reshape(values, [-1, spec.heads, k, spec.head_dim])

@@ -1,0 +1,98 @@
+"""One layer: attention and feed-forward block around the residual stream, arranged as ``Block`` says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from exporter.model.attention import Segment, attend, project
+from exporter.model.cache import write
+from exporter.model.layers import Weights, feed_forward, linear, norm
+from exporter.model.rotary import Position
+from exporter.spec import Block, LayerSpec
+
+
+def prefill_layer(
+    spec: LayerSpec, last_only: bool, weights: Weights, x: tf.Tensor, position: Position, bias: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The prompt attends to itself.
+
+    Args:
+      last_only: only the last position goes on (the final layer's other positions serve no one).
+      x: [batch, length, hidden].
+      bias: float32 [batch, heads or 1, length, length].
+
+    Returns:
+      The new x, and keys and values [batch * kv_heads, length, head_dim].
+    """
+    kept: list[tf.Tensor] = []
+
+    def attention(normed: tf.Tensor) -> tf.Tensor:
+        query, key, value = project(normed, weights, spec.attention, position)
+        kept.extend((key, value))
+        queries = slice(-1, None) if last_only else slice(None)
+        segment = Segment(key, value, bias[:, :, queries])
+        context = attend(query[:, queries], [(segment, 1)], spec.attention, weights)
+        return linear(context, weights, "attention.out")
+
+    x = _around(spec, weights, x, attention, last_only)
+    return x, kept[0], kept[1]
+
+
+def extend_layer(
+    spec: LayerSpec,
+    copies: int,
+    wraps: bool,
+    weights: Weights,
+    x: tf.Tensor,
+    position: Position,
+    prompt: Segment,
+    generated: Segment,
+    count: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """New tokens are written to the cache, then attend to the prompt and to what is generated.
+
+    Args:
+      copies: rows per prompt.
+      wraps: the generated segment is a ring.
+      x: [rows, k, hidden].
+      count: int32 [] or [rows], tokens generated before these.
+
+    Returns:
+      The new x, and the generated keys and values.
+    """
+    written: list[tf.Tensor] = []
+
+    def attention(normed: tf.Tensor) -> tf.Tensor:
+        query, key, value = project(normed, weights, spec.attention, position)
+        written.extend(write((generated.keys, generated.values), (key, value), count, wraps=wraps))
+        segments = [(prompt, copies), (Segment(written[0], written[1], generated.bias), 1)]
+        return linear(attend(query, segments, spec.attention, weights), weights, "attention.out")
+
+    x = _around(spec, weights, x, attention, False)
+    return x, written[0], written[1]
+
+
+def _around(
+    spec: LayerSpec,
+    weights: Weights,
+    x: tf.Tensor,
+    attention: Callable[[tf.Tensor], tf.Tensor],
+    last_only: bool,
+) -> tf.Tensor:
+    """Adds both branches to the residual stream; ``last_only`` as in ``prefill_layer``."""
+    positions = slice(-1, None) if last_only else slice(None)
+    if spec.block is Block.POST_NORM:
+        x = norm(x[:, positions] + attention(x), weights, "attention_norm", spec.attention_norm)
+        return norm(x + feed_forward(x, weights, spec.mlp), weights, "mlp_norm", spec.mlp_norm)
+    normed = norm(x, weights, "attention_norm", spec.attention_norm)
+    branch = norm(attention(normed), weights, "attention_out_norm", spec.attention_out_norm)
+    x, normed = x[:, positions], normed[:, positions]
+    if spec.block is Block.PARALLEL:
+        other = norm(x, weights, "mlp_norm", spec.mlp_norm) if spec.mlp_norm else normed
+        return x + branch * spec.residual_scale + feed_forward(other, weights, spec.mlp) * spec.residual_scale
+    x = (normed if spec.block is Block.NORMED_RESIDUAL else x) + branch * spec.residual_scale
+    normed = norm(x, weights, "mlp_norm", spec.mlp_norm)
+    branch = norm(feed_forward(normed, weights, spec.mlp), weights, "mlp_out_norm", spec.mlp_out_norm)
+    return (normed if spec.block is Block.NORMED_RESIDUAL else x) + branch * spec.residual_scale

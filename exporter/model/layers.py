@@ -1,0 +1,127 @@
+"""Position-wise parts: linear maps, norms, activations, feed-forward blocks and mixtures of experts.
+
+Weights come as a flat mapping of a layer's own names, e.g. ``mlp.up.kernel``. Activations are in the model's
+dtype; norms, routers and activations of half-precision models are computed in float32, as the reference does
+where it matters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import tensorflow as tf
+
+from exporter.spec import Activation, MlpSpec, MoeSpec, NormKind, NormSpec, Routing
+
+Weights = Mapping[str, tf.Tensor]
+
+
+def scoped(weights: Weights, prefix: str) -> dict[str, tf.Tensor]:
+    """The weights under ``prefix``, without it."""
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+
+
+def linear(x: tf.Tensor, weights: Weights, name: str) -> tf.Tensor:
+    """[..., in] -> [..., out]; adds the bias where there is one."""
+    kernel = weights[f"{name}.kernel"]
+    # One matrix product over all positions: [..., in] -> [positions, in] -> [..., out].
+    flat = tf.matmul(tf.reshape(x, [-1, kernel.shape[0]]), kernel)
+    if f"{name}.bias" in weights:
+        flat += weights[f"{name}.bias"]
+    return tf.reshape(flat, tf.concat([tf.shape(x)[:-1], [kernel.shape[1]]], axis=0))
+
+
+def norm(x: tf.Tensor, weights: Weights, name: str, spec: NormSpec | None) -> tf.Tensor:
+    """Normalises the last axis in float32; the identity where ``spec`` is None."""
+    if spec is None:
+        return x
+    dtype, x = x.dtype, tf.cast(x, tf.float32)
+    if spec.kind is NormKind.LAYER:
+        x -= tf.reduce_mean(x, axis=-1, keepdims=True)
+    x *= tf.math.rsqrt(tf.reduce_mean(tf.square(x), axis=-1, keepdims=True) + spec.epsilon)
+    if spec.scale:
+        x *= tf.cast(weights[f"{name}.scale"], tf.float32)
+    if spec.bias:
+        x += tf.cast(weights[f"{name}.bias"], tf.float32)
+    return tf.cast(x, dtype)
+
+
+def _gelu(x: tf.Tensor) -> tf.Tensor:
+    return 0.5 * x * (1.0 + tf.math.erf(x * math.sqrt(0.5)))
+
+
+def _gelu_tanh(x: tf.Tensor) -> tf.Tensor:
+    return 0.5 * x * (1.0 + tf.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)))
+
+
+ACTIVATIONS: Mapping[Activation, Callable[[tf.Tensor], tf.Tensor]] = {
+    Activation.GELU: _gelu,
+    Activation.GELU_TANH: _gelu_tanh,
+    Activation.QUICK_GELU: lambda x: x * tf.sigmoid(1.702 * x),
+    Activation.RELU: tf.nn.relu,
+    Activation.RELU_SQUARED: lambda x: tf.square(tf.nn.relu(x)),
+    Activation.SILU: lambda x: x * tf.sigmoid(x),
+    Activation.TANH: tf.tanh,
+    Activation.SIGMOID: tf.sigmoid,
+    Activation.LINEAR: tf.identity,
+}
+
+# GptOssExperts: alpha and limit are constants of the reference's class.
+_GPT_OSS_ALPHA, _GPT_OSS_LIMIT = 1.702, 7.0
+
+
+def activate(x: tf.Tensor, spec: MlpSpec) -> tf.Tensor:
+    """The first projection's output -> the second's input: [..., width or 2 * width] -> [..., width]."""
+    if not spec.gated:
+        return ACTIVATIONS[spec.activation](x)
+    gate, up = tf.split(x, 2, axis=-1)
+    if spec.activation is Activation.GPT_OSS:
+        gate = tf.minimum(gate, _GPT_OSS_LIMIT)
+        up = tf.clip_by_value(up, -_GPT_OSS_LIMIT, _GPT_OSS_LIMIT)
+        return (up + 1.0) * gate * tf.sigmoid(_GPT_OSS_ALPHA * gate)
+    return ACTIVATIONS[spec.activation](gate) * up
+
+
+def feed_forward(x: tf.Tensor, weights: Weights, spec: MlpSpec | MoeSpec) -> tf.Tensor:
+    """[rows, k, hidden] -> [rows, k, hidden]."""
+    if isinstance(spec, MoeSpec):
+        return mixture(x, weights, spec)
+    return mlp(x, weights, spec, "mlp.")
+
+
+def mlp(x: tf.Tensor, weights: Weights, spec: MlpSpec, scope: str) -> tf.Tensor:
+    """A dense feed-forward block."""
+    return linear(activate(linear(x, weights, f"{scope}up"), spec), weights, f"{scope}down")
+
+
+def mixture(x: tf.Tensor, weights: Weights, spec: MoeSpec) -> tf.Tensor:
+    """A mixture of experts: every expert runs, and a token adds those it chose by their weights.
+
+    The sum over experts is exact whatever the shapes; it costs experts / top_k times the arithmetic of a
+    mixture that gathers, but reads each expert's weights once, which is what a batch of tokens pays anyway.
+    """
+    shape, hidden = tf.shape(x), x.shape[-1]
+    tokens = tf.reshape(x, [-1, hidden])  # [rows, k, hidden] -> [tokens, hidden]
+    shares = tf.cast(expert_shares(tokens, weights, spec), x.dtype)  # [tokens, experts]
+    up = tf.einsum("th,ehw->etw", tokens, weights["moe.up.kernel"])
+    if spec.expert.up_bias:
+        up += weights["moe.up.bias"][:, tf.newaxis]
+    down = tf.einsum("etw,ewh->eth", activate(up, spec.expert), weights["moe.down.kernel"])
+    if spec.expert.down_bias:
+        down += weights["moe.down.bias"][:, tf.newaxis]
+    output = tf.einsum("te,eth->th", shares, down)
+    if spec.shared:
+        gate = tf.sigmoid(linear(tokens, weights, "moe.shared_gate"))
+        output += gate * mlp(tokens, weights, spec.shared, "moe.shared.")
+    return tf.reshape(output, shape)
+
+
+def expert_shares(tokens: tf.Tensor, weights: Weights, spec: MoeSpec) -> tf.Tensor:
+    """float32 [tokens, experts]: the weight of each expert, zero for those outside the token's top k."""
+    logits = tf.cast(linear(tokens, weights, "moe.router"), tf.float32)
+    chosen = tf.reduce_sum(tf.one_hot(tf.math.top_k(logits, spec.top_k).indices, spec.experts), axis=1)
+    shares = tf.nn.softmax(logits) * chosen
+    if spec.routing is Routing.SOFTMAX_TOP_K:
+        shares /= tf.reduce_sum(shares, axis=-1, keepdims=True)
+    return shares

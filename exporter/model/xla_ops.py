@@ -1,0 +1,48 @@
+"""The one XLA operation that TensorFlow's public API lacks: a slice update at a position known at run time.
+
+``XlaDynamicUpdateSlice`` is registered in every TensorFlow build with XLA, stock TensorFlow Serving included,
+but has no kernel outside compiled code; elsewhere the same result comes from a select over the whole tensor.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from tensorflow.compiler.tf2xla.ops import gen_xla_ops
+from tensorflow.python.ops import control_flow_util
+
+
+def in_compiled_code() -> bool:
+    """Whether operations made now are traced under ``jit_compile=True``."""
+    if tf.executing_eagerly():
+        return False
+    return bool(control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
+
+
+def update_columns(buffer: tf.Tensor, update: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
+    """``buffer[:, start : start + k] = update``; in place in a compiled loop.
+
+    Args:
+      buffer: [rows * kv_heads, capacity, head_dim].
+      update: [rows * kv_heads, k, head_dim].
+      start: int32 [].
+    """
+    if in_compiled_code():
+        zero = tf.zeros([], tf.int32)
+        return gen_xla_ops.xla_dynamic_update_slice(buffer, update, tf.stack([zero, start, zero]))
+    return update_slots(buffer, update, start + tf.range(tf.shape(update)[1])[tf.newaxis])
+
+
+def update_slots(buffer: tf.Tensor, update: tf.Tensor, slots: tf.Tensor) -> tf.Tensor:
+    """``buffer[r, slots[r, i]] = update[r, i]`` as one select over the buffer.
+
+    Args:
+      buffer: [rows * kv_heads, capacity, head_dim].
+      update: [rows * kv_heads, k, head_dim].
+      slots: int32 [rows * kv_heads or 1, k], distinct within a row.
+    """
+    hits = slots[:, :, tf.newaxis] == tf.range(tf.shape(buffer)[1])  # [rows * kv_heads or 1, k, capacity]
+    source = tf.argmax(tf.cast(hits, tf.int32), axis=1, output_type=tf.int32)
+    source = tf.broadcast_to(source, tf.shape(buffer)[:2])
+    spread = tf.gather(update, source, axis=1, batch_dims=1)
+    written = tf.reduce_any(hits, axis=1)[:, :, tf.newaxis]
+    return tf.where(written, spread, buffer)

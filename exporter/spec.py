@@ -1,0 +1,275 @@
+"""What the graph needs to know about an architecture: frozen, hashable, free of TensorFlow.
+
+A ``ModelSpec`` is made by a family's config reader and consumed by ``exporter.model``. Layers are listed one
+by one, so that models with alternating windows or mixed dense and sparse layers need no special case; layers
+that compare equal share one function in the graph. Where a field follows an attribute of the reference, its
+comment names it.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Literal
+
+from exporter.errors import UnsupportedError
+
+
+class NormKind(enum.Enum):
+    """LAYER: Ba et al. 2016. RMS: Zhang and Sennrich 2019 (no mean is subtracted)."""
+
+    LAYER = "layer_norm"
+    RMS = "rms_norm"
+
+
+class Activation(enum.Enum):
+    """The reference's ACT2FN entries; several of its names share a formula."""
+
+    GELU = "gelu"  # x * Phi(x), by erf
+    GELU_TANH = "gelu_tanh"  # tanh approximation: gelu_new, gelu_fast, gelu_pytorch_tanh
+    QUICK_GELU = "quick_gelu"  # x * sigmoid(1.702 x)
+    RELU = "relu"
+    RELU_SQUARED = "relu2"
+    SILU = "silu"
+    TANH = "tanh"
+    SIGMOID = "sigmoid"
+    LINEAR = "linear"
+    GPT_OSS = "gpt_oss"  # clamped swish with alpha 1.702, times (1 + clamped linear half)
+
+
+class Block(enum.Enum):
+    """How a layer adds its branches to the residual stream ``x``.
+
+    SEQUENTIAL: x += attention(norm(x)); x += mlp(norm(x)).
+    PARALLEL: x += attention(norm(x)) + mlp(norm'(x)); without an ``mlp_norm`` both read the same norm.
+    POST_NORM: x = norm(x + attention(x)); x = norm(x + mlp(x)).
+    NORMED_RESIDUAL: h = norm(x); x = h + attention(h); h = norm(x); x = h + mlp(h).
+    """
+
+    SEQUENTIAL = "sequential"
+    PARALLEL = "parallel"
+    POST_NORM = "post_norm"
+    NORMED_RESIDUAL = "normed_residual"
+
+
+class PositionKind(enum.Enum):
+    """What is added to the token embedding; rotary and ALiBi live in the attention."""
+
+    NONE = "none"
+    LEARNED = "learned"
+    SINUSOIDAL = "sinusoidal"
+
+
+class RopeKind(enum.Enum):
+    """``rope_type`` of the reference's ``rope_parameters``."""
+
+    DEFAULT = "default"
+    LINEAR = "linear"
+    DYNAMIC = "dynamic"
+    YARN = "yarn"
+    LLAMA3 = "llama3"
+    LONGROPE = "longrope"
+
+
+class RopeLayout(enum.Enum):
+    """Which pairs of features turn together: (j, j + dim / 2), or (2 j, 2 j + 1)."""
+
+    HALVES = "halves"
+    INTERLEAVED = "interleaved"
+
+
+class QkNormScope(enum.Enum):
+    """What a query/key norm runs over."""
+
+    HEAD = "head"  # each head's features, one scale for all heads
+    PER_HEAD = "per_head"  # each head's features, a scale of its own
+    ALL = "all"  # the whole projection
+
+
+class Routing(enum.Enum):
+    """How a token's experts are weighed."""
+
+    SOFTMAX = "softmax"  # probabilities over all experts, the top k kept as they are
+    SOFTMAX_TOP_K = "softmax_top_k"  # normalised over the top k
+
+
+@dataclass(frozen=True)
+class NormSpec:
+    """A normalisation; ``scale`` and ``bias`` say which weights it has."""
+
+    kind: NormKind
+    epsilon: float
+    scale: bool = True
+    bias: bool = False
+
+
+@dataclass(frozen=True)
+class RotarySpec:
+    """Rotary embedding (Su et al. 2021) of the first ``dim`` features of a head.
+
+    ``factor``, ``original_length`` and the rest are the reference's ``rope_parameters`` after its own
+    standardisation; unused ones stay at their defaults. ``max_length`` is ``max_position_embeddings``.
+    """
+
+    dim: int
+    theta: float
+    kind: RopeKind = RopeKind.DEFAULT
+    layout: RopeLayout = RopeLayout.HALVES
+    factor: float = 1.0
+    max_length: int = 0
+    original_length: int = 0
+    attention_factor: float = 1.0
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    truncate: bool = True
+    low_freq_factor: float = 1.0
+    high_freq_factor: float = 4.0
+    short_factors: tuple[float, ...] = ()
+    long_factors: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class AlibiSpec:
+    """Attention with linear biases (Press et al. 2021): ``slopes[head] * key position``, added to the scores.
+
+    ``rounded`` means that the product is rounded to bfloat16, as the reference's falcon does.
+    """
+
+    slopes: tuple[float, ...]
+    rounded: bool = False
+
+
+@dataclass(frozen=True)
+class AttentionSpec:
+    """Attention of one layer; ``scale`` multiplies the query, ``window`` counts the query's own position."""
+
+    heads: int
+    kv_heads: int
+    head_dim: int
+    scale: float
+    qkv_bias: bool = False
+    out_bias: bool = False
+    rotary: RotarySpec | None = None
+    alibi: AlibiSpec | None = None
+    window: int | None = None
+    softcap: float | None = None  # attn_logit_softcapping
+    clip: float | None = None  # clip_qkv
+    qk_norm: NormSpec | None = None
+    qk_norm_scope: QkNormScope = QkNormScope.HEAD
+    sinks: bool = False  # a learned logit per head that takes probability and carries no value
+    position_scale: tuple[float, int] | None = None  # query *= 1 + beta * log(1 + position // length)
+
+
+@dataclass(frozen=True)
+class MlpSpec:
+    """Feed-forward block; ``gated`` multiplies activation(gate) by a second projection (Shazeer 2020)."""
+
+    width: int
+    activation: Activation
+    gated: bool = False
+    up_bias: bool = False
+    down_bias: bool = False
+
+
+@dataclass(frozen=True)
+class MoeSpec:
+    """Mixture of experts; ``shared`` is a block that runs for every token, behind a sigmoid gate."""
+
+    experts: int
+    top_k: int
+    routing: Routing
+    expert: MlpSpec
+    router_bias: bool = False
+    shared: MlpSpec | None = None
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """One transformer layer. Norms that are None are absent.
+
+    ``attention_out_norm`` and ``mlp_out_norm`` run over a branch's output before it is added;
+    ``residual_scale`` multiplies that output.
+    """
+
+    attention: AttentionSpec
+    mlp: MlpSpec | MoeSpec
+    block: Block = Block.SEQUENTIAL
+    attention_norm: NormSpec | None = None
+    mlp_norm: NormSpec | None = None
+    attention_out_norm: NormSpec | None = None
+    mlp_out_norm: NormSpec | None = None
+    residual_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class EmbeddingSpec:
+    """Token and position embedding; a ``size`` other than the hidden size is projected to it."""
+
+    size: int
+    scale: float = 1.0
+    positions: PositionKind = PositionKind.NONE
+    position_count: int = 0  # rows of the position table that positions may name
+    position_offset: int = 0  # rows of the table that come before position 0
+    norm: NormSpec | None = None
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """Output head: hidden state to logits. ``tied`` uses the token embedding."""
+
+    tied: bool
+    bias: bool = False
+    scale: float = 1.0  # multiplies the logits
+    softcap: float | None = None  # final_logit_softcapping
+
+
+@dataclass(frozen=True)
+class StackSpec:
+    """Embedding, layers and final norm of a decoder or an encoder."""
+
+    embedding: EmbeddingSpec
+    layers: tuple[LayerSpec, ...]
+    final_norm: NormSpec | None
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A whole model.
+
+    Attributes:
+      context_length: the longest sequence the checkpoint was made for, None where nothing bounds it.
+      context_is_hard: positions beyond ``context_length`` do not exist (a learned table), so that an export
+        must not be able to reach them.
+      ignored_config_keys: keys that the user passed on with --ignore-config-key.
+    """
+
+    model_type: str
+    vocab_size: int
+    hidden_size: int
+    decoder: StackSpec
+    head: HeadSpec
+    context_length: int | None
+    context_is_hard: bool = False
+    kind: Literal["decoder_only", "encoder_decoder"] = "decoder_only"
+    encoder: StackSpec | None = None
+    ignored_config_keys: tuple[str, ...] = field(default=())
+
+    def check_lengths(self, prompt_length: int, max_new_tokens: int) -> None:
+        """Raises UnsupportedError where a prompt bucket and its new tokens would leave the reference's path.
+
+        That is so beyond a hard context, and where a row could cross from longrope's short factors to its
+        long ones while it generates: the reference then computes its whole cache anew.
+        """
+        total = prompt_length + max_new_tokens
+        wanted = f"prompt length {prompt_length} + max_new_tokens {max_new_tokens} = {total}"
+        if self.context_is_hard and self.context_length is not None and total > self.context_length:
+            raise UnsupportedError(
+                f"{wanted} exceeds the {self.context_length} positions of this {self.model_type} checkpoint"
+            )
+        for layer in self.decoder.layers:
+            rotary = layer.attention.rotary
+            if rotary and rotary.kind is RopeKind.LONGROPE and total > rotary.original_length:
+                raise UnsupportedError(
+                    f"{wanted} crosses original_max_position_embeddings={rotary.original_length}, where "
+                    "longrope changes its factors and the reference restarts its cache; stay below it"
+                )

@@ -1,0 +1,78 @@
+"""The oracle: a tiny random PyTorch model, saved in the reference's own format, and what it computes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import transformers
+
+from tests.families.cases import Case, FamilyCases
+
+Ints = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float32]
+
+
+def build(family: FamilyCases, case: Case, seed: int = 0) -> Any:
+    """The reference's model for a case: eager attention, weights large enough that every part shows."""
+    torch.manual_seed(seed)
+    config = getattr(transformers, family.config_class)(**{**family.base, **case.config})
+    config._attn_implementation = "eager"
+    model = getattr(transformers, family.model_class)(config).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            spread = torch.randn_like(parameter)
+            if parameter.ndim > 1:
+                parameter.copy_(spread * (0.5 if "emb" in name or "wte" in name else 0.2))
+            else:
+                # Norm scales and biases: initialised to constants, which would hide a missing one.
+                parameter.add_(0.2 * spread)
+    return model
+
+
+def save(model: Any, path: Path, **kwargs: Any) -> Path:
+    """``save_pretrained``; returns the directory."""
+    model.save_pretrained(path, **kwargs)
+    return path
+
+
+def edit_config(path: Path, changes: dict[str, Any], removed: tuple[str, ...] = ()) -> None:
+    """Changes keys of a saved config.json."""
+    file = path / "config.json"
+    config = json.loads(file.read_text())
+    config = {key: value for key, value in {**config, **changes}.items() if key not in removed}
+    file.write_text(json.dumps(config))
+
+
+def logits(model: Any, tokens: Ints) -> Floats:
+    """float32 [length, vocab] of one unpadded sequence, read at once."""
+    with torch.no_grad():
+        return model(torch.tensor(tokens[None], dtype=torch.long), use_cache=False).logits[0].float().numpy()
+
+
+def cached_logits(model: Any, tokens: Ints, start: int) -> Floats:
+    """float32 [length - start + 1, vocab]: the prompt's last logits, then one step at a time with a cache."""
+    ids = torch.tensor(tokens[None], dtype=torch.long)
+    with torch.no_grad():
+        output = model(ids[:, :start], use_cache=True)
+        steps = [output.logits[0, -1]]
+        for index in range(start, len(tokens)):
+            output = model(ids[:, index : index + 1], past_key_values=output.past_key_values, use_cache=True)
+            steps.append(output.logits[0, -1])
+    return torch.stack(steps).float().numpy()
+
+
+def greedy(model: Any, tokens: Ints, count: int) -> list[int]:
+    """The ids that greedy decoding adds, one step at a time with a cache."""
+    ids, chosen = torch.tensor(tokens[None], dtype=torch.long), []
+    past = None
+    with torch.no_grad():
+        for _ in range(count):
+            output = model(ids, past_key_values=past, use_cache=True)
+            past, ids = output.past_key_values, output.logits[:, -1:].argmax(-1)
+            chosen.append(int(ids))
+    return chosen

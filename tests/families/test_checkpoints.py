@@ -1,0 +1,140 @@
+"""Every family's checkpoints as they are met: old configs, bare base models, shards; and broken ones."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from exporter.checkpoint import Checkpoint
+from exporter.errors import CheckpointError, UnsupportedError
+from exporter.families import FAMILIES as READERS
+from exporter.families import load_weights, read_spec
+from exporter.families.load import find_prefix
+from tests.families import reference
+from tests.families.cases import FAMILIES, Case, FamilyCases
+from tests.families.conftest import Built
+
+FIRST = [pytest.param(family, family.cases[0], id=family.model_type) for family in FAMILIES]
+Builder = Callable[[FamilyCases, Case], Built]
+
+
+def weights_of(path: Path) -> dict[str, Any]:
+    checkpoint = Checkpoint(path)
+    return load_weights(read_spec(checkpoint.config), checkpoint, np.float32)
+
+
+def copy_of(path: Path, target: Path) -> dict[str, Any]:
+    """Copies a checkpoint; returns its tensors, to be changed and saved by ``put``."""
+    shutil.copytree(path, target, dirs_exist_ok=True)
+    return load_file(target / "model.safetensors")
+
+
+def put(path: Path, tensors: dict[str, Any]) -> None:
+    save_file(tensors, path / "model.safetensors")
+
+
+def assert_same(ours: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert ours.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(ours[name], value, err_msg=name)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
+def test_every_case_agrees_with_the_reference_on_defaults(family: FamilyCases) -> None:
+    import transformers
+
+    config_class = getattr(transformers, family.config_class)
+    bare = {"model_type": family.model_type}
+    assert read_spec(bare) == read_spec(config_class().to_dict())
+
+
+@pytest.mark.parametrize(("family", "case"), FIRST)
+def test_version_4_config(build: Builder, tmp_path: Path, family: FamilyCases, case: Case) -> None:
+    built = build(family, case)
+    copy_of(built.path, tmp_path)
+    assert family.v4, "every family is read from a version 4 config.json too"
+    reference.edit_config(tmp_path, family.v4, family.v4_removed)
+    assert read_spec(Checkpoint(tmp_path).config) == built.ours.spec
+
+
+@pytest.mark.parametrize(("family", "case"), FIRST)
+def test_names_with_another_prefix(build: Builder, tmp_path: Path, family: FamilyCases, case: Case) -> None:
+    built = build(family, case)
+    tensors = copy_of(built.path, tmp_path)
+    names = READERS[family.model_type].names_for(built.ours.spec)
+    stored = find_prefix(names, tensors)
+    for prefix in names.prefixes:
+        moved = [name for name in tensors if name.startswith(stored) and not name.startswith(names.head)]
+        renamed = {prefix + name.removeprefix(stored): tensors[name] for name in moved}
+        put(tmp_path, renamed | {name: tensors[name] for name in tensors if name not in moved})
+        assert_same(weights_of(tmp_path), weights_of(built.path))
+
+
+@pytest.mark.parametrize(("family", "case"), FIRST)
+def test_shards(build: Builder, tmp_path: Path, family: FamilyCases, case: Case) -> None:
+    built = build(family, case)
+    reference.save(built.oracle, tmp_path, max_shard_size="20KB")
+    assert (tmp_path / "model.safetensors.index.json").is_file()
+    assert_same(weights_of(tmp_path), weights_of(built.path))
+
+
+@pytest.mark.parametrize(("family", "case"), FIRST)
+def test_tied_head_stored_or_not(build: Builder, tmp_path: Path, family: FamilyCases, case: Case) -> None:
+    built = build(family, case)
+    tensors, spec = copy_of(built.path, tmp_path), built.ours.spec
+    names = READERS[family.model_type].names_for(spec)
+    head, tokens = f"{names.head}.weight", f"{find_prefix(names, tensors)}{names.tokens}.weight"
+    tied = {**tensors, head: tensors[tokens].copy()}
+    if not spec.head.tied:
+        reference.edit_config(tmp_path, {"tie_word_embeddings": True})
+    without = {name: value for name, value in tied.items() if name != head}
+    put(tmp_path, without)
+    expected = weights_of(tmp_path)
+    put(tmp_path, tied)
+    assert_same(weights_of(tmp_path), expected)
+    put(tmp_path, {**tied, head: tied[head] + 1})
+    with pytest.raises(CheckpointError, match=f"{head} differs from {tokens}"):
+        weights_of(tmp_path)
+
+
+@pytest.mark.parametrize(("family", "case"), FIRST)
+def test_missing_extra_and_misshapen_tensors_in_one_error(
+    build: Builder, tmp_path: Path, family: FamilyCases, case: Case
+) -> None:
+    tensors = copy_of(build(family, case).path, tmp_path)
+    missing, misshapen = sorted(name for name, value in tensors.items() if value.ndim > 1)[:2]
+    del tensors[missing]
+    tensors[misshapen] = np.concatenate([tensors[misshapen], tensors[misshapen]])
+    tensors["adapter.lora_A.weight"] = np.zeros([2, 2], np.float32)
+    put(tmp_path, tensors)
+    with pytest.raises(CheckpointError) as caught:
+        weights_of(tmp_path)
+    lines = str(caught.value).splitlines()[1:]
+    assert len(lines) == 3
+    assert lines[0].startswith(f"  - missing: {missing} ")
+    assert lines[1].startswith(f"  - wrong shape: {misshapen} ")
+    assert lines[2].startswith("  - unused: adapter.lora_A.weight ")
+
+
+@pytest.mark.parametrize(("family", "case"), FIRST)
+def test_unknown_config_key(build: Builder, family: FamilyCases, case: Case) -> None:
+    config = {
+        **Checkpoint(build(family, case).path).config,
+        "mystery_scaling": 2.0,
+        "auto_map": {"AutoModel": "x.Y"},
+    }
+    with pytest.raises(UnsupportedError) as caught:
+        read_spec(config)
+    text = str(caught.value)
+    assert len(text.splitlines()) == 3
+    assert "mystery_scaling=2.0: this key is not known" in text
+    assert "--ignore-config-key mystery_scaling" in text
+    assert "never run" in text
+    passed = read_spec(config, ignore_config_keys=["mystery_scaling", "auto_map"])
+    assert passed.ignored_config_keys == ("mystery_scaling", "auto_map")
