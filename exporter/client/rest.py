@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -150,8 +150,17 @@ def from_json(value: Any) -> np.ndarray:
 
     decoded = leaves(value)
     array = np.asarray(decoded)
+    if array.dtype.kind == "f" and not any(isinstance(leaf, float) for leaf in _flat(decoded)):
+        array = np.asarray(decoded, np.uint64)  # NumPy makes floats of integers on both sides of 2**63
     # Bytes stay Python objects: NumPy's own would strip trailing NULs.
     return np.asarray(decoded, dtype=object) if array.dtype.kind in "SO" else array
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    for element in value if isinstance(value, list) else ():
+        yield from _flat(element)
+    if not isinstance(value, list):
+        yield value
 
 
 def _tensors(items: Mapping[str, Any]) -> dict[str, Any]:

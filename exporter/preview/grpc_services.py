@@ -23,9 +23,10 @@ from exporter.preview.tensors import from_proto, to_proto
 # The server cuts longer messages: they travel in a header.
 _MESSAGE_LIMIT = 1024
 # 2 GiB, the size limit of a protocol buffer.
-MESSAGE_OPTIONS = [
+_OPTIONS = [
     ("grpc.max_receive_message_length", 2**31 - 1),
     ("grpc.max_send_message_length", 2**31 - 1),
+    ("grpc.so_reuseport", 0),  # a port in use is an error, not shared
 ]
 
 
@@ -123,7 +124,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
 def server(core: Core, executor: ThreadPoolExecutor) -> Any:
     """A grpc server with both services; ports are the caller's."""
-    result = grpc.server(executor, options=MESSAGE_OPTIONS)
+    result = grpc.server(executor, options=_OPTIONS)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(core), result)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(core), result)
     return result

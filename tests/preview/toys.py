@@ -24,7 +24,7 @@ class Toy(tf.Module):
     def serving_default(self, text: Any) -> dict[str, Any]:
         """Text in, text and counts out; the text "boom" fails the whole batch."""
         with tf.control_dependencies(
-            [tf.debugging.assert_none_equal(text, "boom", message="text is 'boom'")]
+            [tf.debugging.assert_none_equal(text, "boom", message="boom is refused")]
         ):
             upper = tf.strings.upper(text, encoding="utf-8")
         return {

@@ -1,0 +1,386 @@
+"""Bad requests: the right code and the server's message, and the next request is answered.
+
+The messages and codes are those of TensorFlow Serving's sources (json_tensor.cc, predict_util.cc, server_core.cc).
+"""
+
+# ruff: noqa: E501  (tables of messages)
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import grpc
+import httpx
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from exporter.client import GrpcClient, RequestError, RestClient
+from exporter.preview.server import PreviewServer
+
+
+def send(server: PreviewServer, body: Any, path: str = "/v1/models/toy:predict", method: str = "POST") -> Any:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return httpx.request(method, server.rest_url + path, content=content, trust_env=False)
+
+
+def check(server: PreviewServer, response: Any, status: int, *parts: str) -> None:
+    """The error's status and body, and that the server still answers."""
+    assert response.status_code == status, response.text
+    assert set(response.json()) == {"error"}
+    for part in parts:
+        assert part in response.json()["error"]
+    again = send(server, {"inputs": ["a"]})
+    assert again.status_code == 200
+    assert again.json()["outputs"]["generated_text"] == ["A v2"]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "JSON Parse error: The document is empty"),
+        (b"  ", "JSON Parse error: The document is empty"),
+        (b"{", "JSON Parse error: Missing a name for object member. at offset: 1"),
+        (b'{"instances": [}', "JSON Parse error: Invalid value. at offset: 15"),
+        (
+            b'{"instances" 1}',
+            "JSON Parse error: Missing a colon after a name of object member. at offset: 13",
+        ),
+        (b'{"inputs": ["a"]} x', "JSON Parse error: The document root must not be followed by other values."),
+        (b'{"inputs": ["a', "JSON Parse error: Missing a closing quotation mark in string."),
+        (b'{"inputs": ["\\ud800"]}', "JSON Parse error: The surrogate pair in string is invalid."),
+        (b"[" * 100_000, "JSON Parse error"),
+        (b"[1]", "Is not object"),
+        (b"{}", "Missing 'inputs' or 'instances' key"),
+        (
+            b'{"inputs": ["a"], "instances": ["a"]}',
+            "expecting only one of 'inputs' or 'instances' keys to exist",
+        ),
+        (b'{"instances": "a"}', "Excepting 'instances' to be an list/array"),
+        (b'{"instances": []}', "No values in 'instances' array"),
+        (b'{"signature_name": 7, "inputs": ["a"]}', "'signature_name' key must be a string value."),
+        (
+            b'{"signature_name": "nope", "inputs": ["a"]}',
+            'Serving signature name: "nope" not found in signature def',
+        ),
+    ],
+)
+def test_malformed_bodies(server: PreviewServer, body: bytes, message: str) -> None:
+    check(server, send(server, body), 400, message)
+
+
+@pytest.mark.parametrize(
+    ("signature", "fields", "message"),
+    [
+        ("copy", {"instances": [1]}, "JSON Value: 1 Type: Number is not of expected type: string"),
+        ("copy", {"instances": [None]}, "JSON Value: null Type: Null is not of expected type: string"),
+        (
+            "copy",
+            {"instances": ["a", True]},
+            "Failed to process element: 1 of 'instances' list. Error: INVALID_ARGUMENT: ",
+        ),
+        ("copy", {"instances": ["a", ["b"]]}, "Expecting shape [] but got: [1]"),
+        ("copy", {"instances": ["a", ["b", "c"]]}, "Expecting tensor size: 1 but got: 2"),
+        (
+            "copy",
+            {"instances": ["a", {"text": "b"}]},
+            "Expecting value/list but got object at item 1 of input list",
+        ),
+        (
+            "copy",
+            {"instances": [{"text": "b"}, "a"]},
+            "Expecting object but got list at item 1 of input list",
+        ),
+        (
+            "copy",
+            {"instances": [{"txt": "b"}]},
+            "key: txt of 'instances' list. Error: INVALID_ARGUMENT: JSON object: does not have named input: txt",
+        ),
+        ("copy", {"instances": [{"text": "a", "more": 1}]}, "does not have named input: more"),
+        ("copy", {"instances": [{"b64": "!"}]}, "Unable to base64 decode"),
+        ("copy", {"inputs": {"texts": ["a"]}}, "Missing named input: text in 'inputs' object."),
+        ("copy", {"inputs": [{"b64": 5}]}, "not formatted correctly for base64 data"),
+        (
+            "copy",
+            {"inputs": [["a"], ["b", "c"]]},
+            "Encountered list at unexpected size: 2 at level: 1 expected size: 1",
+        ),
+        ("copy", {"inputs": ["a", ["b"]]}, "Encountered list at unexpected level: 1 expected < 1"),
+        (
+            "copy",
+            {"inputs": [["a"], "b"]},
+            "found at incorrect level: 2 in the JSON DOM. Expected at level: 2",
+        ),
+        ("pair", {"instances": [1]}, "instances is a plain list, but expecting list of objects"),
+        ("pair", {"instances": [{"scale": 1.0}]}, "keys must be equal to: count,negate,scale"),
+        ("pair", {"inputs": [1.0]}, "inputs is a plain value/list, but expecting an object"),
+        (
+            "pair",
+            {"inputs": {"scale": [1.0], "count": [1]}},
+            "Missing named input: negate in 'inputs' object.",
+        ),
+        (
+            "pair",
+            {"inputs": {"scale": [1.0], "count": [1.5], "negate": [True]}},
+            "Type: Number is not of expected type: int64",
+        ),
+        (
+            "pair",
+            {"inputs": {"scale": [1.0], "count": [2**63], "negate": [True]}},
+            "is not of expected type: int64",
+        ),
+        (
+            "pair",
+            {"inputs": {"scale": [1.0], "count": [1], "negate": [1]}},
+            "JSON Value: 1 Type: Number is not of expected type: bool",
+        ),
+        (
+            "pair",
+            {"inputs": {"scale": ["x"], "count": [1], "negate": [True]}},
+            "is not of expected type: float",
+        ),
+        (
+            "pair",
+            {"inputs": {"scale": [True], "count": [1], "negate": [True]}},
+            "JSON Value: true Type: True is not of expected type: float",
+        ),
+        (
+            "pair",
+            {"inputs": {"scale": [2**24 + 1], "count": [1], "negate": [True]}},
+            "to float without loss of precision.",
+        ),
+        (
+            "pair",
+            {"inputs": {"scale": [1e300], "count": [1], "negate": [True]}},
+            "to float without loss of precision.",
+        ),
+        ("slow", {"inputs": [2**31]}, "JSON Value: 2147483648 Type: Number is not of expected type: int32"),
+    ],
+)
+def test_values_that_do_not_fit_the_signature(
+    server: PreviewServer, signature: str, fields: dict[str, Any], message: str
+) -> None:
+    check(server, send(server, {"signature_name": signature} | fields), 400, message)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "message"),
+    [
+        ("POST", "/v1/models/nope:predict", 404, "Servable not found for request: Latest(nope)"),
+        (
+            "POST",
+            "/v1/models/toy/versions/9:predict",
+            404,
+            "Servable not found for request: Specific(toy, 9)",
+        ),
+        ("POST", "/v1/models/toy/labels/nope:predict", 400, "Unrecognized servable version label: nope"),
+        ("POST", f"/v1/models/toy/versions/{2**64}:predict", 400, "Failed to convert version"),
+        ("GET", "/v1/models/nope", 404, "Could not find any versions of model nope"),
+        ("GET", "/v1/models/toy/versions/9", 404, "Could not find version 9 of model toy"),
+        ("GET", "/v1/models/nope/metadata", 404, "Servable not found for request: Latest(nope)"),
+        ("GET", "/v1/models", 400, "Missing model name in request."),
+        ("GET", "/v1/models/toy:predict", 400, "Malformed request: GET /v1/models/toy:predict"),
+        ("POST", "/v1/models/toy", 400, "Malformed request: POST /v1/models/toy"),
+        ("POST", "/v1/models/toy/versions/x:predict", 400, "Malformed request: POST"),
+        ("POST", "/v1/models/toy:generate", 400, "Malformed request: POST"),
+        ("DELETE", "/v1/models/toy", 400, "Malformed request: DELETE"),
+        ("POST", "/v1/models/toy:classify", 501, "does not implement classify"),
+    ],
+)
+def test_paths(server: PreviewServer, method: str, path: str, status: int, message: str) -> None:
+    check(server, send(server, {"inputs": ["a"]}, path, method), status, message)
+
+
+def test_paths_outside_the_api_are_not_found(server: PreviewServer) -> None:
+    assert send(server, b"", "/", "GET").status_code == 404
+    assert send(server, b"", "/monitoring/prometheus/metrics", "GET").status_code == 404
+
+
+def test_rank_and_errors_of_the_graph(server: PreviewServer) -> None:
+    check(server, send(server, {"inputs": "a"}), 400, "input 'text' has shape []")
+    wrong = {"signature_name": "compiled", "inputs": [[1.0, 2.0]]}
+    check(server, send(server, wrong), 400, "has shape [1, 2], but signature 'compiled' takes ['?', 3]")
+    uneven = {
+        "signature_name": "pair",
+        "inputs": {"scale": [1.0, 2.0, 3.0], "count": [1, 2], "negate": [True, True]},
+    }
+    check(server, send(server, uneven), 400, "ncompatible shapes")
+    response = send(server, {"inputs": ["fine", "boom"]})
+    check(server, response, 400, "boom is refused")
+    assert "node" not in response.json()["error"]
+    assert "Graph execution error" not in response.json()["error"]
+
+
+def test_outputs_that_have_no_rows(server: PreviewServer) -> None:
+    scalar = {"signature_name": "scalar", "instances": ["a"]}
+    check(server, send(server, scalar), 400, "Tensor name: rows has no shape information")
+    assert send(server, {"signature_name": "scalar", "inputs": ["a", "b"]}).json() == {"outputs": 2}
+    empty = send(server, {"signature_name": "copy", "inputs": []})
+    assert empty.json() == {"outputs": []}
+
+
+def test_a_request_that_takes_too_long(start: Any, toy_versions: Any) -> None:
+    server = start(model_name="toy", model_base_path=toy_versions, rest_api_timeout_in_ms=200)
+    response = send(server, {"signature_name": "slow", "inputs": [1_000_000]})
+    check(server, response, 504, "Timed out waiting for notification")
+
+
+def request(server: PreviewServer, **inputs: Any) -> predict_pb2.PredictRequest:
+    message = predict_pb2.PredictRequest()
+    message.model_spec.name = "toy"
+    for name, value in inputs.items():
+        message.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+    return message
+
+
+def check_call(server: PreviewServer, message: Any, code: grpc.StatusCode, *parts: str) -> None:
+    """The call's status, and that the server still answers."""
+    with grpc.insecure_channel(server.grpc_target) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Predict(message, timeout=20)
+        assert caught.value.code() is code
+        for part in parts:
+            assert part in caught.value.details()
+        answer = stub.Predict(request(server, text=["a"]), timeout=20)
+        assert list(answer.outputs["generated_text"].string_val) == [b"A v2"]
+        assert answer.model_spec.version.value == 2
+        assert answer.model_spec.signature_name == "serving_default"
+
+
+INVALID = grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_grpc_missing_and_extra_inputs(server: PreviewServer) -> None:
+    both = request(server, text=["a"], more=["b"])
+    check_call(
+        server,
+        both,
+        INVALID,
+        "input size does not match signature: 2!=1 len({more,text}) != len({text}). "
+        "Sent extra: {more}. Missing but required: {}.",
+    )
+    check_call(server, request(server), INVALID, "Sent extra: {}. Missing but required: {text}.")
+    check_call(
+        server,
+        request(server, txt=["a"]),
+        INVALID,
+        "input tensor alias not found in signature: txt. Inputs expected to be in the set {text}.",
+    )
+
+
+def test_grpc_dtypes_ranks_and_parsing(server: PreviewServer) -> None:
+    check_call(
+        server, request(server, text=[1.0]), INVALID, "Expects arg[0] to be string but float is provided"
+    )
+    check_call(server, request(server, text="a"), INVALID, "input 'text' has shape []")
+    broken = request(server, text=["a"])
+    broken.inputs["text"].tensor_shape.dim[0].size = 1
+    broken.inputs["text"].string_val.extend([b"b", b"c"])
+    check_call(server, broken, INVALID, "tensor parsing error: text")
+    broken.inputs["text"].dtype = 0
+    check_call(server, broken, INVALID, "tensor parsing error: text")
+    content = request(server, text=["a"])
+    content.model_spec.signature_name = "compiled"
+    content.inputs.clear()
+    content.inputs["x"].CopyFrom(tf.make_tensor_proto(np.ones((1, 3), np.float32)))
+    content.inputs["x"].tensor_content = b"123"
+    check_call(server, content, INVALID, "tensor parsing error: x")
+
+
+def test_grpc_repeats_the_last_value(server: PreviewServer) -> None:
+    """A TensorProto may hold fewer values than elements."""
+    message = predict_pb2.PredictRequest()
+    message.model_spec.name = "toy"
+    message.model_spec.signature_name = "copy"
+    message.inputs["text"].dtype = tf.string.as_datatype_enum
+    message.inputs["text"].tensor_shape.dim.add(size=3)
+    message.inputs["text"].string_val.append(b"a")
+    with grpc.insecure_channel(server.grpc_target) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        assert list(stub.Predict(message).outputs["copy"].string_val) == [b"a", b"a", b"a"]
+        message.inputs["text"].ClearField("string_val")
+        assert list(stub.Predict(message).outputs["copy"].string_val) == [b"", b"", b""]
+
+
+def test_grpc_models_versions_and_signatures(server: PreviewServer) -> None:
+    missing = request(server, text=["a"])
+    missing.ClearField("model_spec")
+    check_call(server, missing, INVALID, "Missing ModelSpec")
+    for change, code, part in (
+        ({"name": "nope"}, grpc.StatusCode.NOT_FOUND, "Servable not found for request: Latest(nope)"),
+        ({"version_label": "nope"}, INVALID, "Unrecognized servable version label: nope"),
+        (
+            {"signature_name": "nope"},
+            grpc.StatusCode.FAILED_PRECONDITION,
+            'Serving signature key "nope" not found.',
+        ),
+    ):
+        message = request(server, text=["a"])
+        for name, value in change.items():
+            setattr(message.model_spec, name, value)
+        check_call(server, message, code, part)
+    message = request(server, text=["a"])
+    message.model_spec.version.value = 9
+    check_call(server, message, grpc.StatusCode.NOT_FOUND, "Servable not found for request: Specific(toy, 9)")
+
+
+def test_grpc_output_filters(server: PreviewServer) -> None:
+    message = request(server, text=["a"])
+    message.output_filter.extend(["nope"])
+    check_call(server, message, INVALID, "output tensor alias not found in signature: nope Outputs expected")
+    message.output_filter[:] = ["error", "error"]
+    check_call(server, message, INVALID, "duplicate output tensor alias: error")
+
+
+def test_grpc_errors_of_the_graph_are_cut_to_fit_a_header(server: PreviewServer) -> None:
+    check_call(server, request(server, text=["boom"]), INVALID, "boom is refused")
+    long = request(server, text=["a"])
+    long.model_spec.name = "n" * 5000
+    check_call(server, long, grpc.StatusCode.NOT_FOUND, "... (truncated)")
+
+
+def test_grpc_other_calls(server: PreviewServer) -> None:
+    with grpc.insecure_channel(server.grpc_target) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        for method, message, code, part in (
+            (
+                stub.Classify,
+                classification_pb2.ClassificationRequest(),
+                grpc.StatusCode.UNIMPLEMENTED,
+                "Classify",
+            ),
+            (
+                stub.GetModelMetadata,
+                get_model_metadata_pb2.GetModelMetadataRequest(),
+                INVALID,
+                "Missing ModelSpec",
+            ),
+        ):
+            with pytest.raises(grpc.RpcError, match=part) as caught:
+                method(message)
+            assert caught.value.code() is code
+        metadata = get_model_metadata_pb2.GetModelMetadataRequest()
+        metadata.model_spec.name = "toy"
+        with pytest.raises(grpc.RpcError, match="must specify at least one metadata_field"):
+            stub.GetModelMetadata(metadata)
+        metadata.metadata_field.append("weights")
+        with pytest.raises(grpc.RpcError, match="Metadata field weights is not supported"):
+            stub.GetModelMetadata(metadata)
+
+
+def test_client_errors_carry_the_servers_code_and_message(server: PreviewServer) -> None:
+    for client in (RestClient(server.rest_url, "nope"), GrpcClient(server.grpc_target, "nope")):
+        with pytest.raises(RequestError, match="Could not find any versions of model nope") as caught:
+            client.status()
+        assert caught.value.code == "NOT_FOUND"
+    with pytest.raises(RequestError, match="boom is refused") as caught:
+        RestClient(server.rest_url, "toy").generate(["boom"])
+    assert (caught.value.code, caught.value.http_status) == ("INVALID_ARGUMENT", 400)
