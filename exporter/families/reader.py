@@ -48,10 +48,33 @@ EXPLAINED = {
 class ConfigReader:
     """Typed access to a config; remembers what was asked for and what was wrong."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self._config = config
+    def __init__(
+        self, config: Mapping[str, Any], aliases: Mapping[str, str] | None = None, path: str = ""
+    ) -> None:
+        """``aliases``: other names of keys, which win over them as the reference's ``attribute_map`` does."""
+        self._config = dict(config)
+        for alias, key in (aliases or {}).items():
+            value = self._config.pop(alias, None)
+            if value is not None:
+                self._config[key] = value
+        self._path = path
         self._used: set[str] = set()
         self._problems: list[str] = []
+        self._sections: list[ConfigReader] = []
+
+    def section(self, key: str) -> ConfigReader:
+        """The reader of a nested object; null and an absent key count as an empty one."""
+        value = self.raw(key)
+        if value is not None and not isinstance(value, dict):
+            self.problem(f"{key}={value!r} must be an object")
+            value = None
+        section = ConfigReader(value or {}, path=f"{self._path}{key}.")
+        self._sections.append(section)
+        return section
+
+    def __contains__(self, key: str) -> bool:
+        """Whether the key is there, even as null."""
+        return key in self._config
 
     def has(self, key: str) -> bool:
         """Whether the key is there with a value other than null."""
@@ -115,16 +138,24 @@ class ConfigReader:
 
     def problem(self, text: str) -> None:
         """Notes something that cannot be supported."""
-        self._problems.append(text)
+        self._problems.append(f"{self._path}{text}")
 
     def finish(self, ignore: Iterable[str]) -> tuple[str, ...]:
         """Raises UnsupportedError with every problem found; returns the keys that ``ignore`` let pass."""
+        passed: list[str] = []
+        problems = self._check(frozenset(ignore), passed)
+        raise_all(UnsupportedError, "config.json cannot be reproduced exactly:", problems)
+        return tuple(passed)
+
+    def _check(self, ignore: frozenset[str], passed: list[str]) -> list[str]:
+        """Every problem, of the sections too; keys that ``ignore`` lets pass are added to ``passed``."""
         used = self._used | HARMLESS | GENERATION
         unknown = [key for key in self._config if key not in used]
-        passed = tuple(key for key in unknown if key in set(ignore))
-        problems = [self._unknown(key, used) for key in unknown if key not in passed]
-        raise_all(UnsupportedError, "config.json cannot be reproduced exactly:", self._problems + problems)
-        return passed
+        passed += [self._path + key for key in unknown if self._path + key in ignore]
+        problems = self._problems + [
+            self._unknown(key, used) for key in unknown if self._path + key not in ignore
+        ]
+        return [*problems, *(line for section in self._sections for line in section._check(ignore, passed))]
 
     def _absent(self, key: str, default: T) -> T:
         self._used.add(key)
@@ -134,4 +165,5 @@ class ConfigReader:
         reason = EXPLAINED.get(key, f"this key is not known{did_you_mean(key, used)}")
         shown = repr(self._config[key])
         value = shown if len(shown) <= 60 else shown[:57] + "..."
-        return f"{key}={value}: {reason}; --ignore-config-key {key} exports without regard to it"
+        name = self._path + key
+        return f"{name}={value}: {reason}; --ignore-config-key {name} exports without regard to it"
