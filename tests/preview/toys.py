@@ -22,16 +22,17 @@ class Toy(tf.Module):
 
     @tf.function(input_signature=[TEXTS])
     def serving_default(self, text: Any) -> dict[str, Any]:
-        """Text in, text and counts out; the text "boom" fails the whole batch."""
+        """Text in, text and counts out; "bad..." is a row error, "boom" fails the whole batch."""
         with tf.control_dependencies(
             [tf.debugging.assert_none_equal(text, "boom", message="boom is refused")]
         ):
             upper = tf.strings.upper(text, encoding="utf-8")
+        refused = tf.strings.regex_full_match(text, "bad.*")
         return {
-            "generated_text": tf.strings.join([upper, f" v{self.version}"]),
-            "num_tokens": tf.strings.length(text),
-            "finish_reason": tf.fill(tf.shape(text), "stop"),
-            "error": tf.fill(tf.shape(text), ""),
+            "generated_text": tf.where(refused, "", tf.strings.join([upper, f" v{self.version}"])),
+            "num_tokens": tf.where(refused, 0, tf.strings.length(text)),
+            "finish_reason": tf.where(refused, "error", "stop"),
+            "error": tf.where(refused, tf.strings.join(["refused: ", text]), ""),
         }
 
     @tf.function(input_signature=[TEXTS])
