@@ -39,8 +39,8 @@ def read_spec(config: Mapping[str, Any], *, ignore_config_keys: Iterable[str] = 
         supported = ", ".join(sorted(FAMILIES))
         hint = did_you_mean(model_type, FAMILIES)
         raise UnsupportedError(f"model_type {model_type!r} is not supported{hint}; supported are {supported}")
-    reader = ConfigReader(config)
     family = FAMILIES[model_type]
+    reader = ConfigReader(config, family.aliases)
     reader.harmless(*family.harmless)
     reader.expect(
         "is_encoder_decoder", family.encoder_decoder, None, why=f"{model_type} is of the other kind"

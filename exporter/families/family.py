@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from exporter.families.reader import ConfigReader
 from exporter.families.weights import Names
@@ -12,11 +12,15 @@ from exporter.spec import Activation, ModelSpec
 
 @dataclass(frozen=True)
 class Family:
-    """Config reader, weight names, and the config keys that change nothing in inference."""
+    """Config reader, weight names, and the config keys that change nothing in inference.
+
+    ``aliases`` are other names of config keys: the reference's ``attribute_map``.
+    """
 
     read: Callable[[ConfigReader], ModelSpec]
     names: Names | Callable[[ModelSpec], Names]
     harmless: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
     encoder_decoder: bool = False
 
     def names_for(self, spec: ModelSpec) -> Names:

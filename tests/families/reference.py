@@ -18,10 +18,10 @@ Floats = npt.NDArray[np.float32]
 
 
 def build(family: FamilyCases, case: Case, seed: int = 0) -> Any:
-    """The reference's model for a case: eager attention, weights large enough that every part shows."""
+    """The reference's model for a case, with weights large enough that every part shows."""
     torch.manual_seed(seed)
     config = getattr(transformers, family.config_class)(**{**family.base, **case.config})
-    config._attn_implementation = "eager"
+    config._attn_implementation = case.attention
     model = getattr(transformers, family.model_class)(config).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -1,0 +1,41 @@
+"""What a tiny configuration of a family is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Case:
+    """One configuration: ``touches`` says in the matrix what it covers.
+
+    ``attention`` is the reference's implementation to compare with.
+    """
+
+    touches: str
+    config: dict[str, Any]
+    attention: str = "eager"
+
+
+@dataclass(frozen=True)
+class FamilyCases:
+    """A model_type with its cases; ``base`` is shared by all of them.
+
+    Attributes:
+      config_class, model_class: names in ``transformers``.
+      v4: replaces keys of the first case's config.json; ``v4_removed`` are taken out of it.
+      reference: what the family's name is in the world.
+    """
+
+    model_type: str
+    config_class: str
+    model_class: str
+    base: dict[str, Any]
+    cases: tuple[Case, ...]
+    v4: dict[str, Any] = field(default_factory=dict)
+    v4_removed: tuple[str, ...] = ()
+    known_as: str = ""
+
+
+VOCAB = 99
