@@ -46,6 +46,9 @@ class ExportOptions(BaseModel):
       overflow: what happens to a prompt longer than the longest bucket.
       row_errors: "answer" puts a row's error into its answer, "raise" fails the request.
       warmup: which warmup records to write.
+      outputs: what a generating signature answers beside text, counts and errors.
+      echo: ``generated_text`` starts with the prompt.
+      extra_signatures: which of genserve's further signatures to export; each costs its own compilations.
       generation: generation options (transformers' names) over the checkpoint's own.
       signatures: named presets, each a mapping of generation options.
       ignore_config_keys: keys of config.json that the user vouches for.
@@ -69,6 +72,9 @@ class ExportOptions(BaseModel):
     overflow: Literal["error", "truncate_left", "truncate_right"] = "error"
     row_errors: Literal["answer", "raise"] = "answer"
     warmup: Literal["none", "minimal", "full"] = "full"
+    outputs: tuple[Literal["score", "prompt_tokens", "truncated"], ...] = ()
+    echo: bool = False
+    extra_signatures: tuple[Literal["generate", "score", "next_token"], ...] = ("generate",)
     generation: dict[str, Any] = Field(default_factory=dict)
     signatures: dict[str, dict[str, Any]] = Field(default_factory=dict)
     ignore_config_keys: tuple[str, ...] = ()

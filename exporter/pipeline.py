@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import serving_configs
 import tensorflow as tf
-from serving_configs import ServingOptions
 
 from exporter import __version__
 from exporter.checkpoint import Checkpoint, locate
@@ -24,7 +22,6 @@ from exporter.model import build_model
 from exporter.options import ExportOptions
 from exporter.saved_model.buckets import resolve_buckets
 from exporter.saved_model.manifest import (
-    MANIFEST_PATH,
     Buckets,
     Manifest,
     MemoryInfo,
@@ -92,7 +89,13 @@ def export(options: ExportOptions, output: Path, report: Report = lambda _: null
     with report("Trace the graph"):
         wrapper = TextGenerator(model, tokenizer, generation, presets, buckets, options)
         infos = wrapper.signature_infos()
-        requests = warmup_requests(infos, buckets, mode=options.warmup, texts=texts)
+        requests = warmup_requests(
+            infos,
+            buckets,
+            mode=options.warmup,
+            minimal=wrapper.one_signature_per_program(),
+            texts=texts,
+        )
     with staged_version(servable, version) as staging:
         with report("Write the SavedModel"):
             wrapper.save_version(staging)
@@ -130,6 +133,9 @@ def _generation_options(
         overrides["max_new_tokens"] = options.max_new_tokens
     elif not _LENGTH_KEYS & {*overrides, *(checkpoint.generation_config or checkpoint.config)}:
         overrides["max_new_tokens"] = DEFAULT_MAX_NEW_TOKENS
+
+    if "score" in options.outputs:
+        overrides["scores"] = True
 
     def resolve(extra: Mapping[str, Any]) -> GenerationOptions:
         return resolve_options(
@@ -200,20 +206,4 @@ def _memory(
     return MemoryInfo(
         weights_bytes=sum(int(weight.nbytes) for weight in weights.values()),
         cache_bytes_per_row=per_row * itemsize,
-    )
-
-
-def write_serving_configs(output: Path, options: ServingOptions | None = None) -> list[Path]:
-    """Renders every deployment file of all versions below ``output`` into ``output/serving``."""
-    manifests = [Manifest.read(directory) for directory in exported_versions(output)]
-    files = serving_configs.render(manifests, options)
-    serving_configs.write(files, output / "serving")
-    return [output / "serving" / name for name in files]
-
-
-def exported_versions(output: Path) -> list[Path]:
-    """Version directories below ``output/NAME`` that carry a manifest, by name and number."""
-    found = [path.parent.parent for path in output.glob(f"*/*/{MANIFEST_PATH}")]
-    return sorted(
-        (path for path in found if path.name.isdecimal()), key=lambda path: (path.parent.name, int(path.name))
     )

@@ -7,14 +7,16 @@ from typing import Annotated
 
 import typer
 
-from exporter.errors import OptionError, UnsupportedError, VerificationError
+from exporter.errors import OptionError
 
 _Model = Annotated[str, typer.Argument(help="Hugging Face directory, hub id, or demo:NAME.", metavar="MODEL")]
 _Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")]
 
 
 def verify(
-    version: Annotated[Path, typer.Argument(help="A version directory, OUT/NAME/VERSION.", metavar="VERSION")],
+    version: Annotated[
+        Path, typer.Argument(help="A version directory, OUT/NAME/VERSION.", metavar="VERSION")
+    ],
 ) -> None:
     """Replay the golden answers of an exported version."""
     from pydantic import ValidationError

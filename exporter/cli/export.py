@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from exporter.cli.values import assignments, integers
 from exporter.errors import OptionError
 
 if TYPE_CHECKING:
@@ -65,17 +66,17 @@ def export(
         "version": version,
         "revision": revision,
         "max_new_tokens": max_new_tokens,
-        "prompt_lengths": _integers("prompt_lengths", prompt_lengths),
+        "prompt_lengths": integers("prompt_lengths", prompt_lengths),
         "pad_to_multiple_of": pad_to_multiple_of,
         "max_prompt_length": max_prompt_length,
-        "batch_sizes": _integers("batch_sizes", batch_sizes),
+        "batch_sizes": integers("batch_sizes", batch_sizes),
         "dtype": dtype,
         "tokenizer": tokenizer,
         "special_tokens_in_text": special_tokens_in_text,
         "overflow": overflow,
         "row_errors": row_errors,
         "warmup": warmup,
-        "generation": _assignments(generation),
+        "generation": assignments("generation", generation),
         "ignore_config_keys": tuple(ignore_config_key) if ignore_config_key else None,
         "force": force,
     }
@@ -90,7 +91,7 @@ def export(
         job = Job(output=out, exports=(make_options({"model": model, **given}),))
     for options in job.exports:
         _export_one(options, job.output)
-    from exporter.pipeline import write_serving_configs
+    from exporter.deployment import write_serving_configs
 
     write_serving_configs(job.output)
 
@@ -169,28 +170,3 @@ def _print_summary(options: ExportOptions, result: ExportResult) -> None:
         highlight=False,
         soft_wrap=True,
     )
-
-
-def _integers(option: str, text: str | None) -> tuple[int, ...] | None:
-    """``"1,8"`` -> (1, 8)."""
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise OptionError(f"{option}: {text!r} must be integers joined by commas, such as 32,128") from None
-
-
-def _assignments(pairs: list[str] | None) -> dict[str, Any] | None:
-    """``["num_beams=4"]`` -> {"num_beams": 4}; values are read as YAML."""
-    if not pairs:
-        return None
-    import yaml
-
-    values = {}
-    for pair in pairs:
-        key, separator, value = pair.partition("=")
-        if not separator or not key:
-            raise OptionError(f"generation: {pair!r} must be KEY=VALUE, such as num_beams=4")
-        values[key.strip()] = yaml.safe_load(value)
-    return values

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from exporter.errors import OptionError
+from exporter.errors import OptionError, ServingError, did_you_mean
 
 _Out = Annotated[Path, typer.Argument(help="Directory that genserve export wrote.", metavar="OUT")]
 
@@ -29,7 +29,7 @@ def config(
     """Regenerate OUT/serving from the manifests of the exported versions."""
     flags = {"serving_version": serving_version, "batching": batching}
     values = {**_yaml(options_file), **{key: value for key, value in flags.items() if value is not None}}
-    from exporter.pipeline import write_serving_configs
+    from exporter.deployment import write_serving_configs
 
     for path in write_serving_configs(out, _serving_options(values)):
         print(path)
@@ -51,9 +51,105 @@ def _yaml(path: Path | None) -> dict[str, Any]:
 
 def _serving_options(values: dict[str, Any]) -> Any:
     from pydantic import ValidationError
+
     from serving_configs import ServingOptions
 
     try:
         return ServingOptions.model_validate(values)
     except ValidationError as error:
         raise OptionError(f"serving options cannot be used: {error}") from None
+
+
+def serve(
+    out: _Out,
+    engine: Annotated[str, typer.Option(help="auto, preview, tensorflow_model_server or docker.")] = "auto",
+    device: Annotated[str, typer.Option(help="cpu or gpu; for the real servers.")] = "cpu",
+    host: Annotated[str, typer.Option(help="Address that the preview server listens on.")] = "127.0.0.1",
+    rest_port: Annotated[int, typer.Option(help="REST port.")] = 8501,
+    grpc_port: Annotated[int, typer.Option(help="gRPC port.")] = 8500,
+    options_file: Annotated[
+        Path | None, typer.Option("--options", help="YAML file of serving options (docs/deploying.md).")
+    ] = None,
+) -> None:
+    """Serve OUT: the preview server (for development and tests), or a real one with the emitted flags."""
+    import logging
+
+    from exporter.deployment import read_manifests
+    from exporter.preview import engine as engines
+
+    _one_of("engine", engine, ("auto", "preview", "tensorflow_model_server", "docker"))
+    _one_of("device", device, ("cpu", "gpu"))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)
+    values = {**_yaml(options_file), "rest_port": rest_port, "grpc_port": grpc_port}
+    manifests = read_manifests(out)
+    status = engines.serve(out, manifests, _serving_options(values), engine=engine, device=device, host=host)
+    raise typer.Exit(status)
+
+
+def generate(
+    model: Annotated[str, typer.Option(help="Servable name.")],
+    url: Annotated[str | None, typer.Option(help="REST endpoint, such as http://localhost:8501.")] = None,
+    grpc: Annotated[str | None, typer.Option(help="gRPC endpoint, such as localhost:8500.")] = None,
+    prompt: Annotated[list[str] | None, typer.Option(help="A prompt; repeatable. '-' reads stdin.")] = None,
+    prompt_file: Annotated[
+        Path | None, typer.Option(help="A file with one prompt per line; '-' is stdin.")
+    ] = None,
+    signature: Annotated[str, typer.Option(help="A signature that generates text.")] = "serving_default",
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-o", help="A further input of the signature, KEY=VALUE; repeatable."),
+    ] = None,
+    version: Annotated[int | None, typer.Option(help="Version number.")] = None,
+    label: Annotated[str | None, typer.Option(help="Version label.")] = None,
+    rows_per_request: Annotated[
+        int, typer.Option(help="Rows in one request; a batching server refuses more than its largest batch.")
+    ] = 1,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 120.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per prompt.")] = False,
+) -> None:
+    """Send prompts to a server and print the completions. Exits 7 if any row answered with an error."""
+    from dataclasses import asdict
+
+    from exporter.cli.values import assignments
+    from exporter.client import GrpcClient, RestClient
+    from exporter.client.generation import generate as run
+
+    prompts = _prompts(prompt, prompt_file)
+    inputs = {key: [value] * len(prompts) for key, value in (assignments("option", option) or {}).items()}
+    if (url is None) == (grpc is None):
+        raise OptionError("give either --url or --grpc")
+    if version is not None and label is not None:
+        raise OptionError("give --version or --label, not both")
+    where = {"version": version, "label": label, "timeout": timeout}
+    client: Any = RestClient(url, model, **where) if url else GrpcClient(grpc, model, **where)
+    answers = run(client, prompts, signature=signature, inputs=inputs, rows_per_request=rows_per_request)
+    for answer in answers:
+        if as_json:
+            print(json.dumps(asdict(answer), ensure_ascii=False))
+        elif answer.error:
+            print(f"error: {answer.error}", file=sys.stderr)
+        else:
+            for text in answer.texts:
+                print(answer.prompt + text)
+    if any(answer.error for answer in answers):
+        raise typer.Exit(ServingError.exit_code)
+
+
+def _prompts(given: list[str] | None, file: Path | None) -> list[str]:
+    """Prompts of the command line and of a file; ``-`` stands for stdin, read as one prompt per line."""
+    if file is not None and given:
+        raise OptionError("give --prompt or --prompt-file, not both")
+    if file is not None and str(file) != "-":
+        try:
+            return file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise OptionError(f"--prompt-file {file} cannot be read: {error}") from error
+    if file is not None or given in (None, [], ["-"]):
+        return sys.stdin.read().splitlines()
+    return list(given or [])
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise OptionError(f"{option}: {value!r}{did_you_mean(value, allowed)}; allowed: {', '.join(allowed)}")

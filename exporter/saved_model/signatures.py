@@ -17,6 +17,7 @@ from exporter.saved_model.engine import Program
 from exporter.saved_model.padding import CPU
 from exporter.saved_model.requests import (
     Overflow,
+    Rows,
     checked_ids,
     encode_rows,
     rows_from_ids,
@@ -53,43 +54,36 @@ _TEXT = tf.TensorSpec([None], tf.string)
 _FINISH_REASONS = tuple(reason.name.lower() for reason in FinishReason)
 
 
-def text_signature(
-    program: Program, tokenizer: TokenizerGraph, *, longest: int, overflow: Overflow, row_errors: RowErrors
-) -> Signature:
+class Policy(NamedTuple):
+    """What every generating signature of an export has in common.
+
+    Attributes:
+      longest: the longest prompt bucket.
+      overflow: what happens to longer prompts.
+      row_errors: whether a bad row answers, or fails its request.
+      outputs: further outputs, see ``ExportOptions.outputs``.
+      echo: whether ``generated_text`` starts with the prompt.
+    """
+
+    longest: int
+    overflow: Overflow = "error"
+    row_errors: RowErrors = "answer"
+    outputs: tuple[str, ...] = ()
+    echo: bool = False
+
+
+def text_signature(program: Program, tokenizer: TokenizerGraph, policy: Policy) -> Signature:
     """``text`` string[batch] -> ``generated_text``, ``num_tokens``, ``finish_reason``, ``error``."""
 
     def generate_text(text: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
-            rows = rows_from_text(tokenizer, text, longest=longest, overflow=overflow)
-        answer = program.run(rows)
-        with tf.device(CPU):
-            return _finish(
-                {"generated_text": detokenize(tokenizer, answer["sequences"], answer["num_tokens"])},
-                answer,
-                rows.error,
-                row_errors,
-            )
+            rows = rows_from_text(tokenizer, text, longest=policy.longest, overflow=policy.overflow)
+        return _text_answer(program.run(rows), tokenizer, text, rows, policy)
 
     return _trace(generate_text, text=_TEXT)
 
 
-def tokens_signature(program: Program, *, vocab_size: int, longest: int, row_errors: RowErrors) -> Signature:
-    """``input_ids`` int32[batch, longest] right-padded, ``num_tokens`` int32[batch] -> ``generated_ids``
-    int32[batch, max_new_tokens] padded with the pad token, ``num_tokens``, ``finish_reason``, ``error``."""
-
-    def generate_tokens(input_ids: tf.Tensor, num_tokens: tf.Tensor) -> dict[str, tf.Tensor]:
-        with tf.device(CPU):
-            rows = rows_from_ids(input_ids, num_tokens, vocab_size=vocab_size, longest=longest)
-        answer = program.run(rows)
-        with tf.device(CPU):
-            return _finish({"generated_ids": answer["sequences"]}, answer, rows.error, row_errors)
-
-    return _trace(generate_tokens, **_ids_specs(longest))
-
-
-def generate_signature(
-    program: Program, tokenizer: TokenizerGraph, *, longest: int, overflow: Overflow, row_errors: RowErrors
-) -> Signature:
+def generate_signature(program: Program, tokenizer: TokenizerGraph, policy: Policy) -> Signature:
     """``text`` and every per-row option, each [batch] -> the outputs of ``text_signature``.
 
     One compiled program serves all settings; a value out of range is that row's own error.
@@ -97,21 +91,28 @@ def generate_signature(
 
     def generate_with_options(text: tf.Tensor, **values: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
-            rows = rows_from_text(tokenizer, text, longest=longest, overflow=overflow)
+            rows = rows_from_text(tokenizer, text, longest=policy.longest, overflow=policy.overflow)
             row_options = RowOptions(**values, finished=tf.zeros_like(text, tf.bool))
             rows = with_errors(rows, check_rows(row_options, program.options))
             row_options = mask_rows(row_options, tf.not_equal(rows.error, ""))
-        answer = program.run(rows, row_options)
-        with tf.device(CPU):
-            return _finish(
-                {"generated_text": detokenize(tokenizer, answer["sequences"], answer["num_tokens"])},
-                answer,
-                rows.error,
-                row_errors,
-            )
+        return _text_answer(program.run(rows, row_options), tokenizer, text, rows, policy)
 
     options = {name: tf.TensorSpec([None], field.dtype) for name, field in ROW_FIELDS.items()}
     return _trace(generate_with_options, text=_TEXT, **options)
+
+
+def tokens_signature(program: Program, *, vocab_size: int, policy: Policy) -> Signature:
+    """``input_ids`` int32[batch, longest] right-padded, ``num_tokens`` int32[batch] -> ``generated_ids``
+    int32[batch, max_new_tokens] padded with the pad token, ``num_tokens``, ``finish_reason``, ``error``."""
+
+    def generate_tokens(input_ids: tf.Tensor, num_tokens: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.device(CPU):
+            rows = rows_from_ids(input_ids, num_tokens, vocab_size=vocab_size, longest=policy.longest)
+        answer = program.run(rows)
+        with tf.device(CPU):
+            return _finish({"generated_ids": answer["sequences"]}, answer, rows, policy)
+
+    return _trace(generate_tokens, **_ids_specs(policy.longest))
 
 
 def encode_signature(tokenizer: TokenizerGraph, *, pad_token_id: int, row_errors: RowErrors) -> Signature:
@@ -164,11 +165,32 @@ def _trace(function: Callable[..., dict[str, tf.Tensor]], **specs: tf.TensorSpec
     return Signature(tf.function(function, autograph=False).get_concrete_function(**specs), specs)
 
 
+def _text_answer(
+    answer: dict[str, tf.Tensor], tokenizer: TokenizerGraph, text: tf.Tensor, rows: Rows, policy: Policy
+) -> dict[str, tf.Tensor]:
+    """The outputs of a text signature."""
+    with tf.device(CPU):
+        generated = detokenize(tokenizer, answer["sequences"], answer["num_tokens"])
+        if policy.echo:
+            prompt = tf.where(tf.equal(rows.error, ""), text, "")
+            generated = tf.strings.join([tf.broadcast_to(prompt[:, None], tf.shape(generated)), generated])
+        return _finish({"generated_text": generated}, answer, rows, policy)
+
+
+#: Outputs of the compiled function that are passed on where the options ask for them.
+_RECORDED = ("score", "logprobs", "top_tokens", "top_logprobs")
+
+
 def _finish(
-    content: dict[str, tf.Tensor], answer: dict[str, tf.Tensor], error: tf.Tensor, row_errors: RowErrors
+    content: dict[str, tf.Tensor], answer: dict[str, tf.Tensor], rows: Rows, policy: Policy
 ) -> dict[str, tf.Tensor]:
     """Adds counts, finish reasons and errors to ``content`` ([batch, n, ...]); drops n where it is 1."""
-    error = tf.broadcast_to(_answered(error, row_errors)[:, None], tf.shape(answer["num_tokens"]))
+    shape = tf.shape(answer["num_tokens"])  # [batch, n]
+
+    def per_sequence(value: tf.Tensor) -> tf.Tensor:
+        return tf.broadcast_to(value[:, None], shape)
+
+    error = per_sequence(_answered(rows.error, policy.row_errors))
     good = tf.equal(error, "")
     code = tf.where(good, answer["finish_reason"], int(FinishReason.ERROR))
     outputs = {
@@ -176,7 +198,12 @@ def _finish(
         "num_tokens": tf.where(good, answer["num_tokens"], 0),
         "finish_reason": tf.gather(tf.constant(_FINISH_REASONS), code),
         "error": error,
+        **{name: answer[name] for name in _RECORDED if name in answer},
     }
+    if "prompt_tokens" in policy.outputs:
+        outputs["prompt_tokens"] = per_sequence(tf.cast(rows.tokens.row_lengths(), tf.int32))
+    if "truncated" in policy.outputs:
+        outputs["truncated"] = per_sequence(rows.truncated)
     one = answer["num_tokens"].shape[1] == 1
     return {name: value[:, 0] if one else value for name, value in outputs.items()}
 

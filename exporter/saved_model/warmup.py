@@ -7,17 +7,20 @@ Written as TensorFlow Serving reads them: a TFRecord file of serialized Predicti
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import tensorflow as tf
 
 from exporter.errors import OptionError
+from exporter.generation.rows import ROW_FIELDS
 from exporter.saved_model.manifest import Buckets, SignatureInfo
 
 WARMUP_PATH = Path("assets.extra") / "tf_serving_warmup_requests"
 MAX_RECORDS = 1000
+#: Per-row options of the warmup rows: sampling, so that its branch runs too; the rest is neutral.
+_WARM_ROW = {"max_new_tokens": 1, "temperature": 1.0}
 Request = tuple[str, dict[str, Any]]  # signature name, input name -> nested list or array
 
 
@@ -26,17 +29,19 @@ def warmup_requests(
     buckets: Buckets,
     *,
     mode: Literal["none", "minimal", "full"],
+    minimal: Sequence[str],
     texts: Mapping[int, str],
 ) -> list[Request]:
     """One request per signature, length bucket and batch bucket, with exactly that many rows.
 
-    "minimal" compiles every bucket once, through ``tokens``; "full" also runs every other signature in
-    every bucket, so that first-use costs of host ops are paid too.
+    "minimal" compiles every program in every bucket; "full" runs every signature in every bucket, so that
+    first-use costs of host ops are paid too.
 
     Args:
       signatures: the exported signatures.
       buckets: the compiled shapes.
       mode: which records.
+      minimal: one signature per program.
       texts: prompt length bucket -> a text that falls into it.
 
     Raises:
@@ -44,7 +49,7 @@ def warmup_requests(
     """
     if mode == "none":
         return []
-    names = ["tokens"] if mode == "minimal" else sorted(signatures)
+    names = list(minimal) if mode == "minimal" else sorted(signatures)
     requests = [
         (name, _inputs(signatures[name], length, rows, texts))
         for name in names
@@ -70,6 +75,8 @@ def _inputs(signature: SignatureInfo, length: int, rows: int, texts: Mapping[int
             values[name] = [[0] * (info.shape[1] or length)] * rows
         elif name == "num_tokens":
             values[name] = [length] * rows
+        elif name in ROW_FIELDS:
+            values[name] = [_WARM_ROW.get(name, ROW_FIELDS[name].neutral)] * rows
         else:
             raise NotImplementedError(f"no warmup value for input {name!r}")
     return values

@@ -15,9 +15,11 @@ from exporter.options import ExportOptions
 from exporter.saved_model.engine import programs_by_options
 from exporter.saved_model.manifest import Buckets, SignatureInfo, TensorInfo
 from exporter.saved_model.signatures import (
+    Policy,
     Signature,
     decode_signature,
     encode_signature,
+    generate_signature,
     text_signature,
     tokens_signature,
 )
@@ -49,23 +51,23 @@ class TextGenerator(keras.Model):
         self.tokenizer = tokenizer
         self._program = programs_by_options(step_model, buckets)
         longest = buckets.prompt_lengths[-1]
+        policy = Policy(
+            longest, options.overflow, options.row_errors, outputs=options.outputs, echo=options.echo
+        )
         vocab_size = step_model.vocab_size
         default = self._program(generation)
+        self._programs = {"tokens": default}
         self.served: dict[str, Signature] = {
-            "tokens": tokens_signature(
-                default, vocab_size=vocab_size, longest=longest, row_errors=options.row_errors
-            )
+            "tokens": tokens_signature(default, vocab_size=vocab_size, policy=policy)
         }
         if tokenizer is None:
             return
         for name, preset in {"serving_default": generation, **presets}.items():
-            self.served[name] = text_signature(
-                self._program(preset),
-                tokenizer,
-                longest=longest,
-                overflow=options.overflow,
-                row_errors=options.row_errors,
-            )
+            self._programs[name] = self._program(preset)
+            self.served[name] = text_signature(self._programs[name], tokenizer, policy)
+        if "generate" in options.extra_signatures:
+            self._programs["generate"] = self._program(_single_sequence(generation), row_options=True)
+            self.served["generate"] = generate_signature(self._programs["generate"], tokenizer, policy)
         self.served["encode"] = encode_signature(
             tokenizer, pad_token_id=generation.pad_token_id, row_errors=options.row_errors
         )
@@ -81,6 +83,10 @@ class TextGenerator(keras.Model):
         """string [batch] -> the outputs of ``serving_default``."""
         return self.served["serving_default"].function(text=text)
 
+    def one_signature_per_program(self) -> list[str]:
+        """The fewest signatures that reach every compiled function."""
+        return list({id(program): name for name, program in reversed(self._programs.items())}.values())[::-1]
+
     def save_version(self, directory: Path) -> None:
         """Writes saved_model.pb, variables/ and assets/ into an existing directory."""
         functions = {name: signature.function for name, signature in self.served.items()}
@@ -89,6 +95,13 @@ class TextGenerator(keras.Model):
     def signature_infos(self) -> dict[str, SignatureInfo]:
         """Names, dtypes and shapes of every signature, for the manifest."""
         return {name: _signature_info(signature) for name, signature in self.served.items()}
+
+
+def _single_sequence(options: GenerationOptions) -> GenerationOptions:
+    """The exported defaults without what a row cannot choose: beams, several sequences, prompt lookup."""
+    return options.model_copy(
+        update={"num_beams": 1, "num_return_sequences": 1, "prompt_lookup_num_tokens": 0, "do_sample": True}
+    )
 
 
 def _signature_info(signature: Signature) -> SignatureInfo:

@@ -1,0 +1,32 @@
+"""Values of flags that are more than one word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from exporter.errors import OptionError
+
+
+def integers(option: str, text: str | None) -> tuple[int, ...] | None:
+    """``"1,8"`` -> (1, 8)."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise OptionError(f"{option}: {text!r} must be integers joined by commas, such as 32,128") from None
+
+
+def assignments(option: str, pairs: list[str] | None) -> dict[str, Any] | None:
+    """``["num_beams=4"]`` -> {"num_beams": 4}; values are read as YAML."""
+    if not pairs:
+        return None
+    import yaml
+
+    values = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator or not key:
+            raise OptionError(f"{option}: {pair!r} must be KEY=VALUE, such as num_beams=4")
+        values[key.strip()] = yaml.safe_load(value)
+    return values
