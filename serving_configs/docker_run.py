@@ -10,12 +10,10 @@ from serving_configs.options import ServingOptions
 from serving_configs.text import template
 from serving_configs.versions import Release
 
-SERVER = "tensorflow_model_server"
-
 
 def environment(manifests: Sequence[Manifest], device: Device) -> dict[str, str]:
     """Environment variables of the server process."""
-    variables = {"TF_CPP_MIN_LOG_LEVEL": "1"}
+    variables = {"TF_CPP_MIN_LOG_LEVEL": "1", "GENSERVE_DEVICE": device}
     if device == "gpu" and any(manifest.model.dtype == "float32" for manifest in manifests):
         # fp32 means fp32: tensor cores would round the factors of every product to ten bits.
         variables["NVIDIA_TF32_OVERRIDE"] = "0"
@@ -23,10 +21,8 @@ def environment(manifests: Sequence[Manifest], device: Device) -> dict[str, str]
 
 
 def entrypoint(options: ServingOptions) -> list[str]:
-    """The program and its leading arguments: the launcher where a compilation cache is used."""
-    if options.xla_cache:
-        return ["/usr/bin/bash", f"{options.model_root}/serving/start-server.sh"]
-    return [SERVER]
+    """The launcher in the container."""
+    return ["/usr/bin/bash", f"{options.model_root}/serving/start-server.sh"]
 
 
 def render(manifests: Sequence[Manifest], options: ServingOptions, release: Release, device: Device) -> str:

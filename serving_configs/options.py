@@ -47,7 +47,7 @@ class ServingOptions(_Frozen):
       model_root: where the export directory is mounted in the container.
       gpu_memory_gib: memory of the GPU, to plan the server's share of it; None: no plan.
       intra_op_threads, inter_op_threads: the session's thread pools; None: the server's choice.
-      xla_cache: whether run files mount the compilation cache and check it before use.
+      xla_cache: whether run files use a compilation cache that ``genserve warm`` has filled.
       server_name, max_request_mib, requests_per_second, burst: the TLS front.
     """
 
@@ -68,7 +68,7 @@ class ServingOptions(_Frozen):
     gpu_memory_gib: float | None = Field(default=None, gt=0)
     intra_op_threads: int | None = Field(default=None, ge=1)
     inter_op_threads: int | None = Field(default=None, ge=1)
-    xla_cache: bool = False
+    xla_cache: bool = True
     ssl: SslOptions | None = None
     server_name: str = "localhost"
     max_request_mib: int = Field(default=4, ge=1)

@@ -8,7 +8,18 @@ from pathlib import Path
 
 from exporter.errors import OptionError
 from exporter.saved_model.manifest import Manifest
-from serving_configs import batching, docker_run, models_config, server_files
+from serving_configs import (
+    batching,
+    compose,
+    docker_run,
+    dockerfile,
+    launcher,
+    models_config,
+    native_run,
+    nginx,
+    observability,
+    server_files,
+)
 from serving_configs.options import ServingOptions
 from serving_configs.versions import choose_release
 
@@ -31,8 +42,21 @@ def render(manifests: Sequence[Manifest], options: ServingOptions | None = None)
         "monitoring.config": server_files.monitoring(),
         "session.config": server_files.session(options),
         "platform.config": server_files.platform(manifests, options),
+        "start-server.sh": launcher.start_server(),
+        "healthcheck.sh": launcher.healthcheck(manifests, options),
         "run-gpu.sh": docker_run.render(manifests, options, release, "gpu"),
         "run-cpu.sh": docker_run.render(manifests, options, release, "cpu"),
+    }
+    files |= {
+        "run.sh": native_run.render(manifests, options, release),
+        "server-gpu.env": native_run.env_file(manifests, "gpu"),
+        "server-cpu.env": native_run.env_file(manifests, "cpu"),
+        "docker-compose.yaml": compose.render(manifests, options, release),
+        "nginx.conf.template": nginx.render(options),
+        "Dockerfile": dockerfile.render(manifests, options, release),
+        "Dockerfile.dockerignore": dockerfile.ignore(),
+        "prometheus-rules.yaml": observability.alerts(options),
+        "grafana-dashboard.json": observability.dashboard(manifests, options),
     }
     if options.batching:
         files["batching.config"] = batching.render(manifests, options)

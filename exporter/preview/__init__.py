@@ -5,6 +5,8 @@ Importing this package loads no TensorFlow; ``serve`` and ``PreviewServer`` do.
 
 from __future__ import annotations
 
+import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,17 +22,21 @@ def serve(
     rest_port: int | None = 8501,
     grpc_port: int | None = 8500,
     host: str = "127.0.0.1",
+    xla_cache: Path | None = None,
     **flags: Any,
 ) -> None:
     """Serves until SIGINT or SIGTERM; blocks.
 
     Args:
       model_config_file: models.config; without it, ``model_name`` and ``model_base_path`` among ``flags``.
+      xla_cache: root of compilation caches; one that does not fit this machine is logged and left alone.
       flags: the other fields of ``ServerConfig``, e.g. ``**files_beside(model_config_file)``.
 
     Raises:
       ServingError: a file is wrong, a model cannot be loaded or warmed up, or a port is taken.
     """
+    if xla_cache is not None:
+        _use_cache(xla_cache)
     from exporter.preview.server import ServerConfig, serve
 
     serve(
@@ -38,6 +44,16 @@ def serve(
             model_config_file=model_config_file, rest_port=rest_port, grpc_port=grpc_port, host=host, **flags
         )
     )
+
+
+def _use_cache(root: Path) -> None:
+    from serving_configs import xla_cache
+
+    reason = xla_cache.activate(root) if "tensorflow" not in sys.modules else "TensorFlow is already loaded"
+    message = (
+        f"compilation cache {root} is not used: {reason}" if reason else f"using compilation cache {root}"
+    )
+    logging.getLogger(__name__).log(logging.WARNING if reason else logging.INFO, message)
 
 
 def files_beside(model_config_file: Path) -> dict[str, Any]:

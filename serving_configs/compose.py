@@ -1,0 +1,108 @@
+"""docker-compose.yaml: the server on a GPU or the CPU, behind a front with TLS, a token and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from exporter.saved_model.manifest import Manifest
+from serving_configs.docker_run import entrypoint, environment
+from serving_configs.flags import Device, server_flags
+from serving_configs.options import ServingOptions
+from serving_configs.text import GENERATED
+from serving_configs.versions import Release
+
+NGINX_IMAGE = "nginx:1.28-alpine"
+# A warmup that was never measured gets this long before the container counts as unhealthy.
+UNMEASURED_START_SECONDS = 900
+# A server slower or colder than the exporting machine may take so many times its warmup.
+START_FACTOR = 5
+
+_HEAD = f"""\
+# {GENERATED}
+#   docker compose --profile gpu up      (or --profile cpu)
+# The front answers on the HTTPS port; it needs GENSERVE_TOKEN, and tls/server.crt and tls/server.key beside
+# this file.
+"""
+
+
+def start_seconds(manifests: Sequence[Manifest]) -> int:
+    """How long loading and warming up every model may take."""
+    measured = [manifest.warmup.seconds for manifest in manifests]
+    if any(seconds is None for seconds in measured):
+        return UNMEASURED_START_SECONDS
+    return max(60, round(START_FACTOR * sum(seconds or 0.0 for seconds in measured)))
+
+
+def render(manifests: Sequence[Manifest], options: ServingOptions, release: Release) -> str:
+    """The YAML text; host ports of the server itself listen on localhost only."""
+    document = {
+        "name": "genserve",
+        "services": {
+            "serving-gpu": _serving(manifests, options, release, "gpu"),
+            "serving-cpu": _serving(manifests, options, release, "cpu"),
+            "front": _front(options),
+        },
+        "networks": {"serving": {}},
+    }
+    return _HEAD + yaml.safe_dump(document, sort_keys=False, width=110)
+
+
+def _serving(
+    manifests: Sequence[Manifest], options: ServingOptions, release: Release, device: Device
+) -> dict[str, Any]:
+    serving = f"{options.model_root}/serving"
+    variables = environment(manifests, device)
+    volumes = [f"..:{options.model_root}:ro"]
+    if options.xla_cache:
+        variables["XLA_CACHE"] = "/xla-cache"
+        volumes.append("${XLA_CACHE:-../xla-cache}:/xla-cache:ro")
+    service: dict[str, Any] = {
+        "profiles": [device],
+        "image": release.gpu_image if device == "gpu" else release.cpu_image,
+        "init": True,
+        "restart": "unless-stopped",
+        "entrypoint": entrypoint(options),
+        "command": server_flags(manifests, options, release, device, serving),
+        "environment": variables,
+        "volumes": volumes,
+        "ports": [f"127.0.0.1:{port}:{port}" for port in (options.grpc_port, options.rest_port)],
+        # Both variants answer under one name, so that the front needs no variant.
+        "networks": {"serving": {"aliases": ["serving"]}},
+        "healthcheck": {
+            "test": ["CMD", "/usr/bin/bash", f"{serving}/healthcheck.sh"],
+            "interval": "10s",
+            "timeout": "10s",
+            "retries": 3,
+            "start_period": f"{start_seconds(manifests)}s",
+        },
+        "stop_grace_period": f"{max(30, round(options.rest_timeout_seconds))}s",
+        "read_only": True,
+        "tmpfs": ["/tmp"],
+        "security_opt": ["no-new-privileges:true"],
+    }
+    if device == "gpu":
+        reservation = {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
+        service["deploy"] = {"resources": {"reservations": {"devices": [reservation]}}}
+    return service
+
+
+def _front(options: ServingOptions) -> dict[str, Any]:
+    return {
+        "profiles": ["gpu", "cpu"],
+        "image": NGINX_IMAGE,
+        "restart": "unless-stopped",
+        "environment": {
+            "GENSERVE_TOKEN": "${GENSERVE_TOKEN:?set GENSERVE_TOKEN to the clients' bearer token}",
+            # Nothing else of the environment may change the nginx configuration.
+            "NGINX_ENVSUBST_FILTER": "^GENSERVE_",
+        },
+        "volumes": [
+            "./nginx.conf.template:/etc/nginx/templates/default.conf.template:ro",
+            "./tls:/etc/nginx/tls:ro",
+        ],
+        "ports": [f"{options.https_port}:8443"],
+        "networks": ["serving"],
+    }

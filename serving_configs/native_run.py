@@ -1,0 +1,37 @@
+"""run.sh and server.env: the server without a container."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from exporter.saved_model.manifest import Manifest
+from serving_configs.docker_run import environment
+from serving_configs.flags import Device, server_flags
+from serving_configs.options import ServingOptions
+from serving_configs.text import template
+from serving_configs.versions import Release
+
+
+def env_file(manifests: Sequence[Manifest], device: Device) -> str:
+    """``NAME=value`` lines, as systemd and docker read them."""
+    lines = [f"{name}={value}" for name, value in environment(manifests, device).items()]
+    return "\n".join(lines) + "\n"
+
+
+def render(manifests: Sequence[Manifest], options: ServingOptions, release: Release) -> str:
+    """A bash script that takes ``gpu`` (the default) or ``cpu`` and further server flags.
+
+    ``MODELS``, ``XLA_CACHE`` and ``SERVER`` may be set in its environment.
+    """
+    flags = {device: _flags(manifests, options, release, device) for device in ("gpu", "cpu")}
+    common = [flag for flag in flags["gpu"] if flag in flags["cpu"]]
+    own = {device: [flag for flag in values if flag not in common] for device, values in flags.items()}
+    return template("run.sh.j2", options=options, release=release, common=common, own=own)
+
+
+def _flags(
+    manifests: Sequence[Manifest], options: ServingOptions, release: Release, device: Device
+) -> list[str]:
+    """Without the flag of models.config, which names paths that run.sh replaces."""
+    flags = server_flags(manifests, options, release, device, "$SERVING")
+    return [flag for flag in flags if not flag.startswith("--model_config_file=")]

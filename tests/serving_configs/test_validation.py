@@ -1,0 +1,202 @@
+"""Every rendered file through a parser or checker that is not ours."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from serving_configs import RELEASES, ServingOptions, SslOptions, render, write
+from serving_configs.observability import METRICS
+from tests.conftest import ROOT
+from tests.serving_configs.manifests import manifest
+from tests.serving_configs.test_render import PEM, docker_words
+
+DEPLOYMENTS: dict[str, ServingOptions] = {
+    "plain": ServingOptions(),
+    "everything": ServingOptions(
+        serving_version="2.21",
+        grpc_port=9000,
+        rest_port=8080,
+        version_policy="all",
+        version_labels={"stories": {"stable": 1, "it's": 2}},
+        gpu_memory_gib=80,
+        intra_op_threads=4,
+        ssl=SslOptions(server_key=PEM, server_cert=PEM, custom_ca=PEM, client_verify=True),
+        poll_seconds=5,
+    ),
+    "bare": ServingOptions(batching=False, xla_cache=False, model_root="/srv/models"),
+}
+
+
+def files_of(name: str) -> dict[str, str]:
+    manifests = [manifest(version=1), manifest(version=2), manifest("chat model", 3)]
+    return render(manifests, DEPLOYMENTS[name])
+
+
+@pytest.fixture(params=list(DEPLOYMENTS))
+def files(request: pytest.FixtureRequest) -> dict[str, str]:
+    return files_of(request.param)
+
+
+def checker(name: str) -> str:
+    """A program beside the interpreter (a test dependency) or on PATH."""
+    import sys
+
+    program = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
+    if program is None:
+        pytest.skip(f"{name} is not installed")
+    return program
+
+
+def test_shell_scripts(files: dict[str, str], tmp_path: Path) -> None:
+    shellcheck = checker("shellcheck")
+    write(files, tmp_path)
+    scripts = sorted(tmp_path.glob("*.sh"))
+    assert {"run.sh", "run-gpu.sh", "run-cpu.sh", "start-server.sh", "healthcheck.sh"} == {
+        s.name for s in scripts
+    }
+    result = subprocess.run([shellcheck, "--severity=style", *scripts], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+
+
+def compose_document(files: dict[str, str]) -> dict[str, Any]:
+    document = yaml.safe_load(files["docker-compose.yaml"])
+    assert isinstance(document, dict)
+    return document
+
+
+def test_compose_against_its_schema(files: dict[str, str]) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((ROOT / "tests" / "third_party" / "compose_spec.json").read_text())
+    document = compose_document(files)
+    # The schema of 2021 knows no project name at the top; today's specification does.
+    assert document.pop("name") == "genserve"
+    jsonschema.Draft7Validator(schema).validate(document)
+    document["services"]["serving-gpu"]["healtcheck"] = {}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft7Validator(schema).validate(document)
+
+
+def test_compose_says_what_the_run_scripts_say(files: dict[str, str]) -> None:
+    services = compose_document(files)["services"]
+    for device in ("gpu", "cpu"):
+        words = docker_words(files[f"run-{device}.sh"])
+        service = services[f"serving-{device}"]
+        assert service["command"] == [word for word in words[words.index("--entrypoint") :] if "=" in word]
+        assert service["entrypoint"][0] == words[words.index("--entrypoint") + 1]
+        assert service["image"] in words[words.index("--entrypoint") + 2]
+        given = {word for word in words if re.fullmatch(r"[A-Z0-9_]+=.*", word)}
+        assert {f"{name}={value}" for name, value in service["environment"].items()} == given
+        assert service["networks"]["serving"]["aliases"] == ["serving"]
+        assert all(volume.endswith(":ro") for volume in service["volumes"])
+    devices = services["serving-gpu"]["deploy"]["resources"]["reservations"]["devices"]
+    assert devices == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
+    assert "deploy" not in services["serving-cpu"]
+
+
+def test_compose_gives_the_warmup_its_time() -> None:
+    def start(**changes: Any) -> str:
+        document = compose_document(render([manifest(**changes)]))
+        return str(document["services"]["serving-gpu"]["healthcheck"]["start_period"])
+
+    warmup = manifest().warmup
+    assert start(warmup=warmup.model_copy(update={"seconds": 100.0})) == "500s"
+    assert start(warmup=warmup.model_copy(update={"seconds": 1.0})) == "60s"
+    assert start(warmup=warmup.model_copy(update={"seconds": None})) == "900s"
+
+
+def test_dockerfile(files: dict[str, str], tmp_path: Path) -> None:
+    parse = pytest.importorskip("dockerfile_parse")
+    parser = parse.DockerfileParser(path=str(tmp_path / "Dockerfile"))
+    parser.content = files["Dockerfile"]
+    instructions = [
+        (item["instruction"], item["value"]) for item in parser.structure if item["instruction"] != "COMMENT"
+    ]
+    names = [name for name, _ in instructions]
+    assert names[:2] == ["ARG", "FROM"]
+    assert names[-4:] == ["EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "CMD"]
+    values = dict(instructions)
+    words = docker_words(files["run-gpu.sh"])
+    assert json.loads(values["CMD"]) == [word for word in words[words.index("--entrypoint") :] if "=" in word]
+    assert json.loads(values["ENTRYPOINT"])[0] == words[words.index("--entrypoint") + 1]
+    assert parser.baseimage.endswith("-gpu")
+    assert "NVIDIA_TF32_OVERRIDE" in dict(parser.envs)
+    assert values["USER"] == "65534:65534"
+
+
+def test_images_never_hold_private_keys(files: dict[str, str]) -> None:
+    assert {"serving/ssl.config", "serving/tls"} <= set(files["Dockerfile.dockerignore"].splitlines())
+
+
+def expressions(files: dict[str, str]) -> list[str]:
+    rules = yaml.safe_load(files["prometheus-rules.yaml"])
+    panels = json.loads(files["grafana-dashboard.json"])["panels"]
+    return [rule["expr"] for rule in rules["groups"][0]["rules"]] + [
+        target["expr"].replace("$__rate_interval", "5m") for panel in panels for target in panel["targets"]
+    ]
+
+
+def test_every_query_is_promql_on_metrics_that_exist(files: dict[str, str]) -> None:
+    promql = pytest.importorskip("promql_parser")
+    known = {"up"}
+    for name, kind in METRICS.items():
+        known |= (
+            {f"{name}{suffix}" for suffix in ("_bucket", "_sum", "_count")} if kind == "histogram" else {name}
+        )
+    for expression in expressions(files):
+        promql.parse(expression)
+        bare = re.sub(r'"[^"]*"', "", expression)
+        assert set(re.findall(r":tensorflow:[a-z_:]+|\bup\b", bare)) <= known, expression
+
+
+def test_the_preview_server_exports_the_metrics_that_the_files_name() -> None:
+    """Those of the batcher and the request handlers; compilation and load counters are TensorFlow's."""
+    from exporter.preview.metrics import Metrics
+
+    metrics = Metrics()
+    metrics.count_request("m", "OK")
+    metrics.observe_latency("m", "REST", 100.0)
+    metrics.observe_input(1)
+    metrics.observe_batch("pool", [1.0], 4, 3)
+    types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", metrics.page(), re.MULTILINE))
+    ours = {name: kind for name, kind in METRICS.items() if name.startswith(":tensorflow:serving:")}
+    assert {name: types.get(name) for name in ours} == ours
+
+
+def test_prometheus_rules_have_the_required_fields(files: dict[str, str]) -> None:
+    (group,) = yaml.safe_load(files["prometheus-rules.yaml"])["groups"]
+    names = [rule["alert"] for rule in group["rules"]]
+    assert len(set(names)) == len(names)
+    for rule in group["rules"]:
+        assert set(rule) == {"alert", "expr", "for", "labels", "annotations"}
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+        assert re.fullmatch(r"\d+m", rule["for"])
+    batching = "batching.config" in files
+    assert ("GenserveQueueingTooLong" in names) == batching
+
+
+def test_grafana_dashboard(files: dict[str, str]) -> None:
+    dashboard = json.loads(files["grafana-dashboard.json"])
+    panels = dashboard["panels"]
+    assert [panel["id"] for panel in panels] == list(range(1, len(panels) + 1))
+    places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}
+    assert len(places) == len(panels)
+    for panel in panels:
+        assert panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24
+        assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"]) > 0
+        assert panel["datasource"]["uid"] == "${datasource}"
+    assert dashboard["templating"]["list"][0]["name"] == "datasource"
+
+
+@pytest.mark.parametrize("version", list(RELEASES))
+def test_a_version_changes_images_everywhere(version: str) -> None:
+    files = render([manifest()], ServingOptions(serving_version=version))
+    tags = {tag for text in files.values() for tag in re.findall(r"tensorflow/serving:([0-9.]+)", text)}
+    assert tags == {RELEASES[version].tag}
