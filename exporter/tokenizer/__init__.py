@@ -1,7 +1,24 @@
 """The tokenizer room: a small compiler from tokenizer.json to a TensorFlow graph.
 
 ``build_tokenizer`` compiles, ``verify_tokenizer`` compares the result with the reference. Importing this
-package is light: TensorFlow is loaded by the call that needs it.
+package is light: TensorFlow is loaded with the first name that needs it.
 """
 
 from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from exporter.tokenizer.graph import TokenizerGraph as TokenizerGraph
+    from exporter.tokenizer.graph import build_tokenizer as build_tokenizer
+
+_HOMES = {"TokenizerGraph": "graph", "build_tokenizer": "graph"}
+
+__all__ = ["TokenizerGraph", "build_tokenizer"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

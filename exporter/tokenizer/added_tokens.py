@@ -65,7 +65,7 @@ class AddedTokenSplitter(tf.Module):
         )
         index = tf.where(passed, -1, index)
         is_token = index >= 0
-        row_starts = _marks(found.splits[:-1], found)
+        row_starts = pieces.begins_row(found)
         starts = row_starts | is_token | _shift(is_token, 1, False)
         groups = tf.cumsum(tf.cast(starts, tf.int64)) - 1
         count = tf.reduce_sum(tf.cast(starts, tf.int64))
@@ -78,8 +78,8 @@ class AddedTokenSplitter(tf.Module):
         word = chars.re2_class(chars.word_characters())
         ends = tf.strings.regex_full_match(found.texts, f"(?s:.*){word}")
         begins = tf.strings.regex_full_match(found.texts, f"{word}(?s:.*)")
-        before = _shift(ends, 1, False) & ~_marks(found.splits[:-1], found)
-        after = _shift(begins, -1, False) & ~_marks(found.splits[1:] - 1, found)
+        before = _shift(ends, 1, False) & ~pieces.begins_row(found)
+        after = _shift(begins, -1, False) & ~pieces.ends_row(found)
         return ~(before | after)
 
     def _strip_neighbours(self, found: Pieces, index: tf.Tensor) -> tf.Tensor:
@@ -87,10 +87,10 @@ class AddedTokenSplitter(tf.Module):
         white = chars.re2_class(chars.removed_by("Whitespace"))
         texts, is_text = found.texts, index < 0
         if any(token.lstrip for token in self._wanted):
-            follows = _shift(self._flags("lstrip", index), -1, False) & ~_marks(found.splits[1:] - 1, found)
+            follows = _shift(self._flags("lstrip", index), -1, False) & ~pieces.ends_row(found)
             texts = tf.where(follows & is_text, tf.strings.regex_replace(texts, f"{white}+$", b""), texts)
         if any(token.rstrip for token in self._wanted):
-            precedes = _shift(self._flags("rstrip", index), 1, False) & ~_marks(found.splits[:-1], found)
+            precedes = _shift(self._flags("rstrip", index), 1, False) & ~pieces.begins_row(found)
             texts = tf.where(precedes & is_text, tf.strings.regex_replace(texts, f"^{white}+", b""), texts)
         return texts
 
@@ -104,10 +104,3 @@ def _shift(flags: tf.Tensor, by: int, fill: bool) -> tf.Tensor:
     """bool [n]: position i holds ``flags[i - by]``, for by = 1 or -1."""
     edge = tf.fill([tf.minimum(tf.size(flags), 1)], fill)
     return tf.concat([edge, flags[:-1]], 0) if by == 1 else tf.concat([flags[1:], edge], 0)
-
-
-def _marks(positions: tf.Tensor, found: Pieces) -> tf.Tensor:
-    """bool [pieces]: True at these positions of non-empty rows."""
-    rows = tf.boolean_mask(positions, found.splits[1:] > found.splits[:-1])
-    count = tf.size(found.texts, tf.int64)
-    return tf.scatter_nd(rows[:, tf.newaxis], tf.ones_like(rows, tf.bool), count[tf.newaxis])

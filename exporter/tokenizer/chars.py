@@ -81,30 +81,57 @@ def removed_by(name: str) -> CharSet:
 
 
 @cache
-def isolated_by(name: str) -> CharSet:
-    """The characters on which a pre-tokenizer splits, keeping them (punctuation, digits).
+def parted_by(name: str) -> CharSet:
+    """The characters that a pre-tokenizer parts from a letter before them (punctuation, digits).
 
-    Asked with a letter before each character, so that two of them never touch.
+    All characters in order fall into runs of one kind; one question tells a run's kind.
     """
-    spaced = decode(np.stack([np.full_like(scalar_values(), ord("a")), scalar_values()], 1).ravel())
-    pieces = PROBES[name].pre_tokenize_str(spaced)
-    return charset([ord(piece) for piece, _ in pieces if len(piece) == 1 and piece != "a"])
+    split = PROBES[name].pre_tokenize_str
+    runs = [encode(piece) for piece, _ in split(all_characters())]
+    parted = [run for run in runs if len(split("a" + chr(run[0]))) == 2]
+    return charset(np.concatenate(parted))
 
 
 @cache
 def word_characters() -> CharSet:
-    """Rust's ``\\w``: with a letter before it, such a character is one piece with the letter."""
+    """Rust's ``\\w``: what Whitespace neither removes nor parts from a letter."""
+    return complement(removed_by("Whitespace") | parted_by("Whitespace"))
+
+
+@cache
+def scripts() -> npt.NDArray[np.int32]:
+    """UnicodeScripts' script of every code point as a number; 0 for characters that belong to any."""
+    split = pre_tokenizers.UnicodeScripts().pre_tokenize_str
+    common = ~_parted("a") & ~_parted("\u4e2d")
+    runs = [encode(piece) for piece, _ in split(decode(scalar_values()[~common[scalar_values()]]))]
+    numbers = np.zeros(CODE_POINTS, np.int32)
+    samples: list[str] = []
+    for run in runs:
+        character = chr(run[0])
+        number = next(
+            (n for n, sample in enumerate(samples) if len(split(sample + character)) == 1), len(samples)
+        )
+        if number == len(samples):
+            samples.append(character)
+        numbers[run] = number + 1
+    return numbers
+
+
+def _parted(neighbour: str) -> CharSet:
+    """The characters that UnicodeScripts parts from ``neighbour``."""
     points = scalar_values()
-    columns = [np.full_like(points, ord("a")), points, np.full_like(points, ord(" "))]
-    pieces = PROBES["Whitespace"].pre_tokenize_str(decode(np.stack(columns, 1).ravel()))
-    return charset([ord(piece[1]) for piece, _ in pieces if len(piece) == 2 and piece[0] == "a"])
+    text = decode(np.stack([np.full_like(points, ord(neighbour)), points], 1).ravel())
+    pieces = [piece for piece, _ in pre_tokenizers.UnicodeScripts().pre_tokenize_str(text)]
+    return charset(
+        np.concatenate([encode(piece) for piece in pieces if neighbour not in piece] or [points[:0]])
+    )
 
 
 PROBES: dict[str, pre_tokenizers.PreTokenizer] = {
     "WhitespaceSplit": pre_tokenizers.WhitespaceSplit(),
     "Whitespace": pre_tokenizers.Whitespace(),
-    "Punctuation": pre_tokenizers.Punctuation("isolated"),
-    "Digits": pre_tokenizers.Digits(individual_digits=True),
+    "Punctuation": pre_tokenizers.Punctuation("contiguous"),
+    "Digits": pre_tokenizers.Digits(individual_digits=False),
 }
 
 

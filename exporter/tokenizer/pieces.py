@@ -48,6 +48,23 @@ def split_at_cuts(pieces: Pieces) -> Pieces:
     return Pieces(tf.gather(parts.values, kept), tf.searchsorted(parents, pieces.splits, out_type=tf.int64))
 
 
+def begins_row(pieces: Pieces) -> tf.Tensor:
+    """bool [pieces]: whether a piece is the first of its row."""
+    return _marked(pieces, pieces.splits[:-1])
+
+
+def ends_row(pieces: Pieces) -> tf.Tensor:
+    """bool [pieces]: whether a piece is the last of its row."""
+    return _marked(pieces, pieces.splits[1:] - 1)
+
+
+def _marked(pieces: Pieces, places: tf.Tensor) -> tf.Tensor:
+    """True at the place that each row with pieces names."""
+    places = tf.boolean_mask(places, pieces.splits[1:] > pieces.splits[:-1])
+    size = tf.size(pieces.texts, tf.int64)[tf.newaxis]
+    return tf.scatter_nd(places[:, tf.newaxis], tf.ones_like(places, tf.bool), size)
+
+
 def token_code(token_id: int) -> bytes:
     """The in-band form of a token that was found: a marker byte, then the id in base 6."""
     digits = b""

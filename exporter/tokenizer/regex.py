@@ -76,13 +76,11 @@ class Translation(NamedTuple):
       pattern: RE2, without look-around; never matches the empty string.
       cut: RE2 with two groups; a cut belongs between them, before ``pattern`` is applied. Or None.
       total: whether every character starts a match, so that nothing is left between matches.
-      single: whether it matches one character at a time.
     """
 
     pattern: str
     cut: str | None
     total: bool
-    single: bool
 
 
 def translate(pattern: str, path: str) -> Translation:
@@ -99,7 +97,6 @@ def translate(pattern: str, path: str) -> Translation:
             pattern="|".join(_emit(arm) for arm in arms),
             cut=cut,
             total=_is_total(automaton),
-            single=isinstance(syntax, Chars),
         )
     except _UntranslatableError as problem:
         raise TokenizerUnsupportedError(path, f"regex {pattern!r}: {problem}") from None

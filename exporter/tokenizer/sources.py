@@ -23,6 +23,7 @@ class TokenizerSource:
         character knowledge. Without truncation and padding.
       origin: the file it was read from.
       bos, eos, pad: ids of these tokens, where tokenizer_config.json or special_tokens_map.json name them.
+      clean_up: whether transformers cleans up spaces when it decodes.
     """
 
     file: nodes.TokenizerFile
@@ -31,6 +32,7 @@ class TokenizerSource:
     bos: int | None = None
     eos: int | None = None
     pad: int | None = None
+    clean_up: bool = False
 
 
 def read_source(source: Path) -> TokenizerSource:
@@ -49,8 +51,9 @@ def read_source(source: Path) -> TokenizerSource:
 def _from_json(path: Path) -> TokenizerSource:
     file = nodes.read_tokenizer(path)
     reference = read_reference(path)
-    bos, eos, pad = (_token_id(path.parent, reference, f"{role}_token") for role in ("bos", "eos", "pad"))
-    return TokenizerSource(file, reference, path, bos, eos, pad)
+    settings = _settings(path.parent)
+    bos, eos, pad = (_token_id(settings, reference, f"{role}_token") for role in ("bos", "eos", "pad"))
+    return TokenizerSource(file, reference, path, bos, eos, pad, _cleans_up(settings, file.model))
 
 
 def read_reference(path: Path) -> Tokenizer:
@@ -64,12 +67,29 @@ def read_reference(path: Path) -> Tokenizer:
     return reference
 
 
-def _token_id(directory: Path, reference: Tokenizer, role: str) -> int | None:
-    """The id of the token that the configuration files name for a role."""
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+def _settings(directory: Path) -> dict[str, Any]:
+    """tokenizer_config.json over special_tokens_map.json."""
+    settings: dict[str, Any] = {}
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
         path = directory / name
-        value: Any = json.loads(path.read_bytes()).get(role) if path.is_file() else None
-        content = value.get("content") if isinstance(value, dict) else value
-        if isinstance(content, str):
-            return reference.token_to_id(content)
-    return None
+        if path.is_file():
+            try:
+                settings |= json.loads(path.read_bytes())
+            except (OSError, ValueError, TypeError) as error:
+                raise CheckpointError(f"{path}: not a readable JSON object: {error}") from error
+    return settings
+
+
+def _token_id(settings: dict[str, Any], reference: Tokenizer, role: str) -> int | None:
+    """The id of the token that the settings name for a role."""
+    value = settings.get(role)
+    content = value.get("content") if isinstance(value, dict) else value
+    return reference.token_to_id(content) if isinstance(content, str) else None
+
+
+def _cleans_up(settings: dict[str, Any], model: nodes.Model) -> bool:
+    """transformers ignores the setting for BPE, unless another one insists."""
+    insists = settings.get("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output", False)
+    return bool(settings.get("clean_up_tokenization_spaces", False)) and (
+        insists or not isinstance(model, nodes.BPE)
+    )
