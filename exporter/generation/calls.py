@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from exporter.errors import OptionError
+from exporter.generation.beam import beam_search
 from exporter.generation.loop import decode
 from exporter.generation.options import GenerationOptions
 from exporter.generation.result import Generated
@@ -36,10 +37,9 @@ def generate(
       The new tokens.
 
     Raises:
-      OptionError: ``row_options`` with beams, or stop strings without their automaton.
+      OptionError: stop strings without their automaton.
     """
     if options.stop_strings and stop is None:
         raise OptionError("stop_strings: the tokenizer's vocabulary is needed to stop at them")
-    if options.num_beams > 1:
-        raise NotImplementedError
-    return decode(model, prompt, options, rows, stop, row_options=row_options)
+    search = beam_search if options.num_beams > 1 else decode
+    return search(model, prompt, options, rows, stop, row_options=row_options)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from exporter.generation.history import row_indices
 from exporter.generation.threefry import uniforms
+from exporter.generation.topk import in_blocks
 
 # Tokens per block of the two-level draw; near the square root of common vocabulary sizes.
 _BLOCK = 256
@@ -27,29 +27,57 @@ def draw_token(logits: tf.Tensor, seed: tf.Tensor, step: tf.Tensor) -> tf.Tensor
     The inverse of the cumulative distribution, in two levels with a number each: first a block of tokens,
     then a token of the block. A token of probability zero is never drawn.
     """
-    weights = tf.exp(logits - tf.reduce_max(logits, axis=-1, keepdims=True))
-    first, second = uniforms(seed, step, tf.zeros_like(step))
-    return draw_index(_in_blocks(weights), first, second)
+    blocks = in_blocks(_weights(logits), _BLOCK, 0.0)
+    first, second = uniforms(seed, step, tf.constant(0))
+    block = _inverse(tf.reduce_sum(blocks, axis=-1), first)
+    return block * _BLOCK + _inverse(tf.gather(blocks, block, axis=1, batch_dims=1), second)
 
 
-def _in_blocks(weights: tf.Tensor) -> tf.Tensor:
-    """[rows, vocab] -> [rows, blocks, _BLOCK], filled with weight 0."""
-    rows, vocab = tf.shape(weights)[0], weights.shape[1]
-    blocks = -(-vocab // _BLOCK)
-    padded = tf.pad(weights, [[0, 0], [0, blocks * _BLOCK - vocab]])
-    return tf.reshape(padded, tf.stack([rows, blocks, _BLOCK]))
-
-
-def draw_index(blocks: tf.Tensor, first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-    """int32 [rows]: an index into the flattened blocks, drawn with probability proportional to its weight.
+def draw_without_replacement(
+    logits: tf.Tensor, count: int, seed: tf.Tensor, step: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Draws ``count`` different tokens one after the other, as ``torch.multinomial`` without replacement.
 
     Args:
-      blocks: float32 [rows, blocks, size], weights, not negative, some of them positive in every row.
-      first, second: float32 [rows] in [0, 1).
+      logits: float32 [rows, vocab].
+      count: static.
+      seed: int64 [rows].
+      step: int32 [].
+
+    Returns:
+      int32 [rows, count] tokens in the order drawn, and bool [rows, count]: False once no token with a
+      probability above zero was left (the token is then arbitrary).
     """
-    block = _inverse(tf.reduce_sum(blocks, axis=-1), first)
-    inner = _inverse(tf.gather_nd(blocks, row_indices(block[:, None])[:, 0]), second)
-    return block * blocks.shape[2] + inner
+    blocks = in_blocks(_weights(logits), _BLOCK, 0.0)
+    sums = tf.reduce_sum(blocks, axis=-1)  # [rows, blocks]
+    column = tf.range(count)
+    none = tf.zeros_like(sums[:, :1], tf.int32) + tf.zeros_like(column) - 1  # [rows, count]
+
+    def body(
+        turn: tf.Tensor, sums: tf.Tensor, drawn: tf.Tensor, valid: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        first, second = uniforms(seed, step, turn)
+        block = _inverse(sums, first)
+        index = block[:, None] * _BLOCK + tf.range(_BLOCK)  # [rows, _BLOCK]
+        taken = tf.reduce_any(index[:, :, None] == drawn[:, None, :], axis=-1)
+        left = tf.where(taken, 0.0, tf.gather(blocks, block, axis=1, batch_dims=1))
+        token = block * _BLOCK + _inverse(left, second)
+        # The block's sum is made anew: a difference would leave rounding errors to be drawn from.
+        rest = tf.reduce_sum(tf.where(index == token[:, None], 0.0, left), axis=-1)
+        here, possible = column == turn, tf.reduce_any(sums > 0, axis=-1)
+        sums = tf.where(tf.range(tf.shape(sums)[1]) == block[:, None], rest[:, None], sums)
+        drawn = tf.where(here, token[:, None], drawn)
+        return turn + 1, sums, drawn, valid | (here & possible[:, None])
+
+    _, _, drawn, valid = tf.while_loop(
+        lambda turn, *_: turn < count, body, (0, sums, none, none > 0), maximum_iterations=count
+    )
+    return drawn, valid
+
+
+def _weights(logits: tf.Tensor) -> tf.Tensor:
+    """Probabilities relative to the largest one."""
+    return tf.exp(logits - tf.reduce_max(logits, axis=-1, keepdims=True))
 
 
 def _inverse(weights: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
@@ -62,9 +90,3 @@ def _inverse(weights: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
     found = tf.reduce_min(tf.where((cumulative > target) & possible, tf.range(size), size), axis=-1)
     last = tf.reduce_max(tf.where(possible, tf.range(size), 0), axis=-1)
     return tf.minimum(found, last)
-
-
-def log_probability(logits: tf.Tensor, token: tf.Tensor) -> tf.Tensor:
-    """float32 [rows]: log softmax of the logits at each row's token."""
-    chosen = tf.gather(logits, token, axis=1, batch_dims=1)
-    return chosen - tf.reduce_logsumexp(logits, axis=-1)

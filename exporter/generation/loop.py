@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from exporter.generation import history as past
-from exporter.generation.choice import best_token, draw_token, log_probability
+from exporter.generation.choice import best_token, draw_token
 from exporter.generation.history import History
 from exporter.generation.options import GenerationOptions
 from exporter.generation.processors import Context, build_processors, needs_counts, needs_tokens
+from exporter.generation.record import Record, put_column, record_step, start_record
 from exporter.generation.result import FinishReason, Generated
 from exporter.generation.rows import RowOptions, expand_rows
 from exporter.generation.step import Cache, Prompt, StepModel
@@ -38,8 +39,7 @@ class Decoding(NamedTuple):
       num_tokens: int32 [rows].
       finished: bool [rows].
       stopped: bool [rows], whether a row ended by itself.
-      logprobs: float32 [rows, T]; () if not asked for.
-      top: ([rows, T, k] int32, [rows, T, k] float32); () if not asked for.
+      record: per-token outputs, [rows, 1, T, ...].
     """
 
     step: tf.Tensor
@@ -51,8 +51,7 @@ class Decoding(NamedTuple):
     num_tokens: tf.Tensor
     finished: tf.Tensor
     stopped: tf.Tensor
-    logprobs: Any = ()
-    top: Any = ()
+    record: Record
 
 
 def row_limits(options: GenerationOptions, rows: RowOptions, lengths: tf.Tensor) -> tf.Tensor:
@@ -94,13 +93,6 @@ def is_any(tokens: tf.Tensor, ids: Sequence[int]) -> tf.Tensor:
     for token in ids:
         found |= tokens == token
     return found
-
-
-def put_column(buffer: tf.Tensor, column: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    """``buffer`` [rows, T, ...] with ``values`` [rows, ...] in one column; rows and T are small."""
-    here = tf.range(tf.shape(buffer)[1]) == column
-    here = tf.reshape(here, [-1] + [1] * (len(buffer.shape) - 2))
-    return tf.where(here[None], values[:, None], buffer)
 
 
 def decode(
@@ -166,8 +158,6 @@ def _start(
     """The state before the first token."""
     empty = tf.zeros_like(rows.max_new_tokens)  # [rows]
     columns = tf.zeros([1, options.max_new_tokens], tf.int32) + empty[:, None]  # [rows, T]
-    k = options.logprobs or 0
-    top = tf.zeros([1, 1, k], tf.int32) + columns[:, :, None]  # [rows, T, k]
     return Decoding(
         step=tf.constant(0),
         token=empty,
@@ -178,14 +168,8 @@ def _start(
         num_tokens=empty,
         finished=rows.finished | (limits < 1),
         stopped=rows.finished & False,
-        logprobs=tf.cast(columns, tf.float32) if wants_logprobs(options) else (),
-        top=(top, tf.cast(top, tf.float32)) if k else (),
+        record=start_record(columns[:, None], options, scores=options.scores),
     )
-
-
-def wants_logprobs(options: GenerationOptions) -> bool:
-    """Whether the loop records the log-probability of each token."""
-    return options.scores or options.logprobs is not None
 
 
 def _record(
@@ -203,12 +187,6 @@ def _record(
     if automaton is not None:
         stop = automaton.advance(stop, token)
         ended |= automaton.matched(stop)
-    logprobs, top = state.logprobs, state.top
-    if wants_logprobs(options):
-        logprobs = put_column(logprobs, step, tf.where(live, log_probability(logits, token), 0.0))
-    if options.logprobs:
-        values, tokens = top_logprobs(logits, options.logprobs)
-        top = (put_column(top[0], step, tokens), put_column(top[1], step, values))
     return Decoding(
         step=step + 1,
         token=token,
@@ -219,32 +197,28 @@ def _record(
         num_tokens=state.num_tokens + tf.cast(live, tf.int32),
         finished=state.finished | ended | (step + 1 >= limits),
         stopped=state.stopped | (live & ended),
-        logprobs=logprobs,
-        top=top,
+        record=record_step(
+            state.record, step, logits[:, None], tf.zeros_like(token[:, None]), token[:, None]
+        ),
     )
-
-
-def top_logprobs(logits: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """The k most probable tokens, best first: float32 [rows, k] log-probabilities, int32 [rows, k] ids."""
-    values, tokens = tf.math.top_k(logits, k)
-    return values - tf.reduce_logsumexp(logits, axis=-1, keepdims=True), tokens
 
 
 def _result(state: Decoding, options: GenerationOptions) -> Generated:
     """[batch * n, ...] -> [batch, n, ...]"""
-    n, steps, k = options.num_return_sequences, options.max_new_tokens, options.logprobs or 0
-
-    def split(tensor: tf.Tensor, *shape: int) -> tf.Tensor:
-        return tf.reshape(tensor, [-1, n, *shape])
-
+    n = options.num_return_sequences
     reason = tf.where(state.stopped, int(FinishReason.STOP), int(FinishReason.LENGTH))
-    logprobs = options.logprobs is not None
+    # [batch * n, 1, ...] -> [batch, n, ...]
+    record = Record(*(_split(part[:, 0], n) if isinstance(part, tf.Tensor) else () for part in state.record))
+    num_tokens = _split(state.num_tokens, n)
+    record = record.cut(num_tokens)
     return Generated(
-        sequences=split(state.sequences, steps),
-        num_tokens=split(state.num_tokens),
-        finish_reason=split(reason),
-        score=split(tf.reduce_sum(state.logprobs, axis=-1)) if options.scores else None,
-        logprobs=split(state.logprobs, steps) if logprobs else None,
-        top_tokens=split(state.top[0], steps, k) if k else None,
-        top_logprobs=split(state.top[1], steps, k) if k else None,
+        sequences=_split(state.sequences, n),
+        num_tokens=num_tokens,
+        finish_reason=_split(reason, n),
+        score=tf.reduce_sum(record.logprobs, axis=-1) if options.scores else None,
+        **record.outputs(options),
     )
+
+
+def _split(tensor: tf.Tensor, n: int) -> tf.Tensor:
+    return tf.reshape(tensor, tf.concat([[-1, n], tf.shape(tensor)[1:]], axis=0))

@@ -30,12 +30,18 @@ class Cutoff(NamedTuple):
 
 
 class _Search(NamedTuple):
-    """Loop variables of the bisection, all [rows, 1]; ``inside``: how many keys are in (low, high]."""
+    """Loop variables of the bisection, all [rows, 1].
+
+    Attributes:
+      low, high: float32, the interval.
+      above_low, above_high: float32, how many keys are above each end.
+      splits: bool, whether the interval can be halved once more.
+    """
 
     low: tf.Tensor
     high: tf.Tensor
-    below_high: tf.Tensor
-    below_low: tf.Tensor
+    above_low: tf.Tensor
+    above_high: tf.Tensor
     splits: tf.Tensor
 
 
@@ -71,12 +77,12 @@ def find_cutoff(
         return count, reaches(tf.reduce_sum(tf.where(above, weights, 0.0), axis=-1, keepdims=True))
 
     def halve(low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
-        return 0.5 * low + 0.5 * high
+        return 0.5 * tf.maximum(low, tf.float32.min) + 0.5 * high
 
     def open_rows(search: _Search) -> tf.Tensor:
         """Rows whose interval still holds two keys that may differ."""
         middle = halve(search.low, search.high)
-        return (search.below_low - search.below_high > 1) & (search.low < middle) & (middle < search.high)
+        return (search.above_low - search.above_high > 1) & (search.low < middle) & (middle < search.high)
 
     def body(search: _Search) -> tuple[_Search]:
         middle = halve(search.low, search.high)
@@ -85,8 +91,8 @@ def find_cutoff(
         following = _Search(
             low=tf.where(up, middle, search.low),
             high=tf.where(down, middle, search.high),
-            below_low=tf.where(up, count, search.below_low),
-            below_high=tf.where(down, count, search.below_high),
+            above_low=tf.where(up, count, search.above_low),
+            above_high=tf.where(down, count, search.above_high),
             splits=search.splits,
         )
         return (following._replace(splits=open_rows(following)),)
@@ -100,19 +106,16 @@ def find_cutoff(
 
 
 def _start(keys: tf.Tensor, measure: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]) -> _Search:
-    """The first interval: from the largest key down to where its weight is sure to reach the target."""
+    """The first interval: from the largest key down to where the weight is sure to reach the target."""
     high = tf.reduce_max(keys, axis=-1, keepdims=True)
-    near, far = high - _NEAR, tf.fill(tf.shape(high), tf.float32.min)
+    near, lowest = high - _NEAR, tf.fill(tf.shape(high), -math.inf)
     near_count, near_enough = measure(near)
-    far_count, far_enough = measure(far)
-    low = tf.where(near_enough, near, far)
-    count = tf.where(near_enough, near_count, far_count)
-    # Nothing reaches the target: everything is kept, and the search is over.
-    everything = tf.where(far_enough | near_enough, 0.0, -math.inf)
+    all_count, all_enough = measure(lowest)
     return _Search(
-        low=low + everything,
-        high=high + everything,
-        below_high=tf.zeros_like(high),
-        below_low=tf.where(everything < 0, 0.0, count),
+        low=tf.where(near_enough, near, lowest),
+        # Where nothing reaches the target everything is kept, and the search is over.
+        high=tf.where(near_enough | all_enough, high, lowest),
+        above_high=tf.zeros_like(high),
+        above_low=tf.where(near_enough, near_count, tf.where(all_enough, all_count, 0.0)),
         splits=tf.zeros_like(high, tf.bool),
     )

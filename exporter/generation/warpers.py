@@ -17,6 +17,9 @@ from exporter.generation.options import GenerationOptions
 from exporter.generation.rows import RowOptions
 from exporter.generation.thresholds import find_cutoff
 
+# Below it float32 logits overflow; the best token has all the probability long before.
+_COLDEST = 1e-30
+
 Warper = Callable[[tf.Tensor], tf.Tensor]
 
 # TopHLogitsWarper looks at no more tokens than this.
@@ -73,11 +76,8 @@ def _row_cuts(rows: RowOptions, keep: int) -> list[Warper]:
 
 
 def temperature(logits: tf.Tensor, value: tf.Tensor | float) -> tf.Tensor:
-    """Divides by the temperature (TemperatureLogitsWarper), the largest logit moved to 0.
-
-    The shift changes no probability; it keeps tiny temperatures from overflowing.
-    """
-    return (logits - tf.reduce_max(logits, axis=-1, keepdims=True)) / value
+    """Divides by the temperature (TemperatureLogitsWarper)."""
+    return logits / tf.maximum(value, _COLDEST)
 
 
 def top_k(logits: tf.Tensor, k: tf.Tensor | float) -> tf.Tensor:

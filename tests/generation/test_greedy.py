@@ -27,10 +27,11 @@ def run(
     prompt = make_prompt(prompts, kwargs.pop("length", None))
     rows = rows or default_rows(options, len(prompts))
     row_options = kwargs.pop("row_options", False)
+    model = ToyModel(kwargs.pop("weights", WEIGHTS))
 
     @tf.function(jit_compile=True)
     def compiled(prompt: Any, rows: Any) -> Generated:
-        return generate(ToyModel(WEIGHTS), prompt, options, rows, row_options=row_options, **kwargs)
+        return generate(model, prompt, options, rows, row_options=row_options, **kwargs)
 
     return tf.nest.map_structure(lambda t: t if t is None else t.numpy(), compiled(prompt, rows))
 

@@ -13,9 +13,12 @@ import tensorflow as tf
 import torch
 from transformers import GenerationMixin, PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutput
+from transformers.utils import logging
 
 from exporter.generation.step import Prompt
 
+# It warns at every call of options that only sampling reads.
+logging.set_verbosity_error()
 STATE = 8
 
 
