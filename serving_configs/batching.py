@@ -10,8 +10,10 @@ from exporter.saved_model.manifest import Manifest
 from serving_configs import protos
 from serving_configs.options import ServingOptions
 
-# The part of the latency goal that a request may spend waiting for company.
-TIMEOUT_SHARE = 0.02
+# The part of the latency goal that a request may spend waiting for company, and the most it ever waits:
+# while a batch runs, the next one fills by itself.
+TIMEOUT_SHARE = 0.01
+TIMEOUT_LIMIT_MICROS = 50_000
 # Batches that may wait where nothing was measured: one running, a few behind it.
 UNMEASURED_QUEUE = 8
 
@@ -22,7 +24,7 @@ def check(manifests: Sequence[Manifest]) -> None:
         if manifest.options.get("row_errors") == "raise":
             raise OptionError(
                 f"model {manifest.name!r} version {manifest.version} was exported with row_errors 'raise': "
-                "one bad row would fail every client of a merged batch; export with row_errors 'data' or "
+                "one bad row would fail every client of a merged batch; export with row_errors 'answer' or "
                 "turn batching off"
             )
 
@@ -38,10 +40,10 @@ def queue_length(options: ServingOptions) -> int:
 def timeout_micros(options: ServingOptions) -> int:
     if options.batch_timeout_micros is not None:
         return options.batch_timeout_micros
-    return round(options.latency_goal_seconds * TIMEOUT_SHARE * 1e6)
+    return min(TIMEOUT_LIMIT_MICROS, round(options.latency_goal_seconds * TIMEOUT_SHARE * 1e6))
 
 
-def parameters(manifest: Manifest, options: ServingOptions, *, per_model: bool) -> Any:
+def parameters(manifest: Manifest, options: ServingOptions) -> Any:
     """``BatchingParameters`` of one model; thread settings are the server's own, not the model's."""
     sizes = manifest.buckets.batch_sizes
     message = protos.new("BatchingParameters")
@@ -51,25 +53,26 @@ def parameters(manifest: Manifest, options: ServingOptions, *, per_model: bool) 
     # The last must equal max_batch_size, splitting or not: a larger request is refused with INVALID_ARGUMENT,
     # so clients send at most the largest bucket.
     message.allowed_batch_sizes.extend(sizes)
-    if not per_model:
-        # One accelerator runs one program at a time: a second thread prepares the next batch meanwhile.
-        message.num_batch_threads.value = 2
-        message.thread_pool_name.value = "genserve"
     return message
 
 
-def widest(manifests: Sequence[Manifest]) -> Manifest:
-    """The model whose buckets stand in the global file (the server's last resort)."""
-    return max(manifests, key=lambda manifest: manifest.buckets.batch_sizes)
+def server_parameters(manifests: Sequence[Manifest], options: ServingOptions) -> Any:
+    """``BatchingParameters`` of the whole server: the widest model's buckets, and the threads."""
+    message = parameters(max(manifests, key=lambda manifest: manifest.buckets.batch_sizes), options)
+    # One batch of each model at a time: a second one would halve the accelerator's speed for both, need
+    # memory of its own, and leave fewer requests to merge.
+    message.num_batch_threads.value = len({manifest.name for manifest in manifests})
+    message.thread_pool_name.value = "genserve"
+    return message
 
 
 def render(manifests: Sequence[Manifest], options: ServingOptions) -> str:
     """The server-wide file."""
     check(manifests)
-    return protos.to_text(parameters(widest(manifests), options, per_model=False))
+    return protos.to_text(server_parameters(manifests, options))
 
 
 def render_model(manifest: Manifest, options: ServingOptions) -> str:
     """``batching_params.pbtxt``, which stands in the version directory."""
     check([manifest])
-    return protos.to_text(parameters(manifest, options, per_model=True))
+    return protos.to_text(parameters(manifest, options))

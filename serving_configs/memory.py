@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from exporter.errors import OptionError
 from exporter.saved_model.manifest import Manifest
+from serving_configs.models_config import served_versions, versions_by_model
 from serving_configs.options import ServingOptions
 
 # Temporaries of the compiled programs and fragmentation, as a part of what is counted.
@@ -14,12 +15,25 @@ WORKSPACE = 0.35
 RUNTIME_BYTES = 1 << 30
 
 
-def planned_bytes(manifests: Sequence[Manifest]) -> int:
-    """Bytes of GPU memory that a server with all these versions loaded needs."""
-    counted = sum(
-        manifest.memory.weights_bytes + manifest.memory.cache_bytes_per_row * manifest.buckets.batch_sizes[-1]
-        for manifest in manifests
+def _version_bytes(manifest: Manifest) -> int:
+    return manifest.memory.weights_bytes + (
+        manifest.memory.cache_bytes_per_row * manifest.buckets.batch_sizes[-1]
     )
+
+
+def planned_bytes(manifests: Sequence[Manifest], options: ServingOptions) -> int:
+    """Bytes of GPU memory that a server needs for the versions it loads.
+
+    A server that looks for new versions loads one before it unloads the one it replaces: the largest counts
+    twice then.
+    """
+    models = versions_by_model(manifests)
+    sizes = [
+        _version_bytes(manifest)
+        for manifest in manifests
+        if manifest.version in served_versions(models[manifest.name], options)
+    ]
+    counted = sum(sizes) + (max(sizes) if options.poll_seconds else 0)
     return round(counted * (1 + WORKSPACE)) + RUNTIME_BYTES
 
 
@@ -31,7 +45,7 @@ def gpu_memory_fraction(manifests: Sequence[Manifest], options: ServingOptions) 
     """
     if options.gpu_memory_gib is None:
         return None
-    needed, available = planned_bytes(manifests), options.gpu_memory_gib * (1 << 30)
+    needed, available = planned_bytes(manifests, options), options.gpu_memory_gib * (1 << 30)
     if needed > available:
         raise OptionError(
             f"gpu_memory_gib {options.gpu_memory_gib:g}: the models need about {needed / (1 << 30):.1f} GiB; "

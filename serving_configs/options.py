@@ -40,7 +40,7 @@ class ServingOptions(_Frozen):
       batching: whether the server merges requests (needs row errors as data, see the exporter's options).
       latency_goal_seconds: how long a request may take, waiting included; sizes the queue.
       batch_seconds: measured time of one full batch in the longest bucket; None if not measured.
-      batch_timeout_micros: how long an open batch waits for company; None: 2 % of the latency goal.
+      batch_timeout_micros: how long an open batch waits for company; None: 1 % of the goal, at most 50 ms.
       version_policy: "latest" (``num_versions`` of them), "all", or "specific" (the manifests' versions).
       version_labels: model name -> label -> version.
       poll_seconds: how often the server looks for new versions and a changed models.config; 0: once.

@@ -49,8 +49,7 @@ def platform(manifests: Sequence[Manifest], options: ServingOptions) -> str:
     bundle.saved_model_tags.append("serve")
     bundle.enable_model_warmup = True
     if options.batching:
-        widest = batching.widest(manifests)
-        bundle.batching_parameters.CopyFrom(batching.parameters(widest, options, per_model=False))
+        bundle.batching_parameters.CopyFrom(batching.server_parameters(manifests, options))
     config = protos.PlatformConfigMap()
     config.platform_configs["tensorflow"].source_adapter_config.Pack(adapter)
     return protos.to_text(config)

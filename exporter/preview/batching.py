@@ -164,12 +164,15 @@ class Scheduler:
     def wrap(self, servable: Servable, parameters: BatchingParameters | None = None) -> None:
         """Sends a servable's requests through queues of their own."""
         queues: dict[tuple[str, tuple[str, ...]], _Queue] = {}
+        forgotten = threading.Event()
 
         def run(signature: Signature, tensors: Tensors, outputs: Sequence[str]) -> Tensors:
             task = _Task(tensors, _batch_size(tensors))
             if task.rows == 0:
                 return run_signature(signature, tensors, outputs)
             with self._changed:
+                if forgotten.is_set():
+                    return run_signature(signature, tensors, outputs)
                 key = (signature.name, tuple(sorted(outputs)))
                 if key not in queues:
                     queues[key] = _Queue(signature, list(outputs), parameters or self.parameters)
@@ -185,6 +188,8 @@ class Scheduler:
 
         def forget() -> None:
             with self._changed:
+                # A request that found this version just before it was unloaded runs alone.
+                forgotten.set()
                 self._queues = [queue for queue in self._queues if queue not in queues.values()]
 
         servable.run = run

@@ -102,12 +102,15 @@ def serve(
     config = output / "serving" / "models.config"
     if not config.exists():
         raise ServingError(f"{config} is missing: export a model, or write the files with 'genserve config'")
+    cache = output / "xla-cache"
     if chosen == "preview":
         preview.serve(
             config,
             rest_port=options.rest_port,
             grpc_port=options.grpc_port,
             host=host,
+            xla_cache=cache if cache.is_dir() else None,
+            poll_seconds=options.poll_seconds,
             rest_api_timeout_in_ms=round(options.rest_timeout_seconds * 1000),
             **preview.files_beside(config),
         )

@@ -282,7 +282,12 @@ def test_configuration_is_checked() -> None:
 
 
 SERVE = """
-import sys
+import atexit, sys
+@atexit.register
+def modules():
+    rooms = ("model", "tokenizer", "generation", "families", "checkpoint", "pipeline")
+    print([name for name in sys.modules if name.split(".")[1:2] and name.startswith("exporter.")
+           and name.split(".")[1] in rooms])
 from pathlib import Path
 import logging
 logging.basicConfig(level=logging.INFO)
@@ -293,7 +298,11 @@ serve(model_name="toy", model_base_path=Path(sys.argv[1]), rest_port=0, grpc_por
 
 def test_sigterm_answers_what_is_in_flight_and_leaves(toy_versions: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVE, str(toy_versions)], stderr=subprocess.PIPE, text=True, cwd=ROOT
+        [sys.executable, "-c", SERVE, str(toy_versions)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
     )
     try:
         assert process.stderr is not None
@@ -319,6 +328,9 @@ def test_sigterm_answers_what_is_in_flight_and_leaves(toy_versions: Path) -> Non
         thread.join()
         assert answers[0].status_code == 200
         assert process.wait(timeout=60) == 0
+        # Nothing of genserve's own model code was loaded.
+        assert process.stdout is not None
+        assert process.stdout.read() == "[]\n"
     finally:
         process.kill()
 

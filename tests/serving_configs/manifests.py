@@ -45,7 +45,7 @@ def manifest(name: str = "stories", version: int = 1, **changes: Any) -> Manifes
             )
         },
         "generation": {"max_new_tokens": 64},
-        "options": {"row_errors": "data"},
+        "options": {"row_errors": "answer"},
         "memory": MemoryInfo(weights_bytes=4_000_000, cache_bytes_per_row=1_500_000),
         "warmup": WarmupInfo(records=6, seconds=12.5),
     }

@@ -14,6 +14,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from exporter.errors import OptionError
 from exporter.saved_model.manifest import Buckets
 from serving_configs import RELEASES, ServingOptions, SslOptions, protos, render, render_model_files, write
+from serving_configs.memory import planned_bytes
 from tests.serving_configs.manifests import manifest
 
 PEM = '-----BEGIN X-----\nline "quoted" \\ and\n-----END X-----\n'
@@ -154,7 +155,8 @@ def test_the_queue_keeps_the_latency_goal() -> None:
     parameters = protos.from_text(text, protos.new("BatchingParameters"))
     # Three waiting batches of 2.5 s and the running one: 10 s.
     assert parameters.max_enqueued_batches.value == 3
-    assert parameters.batch_timeout_micros.value == 200_000
+    assert parameters.batch_timeout_micros.value == 50_000
+    assert parameters.num_batch_threads.value == 1
 
 
 def test_batching_needs_row_errors_as_data() -> None:
@@ -213,6 +215,13 @@ def test_gpu_memory_is_planned() -> None:
     assert 14.5 / 24 <= float(flag.split("=")[1]) <= 0.62  # 10 GiB * 1.35 + 1 GiB
     with pytest.raises(OptionError, match=r"the models need about 14\.5 GiB"):
         render([big], ServingOptions(gpu_memory_gib=8))
+    # Versions that are not loaded cost nothing; a new one is loaded beside the old.
+    older = manifest(version=0, memory=memory)
+    assert planned_bytes([older, big], ServingOptions()) == planned_bytes([big], ServingOptions())
+    both = planned_bytes([older, big], ServingOptions(num_versions=2))
+    assert (
+        both == planned_bytes([big], ServingOptions(poll_seconds=1)) > planned_bytes([big], ServingOptions())
+    )
 
 
 def test_options_refuse_what_cannot_be_served() -> None:
