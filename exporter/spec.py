@@ -57,7 +57,8 @@ class PositionKind(enum.Enum):
 
     NONE = "none"
     LEARNED = "learned"
-    SINUSOIDAL = "sinusoidal"
+    SINUSOIDAL = "sinusoidal"  # sines, then cosines; rates from 1 to 1 / 10000 inclusive, as in tensor2tensor
+    VASWANI = "vaswani"  # sines, then cosines; rates 10000 ** (-2 j / size), as in the paper; a table
 
 
 class RopeKind(enum.Enum):
@@ -132,11 +133,26 @@ class RotarySpec:
 class AlibiSpec:
     """Attention with linear biases (Press et al. 2021): ``slopes[head] * key position``, added to the scores.
 
-    ``rounded`` means that the product is rounded to bfloat16, as the reference's falcon does.
+    ``rounded`` means that the product is rounded to bfloat16, as the reference's falcon does; ``scale``
+    multiplies it after that.
     """
 
     slopes: tuple[float, ...]
+    scale: float = 1.0
     rounded: bool = False
+
+
+@dataclass(frozen=True)
+class RelativeSpec:
+    """T5's relative position bias (Raffel et al. 2020): a learned number per head and bucket of distances.
+
+    ``per_layer`` tells whether every layer has a table of its own, or all of a stack share one.
+    """
+
+    buckets: int
+    max_distance: int
+    bidirectional: bool
+    per_layer: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,6 +167,7 @@ class AttentionSpec:
     out_bias: bool = False
     rotary: RotarySpec | None = None
     alibi: AlibiSpec | None = None
+    relative: RelativeSpec | None = None
     window: int | None = None
     softcap: float | None = None  # attn_logit_softcapping
     clip: float | None = None  # clip_qkv
@@ -188,7 +205,8 @@ class LayerSpec:
     """One transformer layer. Norms that are None are absent.
 
     ``attention_out_norm`` and ``mlp_out_norm`` run over a branch's output before it is added;
-    ``residual_scale`` multiplies that output.
+    ``residual_scale`` multiplies that output. ``cross_attention`` stands between attention and feed-forward
+    block in the decoder of an encoder-decoder model.
     """
 
     attention: AttentionSpec
@@ -198,12 +216,19 @@ class LayerSpec:
     mlp_norm: NormSpec | None = None
     attention_out_norm: NormSpec | None = None
     mlp_out_norm: NormSpec | None = None
+    cross_attention: AttentionSpec | None = None
+    cross_norm: NormSpec | None = None
+    cross_out_norm: NormSpec | None = None
     residual_scale: float = 1.0
 
 
 @dataclass(frozen=True)
 class EmbeddingSpec:
-    """Token and position embedding; a ``size`` other than the hidden size is projected to it."""
+    """Token and position embedding; a ``size`` other than the hidden size is projected to it.
+
+    ``norm_first`` normalises the tokens before positions are added, not after. A ``padding_token`` does not
+    advance positions and has none of its own, even where it is an ordinary token of a prompt (fairseq).
+    """
 
     size: int
     scale: float = 1.0
@@ -211,6 +236,8 @@ class EmbeddingSpec:
     position_count: int = 0  # rows of the position table that positions may name
     position_offset: int = 0  # rows of the table that come before position 0
     norm: NormSpec | None = None
+    norm_first: bool = False
+    padding_token: int | None = None
 
 
 @dataclass(frozen=True)
@@ -225,11 +252,16 @@ class HeadSpec:
 
 @dataclass(frozen=True)
 class StackSpec:
-    """Embedding, layers and final norm of a decoder or an encoder."""
+    """Embedding, layers and final norm of a decoder or an encoder.
+
+    ``vocab_size`` and ``hidden_size`` are given for an encoder that differs in them from its decoder.
+    """
 
     embedding: EmbeddingSpec
     layers: tuple[LayerSpec, ...]
     final_norm: NormSpec | None
+    vocab_size: int | None = None
+    hidden_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -237,7 +269,8 @@ class ModelSpec:
     """A whole model.
 
     Attributes:
-      context_length: the longest sequence the checkpoint was made for, None where nothing bounds it.
+      context_length: the longest sequence the checkpoint was made for, None where nothing bounds it; of an
+        encoder-decoder model the longest of either side.
       context_is_hard: positions beyond ``context_length`` do not exist (a learned table), so that an export
         must not be able to reach them.
       ignored_config_keys: keys that the user passed on with --ignore-config-key.
@@ -257,11 +290,16 @@ class ModelSpec:
     def check_lengths(self, prompt_length: int, max_new_tokens: int) -> None:
         """Raises UnsupportedError where a prompt bucket and its new tokens would leave the reference's path.
 
-        That is so beyond a hard context, and where a row could cross from longrope's short factors to its
-        long ones while it generates: the reference then computes its whole cache anew.
+        That is so beyond a hard context (encoder and decoder of an encoder-decoder model have one each), and
+        where a row could cross from longrope's short factors to its long ones while it generates: the
+        reference then computes its whole cache anew.
         """
         total = prompt_length + max_new_tokens
         wanted = f"prompt length {prompt_length} + max_new_tokens {max_new_tokens} = {total}"
+        if self.kind == "encoder_decoder":
+            # The decoder reads its start token and every new token but the last.
+            total = max(prompt_length, max_new_tokens)
+            wanted = f"the longer of prompt length {prompt_length} and max_new_tokens {max_new_tokens}"
         if self.context_is_hard and self.context_length is not None and total > self.context_length:
             raise UnsupportedError(
                 f"{wanted} exceeds the {self.context_length} positions of this {self.model_type} checkpoint"

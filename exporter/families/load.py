@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from exporter.checkpoint import Checkpoint, StoredTensor
 from exporter.errors import CheckpointError, did_you_mean, raise_all
+from exporter.families.ties import find_tables
 from exporter.families.weights import Names, Part, Weight, plan
 from exporter.spec import ModelSpec
 
@@ -25,7 +26,8 @@ def load(
     """
     tensors = checkpoint.tensors
     prefix = find_prefix(names, tensors)
-    weights = list(plan(spec, names, prefix))
+    tables = find_tables(spec, names, prefix, tensors)
+    weights = list(plan(spec, names, prefix, tables))
     parts = [part for weight in weights for group in weight.groups for part in group]
     raise_all(
         CheckpointError,
@@ -33,7 +35,7 @@ def load(
         [
             *_missing(parts, tensors),
             *_wrong_shapes(parts, tensors),
-            *_unused(spec, names, prefix, parts, tensors),
+            *_unused(spec, names, prefix, [*(part.name for part in parts), *tables.copies], tensors),
         ],
     )
     return {weight.target: _read(weight, tensors, np.dtype(dtype)) for weight in weights}
@@ -41,23 +43,34 @@ def load(
 
 def find_prefix(names: Names, tensors: Mapping[str, StoredTensor]) -> str:
     """The prefix under which the checkpoint keeps its token embedding (base models are saved without)."""
-    fitting = (prefix for prefix in names.prefixes if f"{prefix}{names.tokens}.weight" in tensors)
+    tables = [names.tokens, *([names.common, names.encoder.tokens] if names.encoder else [])]
+    fitting = (
+        prefix
+        for prefix in names.prefixes
+        if any(f"{prefix}{table}.weight" in tensors for table in tables if table)
+    )
     return next(fitting, names.prefixes[0])
 
 
 def _read(weight: Weight, tensors: Mapping[str, StoredTensor], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     groups = [
-        np.concatenate([part.convert(tensors[part.name].read()).astype(dtype) for part in group], axis=-1)
+        np.concatenate([part.convert(_stored(part, tensors)).astype(dtype) for part in group], axis=-1)
         for group in weight.groups
     ]
     return np.stack(groups) if weight.stacked else np.ascontiguousarray(groups[0])
+
+
+def _stored(part: Part, tensors: Mapping[str, StoredTensor]) -> npt.NDArray[Any]:
+    if part.default is not None and part.name not in tensors:
+        return part.default()
+    return tensors[part.name].read()
 
 
 def _missing(parts: Iterable[Part], tensors: Mapping[str, StoredTensor]) -> list[str]:
     return [
         f"missing: {part.name} {list(part.shape)}{did_you_mean(part.name, tensors)}"
         for part in parts
-        if part.name not in tensors
+        if part.name not in tensors and part.default is None
     ]
 
 
@@ -70,9 +83,9 @@ def _wrong_shapes(parts: Iterable[Part], tensors: Mapping[str, StoredTensor]) ->
 
 
 def _unused(
-    spec: ModelSpec, names: Names, prefix: str, parts: Iterable[Part], tensors: Mapping[str, StoredTensor]
+    spec: ModelSpec, names: Names, prefix: str, used: Iterable[str], tensors: Mapping[str, StoredTensor]
 ) -> list[str]:
-    known = {part.name for part in parts}
+    known = set(used)
     patterns = [re.compile(pattern) for pattern in names.unused]
     rest = [
         name

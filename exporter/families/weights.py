@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,15 @@ class Names:
       prefixes: what may stand before every name but the head's; the first that fits the checkpoint is used.
       qkv: three names, or one for a fused projection, whose order ``fused`` tells.
       gate, up: with an empty ``gate``, ``up`` is the fused [gate | up] projection of a gated block.
+      q_norm, k_norm: with a ``{h}``, every head's scale is stored by itself.
+      experts: gate, up and down projection of expert ``{e}``; with an empty gate, ``up`` and ``down`` are
+        tensors of all experts, [experts, in, out], and the columns of gate and up alternate.
       norm_offset: is added to norm scales (gemma stores scale - 1).
+      relative: a layer's table of relative biases; the first layer's where all share one.
+      cross: query, key and value of the cross-attention.
+      encoder: the names of an encoder's weights, under the same prefix; None for decoder-only models.
+      common: the token table that encoder, decoder and head share, where they share one.
+      head_bias: a bias of the logits, [1, vocab], that a checkpoint may lack.
       unused: regular expressions of stored tensors that inference does not need (masks, rotary tables).
     """
 
@@ -75,9 +84,15 @@ class Names:
     sinks: str = ""
     positions: str = ""
     embedding_norm: str = ""
+    relative: str = ""
+    cross: tuple[str, str, str] = ("", "", "")
+    cross_out: str = ""
+    cross_norm: str = ""
+    cross_out_norm: str = ""
     project_in: str = ""
     project_out: str = ""
     router: str = ""
+    experts: tuple[str, str, str] = ("", "", "")
     shared_gate: str = ""
     shared: tuple[str, str, str] = ("", "", "")
     head: str = "lm_head"
@@ -85,15 +100,39 @@ class Names:
     fused: Fused = Fused.CONCATENATED
     norm_offset: float = 0.0
     unused: tuple[str, ...] = ()
+    encoder: Names | None = None
+    common: str = ""
+    head_bias: str = ""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Stored names of the token tables and the output head.
+
+    Attributes:
+      tokens: the decoder's table.
+      encoder: the encoder's, None where it is the decoder's.
+      head: None where it is the decoder's table.
+      copies: every stored tensor that is one of them or equals one.
+    """
+
+    tokens: str
+    encoder: str | None = None
+    head: str | None = None
+    copies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Part:
-    """A stored tensor: its name, the shape it must have as stored, and what turns it into ours."""
+    """A stored tensor: its name, the shape it must have as stored, and what turns it into ours.
+
+    ``default`` makes what stands in for it in checkpoints that lack it.
+    """
 
     name: str
     shape: tuple[int, ...]
     convert: Callable[[Array], Array]
+    default: Callable[[], Array] | None = None
 
 
 @dataclass(frozen=True)
@@ -115,14 +154,20 @@ def transpose(array: Array) -> Array:
     return array.T
 
 
-def plan(spec: ModelSpec, names: Names, prefix: str) -> Iterator[Weight]:
-    """Every weight of ``spec`` and where it is stored."""
-    table = _Table(spec, names, prefix)
-    yield from table.embedding()
-    for index, layer in enumerate(spec.decoder.layers):
-        yield from table.layer(index, layer)
-    yield from table.norm("final_norm", prefix + names.final_norm, spec.decoder.final_norm, spec.hidden_size)
-    yield from table.head()
+def plan(spec: ModelSpec, names: Names, prefix: str, tables: Tables) -> Iterator[Weight]:
+    """Every weight of ``spec`` and where it is stored; an encoder's are under ``encoder.``."""
+    yield from _Table(spec, names, prefix).model(tables.tokens, tables.head)
+    if spec.encoder and names.encoder:
+        # An encoder is planned as a model of its own, without a head.
+        alone = replace(
+            spec,
+            decoder=spec.encoder,
+            encoder=None,
+            vocab_size=spec.encoder.vocab_size or spec.vocab_size,
+            hidden_size=spec.encoder.hidden_size or spec.hidden_size,
+        )
+        for weight in _Table(alone, names.encoder, prefix).stack(tables.encoder, by_column=False):
+            yield replace(weight, target=f"encoder.{weight.target}")
 
 
 class _Table:
@@ -131,14 +176,29 @@ class _Table:
     def __init__(self, spec: ModelSpec, names: Names, prefix: str) -> None:
         self.spec, self.names, self.prefix = spec, names, prefix
 
-    def embedding(self) -> Iterator[Weight]:
+    def model(self, tokens: str, head: str | None) -> Iterator[Weight]:
+        yield from self.stack(tokens, by_column=head is None)
+        yield from self.head(head)
+
+    def stack(self, tokens: str | None, *, by_column: bool) -> Iterator[Weight]:
+        spec = self.spec
+        yield from self.embedding(tokens, transpose if by_column else as_is)
+        for index, layer in enumerate(spec.decoder.layers):
+            yield from self.layer(index, layer)
+        yield from self.norm(
+            "final_norm", self.prefix + self.names.final_norm, spec.decoder.final_norm, spec.hidden_size
+        )
+
+    def embedding(self, tokens: str | None, convert: Callable[[Array], Array]) -> Iterator[Weight]:
         spec, names, embedding = self.spec, self.names, self.spec.decoder.embedding
-        convert = transpose if spec.head.tied else as_is
-        tokens = Part(f"{self.prefix}{names.tokens}.weight", (spec.vocab_size, embedding.size), convert)
-        yield Weight("embedding.tokens", ((tokens,),))
-        if embedding.positions is PositionKind.LEARNED:
+        if tokens is not None:
+            table = Part(tokens, (spec.vocab_size, embedding.size), convert)
+            yield Weight("embedding.tokens", ((table,),))
+        if embedding.positions in {PositionKind.LEARNED, PositionKind.VASWANI}:
             rows = embedding.position_count + embedding.position_offset
-            part = Part(f"{self.prefix}{names.positions}.weight", (rows, spec.hidden_size), as_is)
+            waves = partial(vaswani_positions, rows, spec.hidden_size)
+            default = waves if embedding.positions is PositionKind.VASWANI else None
+            part = Part(f"{self.prefix}{names.positions}.weight", (rows, spec.hidden_size), as_is, default)
             yield Weight("embedding.positions", ((part,),))
         yield from self.norm(
             "embedding.norm", self.prefix + names.embedding_norm, embedding.norm, spec.hidden_size
@@ -148,12 +208,15 @@ class _Table:
             yield from self.linear("embedding.project_in", self.prefix + names.project_in, *sizes, False)
             yield from self.linear("head.project_out", self.prefix + names.project_out, *sizes[::-1], False)
 
-    def head(self) -> Iterator[Weight]:
+    def head(self, head: str | None) -> Iterator[Weight]:
         sizes = (self.spec.decoder.embedding.size, self.spec.vocab_size)
-        if not self.spec.head.tied:
-            part = Part(f"{self.names.head}.weight", sizes[::-1], transpose)
-            yield Weight("head.kernel", ((part,),))
-        if self.spec.head.bias:
+        if head is not None:
+            yield Weight("head.kernel", ((Part(head, sizes[::-1], transpose),),))
+        if self.names.head_bias:
+            shape = (1, self.spec.vocab_size)
+            part = Part(self.names.head_bias, shape, lambda array: array[0], partial(np.zeros, shape))
+            yield Weight("head.bias", ((part,),))
+        elif self.spec.head.bias:
             yield Weight("head.bias", ((Part(f"{self.names.head}.bias", sizes[1:], as_is),),))
 
     def layer(self, index: int, layer: LayerSpec) -> Iterator[Weight]:
@@ -168,6 +231,13 @@ class _Table:
         )
         yield from self.norm(f"{ours}mlp_out_norm", stored + names.mlp_out_norm, layer.mlp_out_norm, hidden)
         yield from self.attention(ours, stored, layer.attention)
+        yield from self.relative(index, stored, layer.attention)
+        if layer.cross_attention:
+            yield from self.cross_attention(ours, stored, layer.cross_attention)
+        yield from self.norm(f"{ours}cross_norm", stored + names.cross_norm, layer.cross_norm, hidden)
+        yield from self.norm(
+            f"{ours}cross_out_norm", stored + names.cross_out_norm, layer.cross_out_norm, hidden
+        )
         if isinstance(layer.mlp, MlpSpec):
             yield from self.mlp(f"{ours}mlp.", stored, (names.gate, names.up, names.down), layer.mlp)
         else:
@@ -187,6 +257,26 @@ class _Table:
         if spec.sinks:
             yield Weight(f"{ours}attention.sinks", ((Part(stored + names.sinks, (spec.heads,), as_is),),))
 
+    def relative(self, index: int, stored: str, spec: AttentionSpec) -> Iterator[Weight]:
+        if spec.relative and (index == 0 or spec.relative.per_layer):
+            shape = (spec.relative.buckets, spec.heads)
+            part = Part(f"{stored}{self.names.relative}.weight", shape, as_is)
+            yield Weight(f"relative.{index}", ((part,),))
+
+    def cross_attention(self, ours: str, stored: str, spec: AttentionSpec) -> Iterator[Weight]:
+        spec_of_source = self.spec.encoder
+        hidden = self.spec.hidden_size
+        source = (spec_of_source.hidden_size if spec_of_source else None) or hidden
+        query, key, value = (stored + name for name in self.names.cross)
+        heads, kv_heads = spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
+        yield from self.linear(f"{ours}cross.q", query, hidden, heads, spec.qkv_bias)
+        yield from self._projections(
+            f"{ours}cross.kv", [(key, kv_heads), (value, kv_heads)], source, spec.qkv_bias
+        )
+        yield from self.linear(
+            f"{ours}cross.out", stored + self.names.cross_out, heads, hidden, spec.out_bias
+        )
+
     def fused_qkv(self, target: str, stored: str, spec: AttentionSpec) -> Iterator[Weight]:
         width = (spec.heads + 2 * spec.kv_heads) * spec.head_dim
 
@@ -203,10 +293,14 @@ class _Table:
 
     def qk_norm(self, target: str, stored: str, spec: AttentionSpec, heads: int) -> Iterator[Weight]:
         size = spec.head_dim if spec.qk_norm_scope is QkNormScope.HEAD else heads * spec.head_dim
-        if spec.qk_norm_scope is QkNormScope.PER_HEAD and spec.qk_norm:
-            yield Weight(f"{target}.scale", ((Part(f"{stored}.weight", (heads, spec.head_dim), as_is),),))
-        else:
+        if spec.qk_norm_scope is not QkNormScope.PER_HEAD or not spec.qk_norm:
             yield from self.norm(target, stored, spec.qk_norm, size)
+        elif "{h}" in stored:
+            names = [f"{stored.format(h=head)}.weight" for head in range(heads)]
+            scales = tuple((Part(name, (spec.head_dim,), as_is),) for name in names)
+            yield Weight(f"{target}.scale", scales, stacked=True)
+        else:
+            yield Weight(f"{target}.scale", ((Part(f"{stored}.weight", (heads, spec.head_dim), as_is),),))
 
     def mlp(self, ours: str, stored: str, names: tuple[str, str, str], spec: MlpSpec) -> Iterator[Weight]:
         gate, up, down = (stored + name for name in names)
@@ -222,22 +316,32 @@ class _Table:
         yield from self.linear(
             f"{ours}moe.router", stored + names.router, hidden, spec.experts, spec.router_bias
         )
-        per_expert = [
-            tuple(
-                self.mlp(
-                    f"{ours}moe.",
-                    stored,
-                    (names.gate.format(e=e), names.up.format(e=e), names.down.format(e=e)),
-                    spec.expert,
-                )
-            )
-            for e in range(spec.experts)
-        ]
-        for same in zip(*per_expert, strict=True):
-            yield Weight(same[0].target, tuple(weight.groups[0] for weight in same), stacked=True)
+        if names.experts[0]:
+            per_expert = [
+                tuple(self.mlp(f"{ours}moe.", stored, _at_expert(names.experts, expert), spec.expert))
+                for expert in range(spec.experts)
+            ]
+            for same in zip(*per_expert, strict=True):
+                yield Weight(same[0].target, tuple(weight.groups[0] for weight in same), stacked=True)
+        else:
+            yield from self.joint_experts(ours, stored, spec)
         if spec.shared:
             yield from self.mlp(f"{ours}moe.shared.", stored, names.shared, spec.shared)
             yield from self.linear(f"{ours}moe.shared_gate", stored + names.shared_gate, hidden, 1, False)
+
+    def joint_experts(self, ours: str, stored: str, spec: MoeSpec) -> Iterator[Weight]:
+        """Experts stored in one tensor for each projection."""
+        hidden, width = self.spec.hidden_size, spec.expert.width
+        projections = [
+            ("up", self.names.experts[1], hidden, 2 * width, spec.expert.up_bias, _apart),
+            ("down", self.names.experts[2], width, hidden, spec.expert.down_bias, as_is),
+        ]
+        for target, name, inputs, outputs, bias, convert in projections:
+            kernel = Part(stored + name, (spec.experts, inputs, outputs), convert)
+            yield Weight(f"{ours}moe.{target}.kernel", ((kernel,),))
+            if bias:
+                part = Part(f"{stored}{name}_bias", (spec.experts, outputs), convert)
+                yield Weight(f"{ours}moe.{target}.bias", ((part,),))
 
     def norm(self, target: str, stored: str, spec: NormSpec | None, size: int) -> Iterator[Weight]:
         if spec and spec.scale:
@@ -266,6 +370,22 @@ class _Table:
 
     def kernel_shape(self, inputs: int, outputs: int) -> tuple[int, int]:
         return (outputs, inputs) if self.names.linear is Linear.OUT_IN else (inputs, outputs)
+
+
+def vaswani_positions(count: int, size: int) -> Array:
+    """float32 [count, size]: sines, then cosines of Vaswani et al. 2017, section 3.5."""
+    turned = np.arange(count)[:, None] / np.power(10000.0, 2 * (np.arange(size) // 2) / size)
+    return np.concatenate([np.sin(turned[:, 0::2]), np.cos(turned[:, 1::2])], axis=1).astype(np.float32)
+
+
+def _at_expert(names: tuple[str, str, str], expert: int) -> tuple[str, str, str]:
+    gate, up, down = (name.format(e=expert) for name in names)
+    return gate, up, down
+
+
+def _apart(array: Array) -> Array:
+    """Alternating columns [..., gate 0, up 0, gate 1, ...] -> [..., gate | up]."""
+    return np.concatenate([array[..., 0::2], array[..., 1::2]], axis=-1)
 
 
 def _unfuse(array: Array, order: Fused, spec: AttentionSpec) -> Array:

@@ -19,17 +19,35 @@ from exporter.spec import AttentionSpec, QkNormScope
 MASKED = -1e30
 
 
+class Bias(NamedTuple):
+    """What is added to scores; float32, both broadcast to [rows, heads, k, length].
+
+    Two tensors, because their full sum would be the largest one of a long prompt.
+
+    Attributes:
+      mask: MASKED where a key must not be seen.
+      relative: by distance, or None.
+    """
+
+    mask: tf.Tensor
+    relative: tf.Tensor | None = None
+
+    def of_queries(self, queries: slice) -> Bias:
+        """The bias of some of the queries; a tensor with one row for all queries stays as it is."""
+        return Bias(*(part if part is None or part.shape[2] == 1 else part[:, :, queries] for part in self))
+
+
 class Segment(NamedTuple):
     """Keys and values that a step attends over.
 
     Attributes:
       keys, values: [rows / copies * kv_heads, length, head_dim].
-      bias: float32, broadcast to [rows, heads, k, length]; MASKED where a key must not be seen.
+      bias: of these keys.
     """
 
     keys: tf.Tensor
     values: tf.Tensor
-    bias: tf.Tensor
+    bias: Bias
 
 
 def project(
@@ -50,6 +68,17 @@ def project(
     if position.query_scale is not None:
         query *= tf.cast(position.query_scale, query.dtype)[:, :, tf.newaxis, tf.newaxis]
     return query, _by_head(key), _by_head(value)
+
+
+def project_query(x: tf.Tensor, weights: Weights, spec: AttentionSpec) -> tf.Tensor:
+    """Cross-attention: [rows, k, hidden] -> query [rows, k, heads, head_dim]."""
+    return _split(linear(x, weights, "cross.q"), spec.heads, spec.head_dim)
+
+
+def project_memory(x: tf.Tensor, weights: Weights, spec: AttentionSpec) -> tuple[tf.Tensor, tf.Tensor]:
+    """Cross-attention: encoder states [batch, length, hidden] -> key and value, as in ``project``."""
+    key, value = tf.split(linear(x, weights, "cross.kv"), 2, axis=-1)
+    return tuple(_by_head(_split(part, spec.kv_heads, spec.head_dim)) for part in (key, value))
 
 
 def _by_head(x: tf.Tensor) -> tf.Tensor:
@@ -116,7 +145,9 @@ def _scores(query: tf.Tensor, segment: Segment, copies: int, spec: AttentionSpec
     scores = tf.reshape(scores, [-1, spec.heads, k, length])
     if spec.softcap is not None:
         scores = spec.softcap * tf.tanh(scores / spec.softcap)
-    return scores + segment.bias
+    if segment.bias.relative is not None:
+        scores += segment.bias.relative
+    return scores + segment.bias.mask
 
 
 def _values(shares: tf.Tensor, segment: Segment, copies: int, spec: AttentionSpec, k: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,5 @@
-"""Score biases: causality, padding, sliding windows and ALiBi, computed once a step for each kind of layer.
+"""Score biases: causality, padding, sliding windows, ALiBi, T5's relative buckets; once a step for each kind
+of layer.
 
 Only differences of positions and key positions matter, so padding on the left never shows.
 """
@@ -9,24 +10,54 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from exporter.model.attention import MASKED
-from exporter.spec import AlibiSpec, AttentionSpec
+from exporter.model.attention import MASKED, Bias
+from exporter.model.relative import relative_bias
+from exporter.spec import AlibiSpec, AttentionSpec, RelativeSpec
 
 
 class Sight(NamedTuple):
-    """What of an attention decides its biases; layers that agree in it share them."""
+    """What of an attention decides its biases; layers that agree in it share them.
+
+    ``table`` is the layer that the table of relative biases belongs to; 0 where all layers share one.
+    """
 
     window: int | None
     alibi: AlibiSpec | None
+    relative: RelativeSpec | None = None
+    table: int = 0
 
     @classmethod
-    def of(cls, attention: AttentionSpec) -> Sight:
-        """The sight of an attention."""
-        return cls(attention.window, attention.alibi)
+    def of(cls, attention: AttentionSpec, layer: int = 0) -> Sight:
+        """The sight of a layer's attention."""
+        relative = attention.relative
+        own_table = relative is not None and relative.per_layer
+        return cls(attention.window, attention.alibi, relative, layer if own_table else 0)
 
 
-def prompt_bias(sight: Sight, lengths: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-    """The prompt attending to itself: float32 [batch, heads or 1, length, length]."""
+def source_bias(sight: Sight, lengths: tf.Tensor, length: tf.Tensor, table: tf.Tensor | None = None) -> Bias:
+    """An encoder's right-padded input attending to itself, in both directions; arguments as of the others."""
+    column = tf.range(length)
+    distance = column[:, tf.newaxis] - column  # [query, key]
+    seen = (column < lengths[:, tf.newaxis])[:, tf.newaxis]  # [batch, 1, key]
+    if sight.window is not None:
+        seen &= tf.abs(distance) < sight.window
+    return Bias(tf.where(seen[:, tf.newaxis], 0.0, MASKED), relative_bias(sight.relative, table, distance))
+
+
+def memory_bias(lengths: tf.Tensor, length: tf.Tensor) -> Bias:
+    """Cross-attention to the encoder's states: only padding is hidden."""
+    seen = tf.range(length) < lengths[:, tf.newaxis]
+    return Bias(tf.where(seen, 0.0, MASKED)[:, tf.newaxis, tf.newaxis])
+
+
+def prompt_bias(sight: Sight, lengths: tf.Tensor, length: tf.Tensor, table: tf.Tensor | None = None) -> Bias:
+    """The left-padded prompt attending to itself.
+
+    Args:
+      lengths: int32 [batch], the prompt's tokens in each row.
+      length: int32 [], the bucket.
+      table: float32 [buckets, heads], the relative biases; None without.
+    """
     column = tf.range(length)
     distance = column[:, tf.newaxis] - column  # [query, key]
     seen = distance >= 0
@@ -34,12 +65,17 @@ def prompt_bias(sight: Sight, lengths: tf.Tensor, length: tf.Tensor) -> tf.Tenso
         seen &= distance < sight.window
     position = column - (length - lengths[:, tf.newaxis])  # [batch, key]
     seen &= (position >= 0)[:, tf.newaxis]
-    return _bias(sight.alibi, seen, position)
+    return Bias(_mask(sight.alibi, seen, position), relative_bias(sight.relative, table, distance))
 
 
 def past_bias(
-    sight: Sight, lengths: tf.Tensor, length: tf.Tensor, kept: tf.Tensor, query: tf.Tensor
-) -> tf.Tensor:
+    sight: Sight,
+    lengths: tf.Tensor,
+    length: tf.Tensor,
+    kept: tf.Tensor,
+    query: tf.Tensor,
+    table: tf.Tensor | None = None,
+) -> Bias:
     """Later tokens attending to the prompt.
 
     Args:
@@ -47,37 +83,37 @@ def past_bias(
       length: int32 [], the bucket.
       kept: int32 [], how many of its last columns the layer keeps.
       query: int32 [rows, k], positions of the tokens.
-
-    Returns:
-      float32 [rows, heads or 1, k or 1, kept].
+      table: as in ``prompt_bias``.
     """
     column = length - kept + tf.range(kept)
     position = column - (length - lengths[:, tf.newaxis])  # [rows, kept]
+    distance = query[:, :, tf.newaxis] - position[:, tf.newaxis]  # [rows, k, kept]
     seen = (position >= 0)[:, tf.newaxis]
     if sight.window is not None:
-        seen &= query[:, :, tf.newaxis] - position[:, tf.newaxis] < sight.window
-    return _bias(sight.alibi, seen, position)
+        seen &= distance < sight.window
+    return Bias(_mask(sight.alibi, seen, position), relative_bias(sight.relative, table, distance))
 
 
-def generated_bias(sight: Sight, lengths: tf.Tensor, tokens: tf.Tensor, query: tf.Tensor) -> tf.Tensor:
+def generated_bias(
+    sight: Sight, lengths: tf.Tensor, tokens: tf.Tensor, query: tf.Tensor, table: tf.Tensor | None = None
+) -> Bias:
     """Generated tokens attending to generated ones.
 
     Args:
       lengths: int32 [rows], the prompt's tokens in each row.
       tokens: int32 [1 or rows, capacity], the generated token in each slot.
       query: int32 [1 or rows, k], indices of the querying tokens among the generated.
-
-    Returns:
-      float32 [1 or rows, heads or 1, k, capacity].
+      table: as in ``prompt_bias``.
     """
     distance = query[:, :, tf.newaxis] - tokens[:, tf.newaxis]
     seen = (distance >= 0) & (tokens >= 0)[:, tf.newaxis]
     if sight.window is not None:
         seen &= distance < sight.window
-    return _bias(sight.alibi, seen, lengths[:, tf.newaxis] + tokens if sight.alibi else tokens)
+    mask = _mask(sight.alibi, seen, lengths[:, tf.newaxis] + tokens if sight.alibi else tokens)
+    return Bias(mask, relative_bias(sight.relative, table, distance))
 
 
-def _bias(alibi: AlibiSpec | None, seen: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+def _mask(alibi: AlibiSpec | None, seen: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
     """bool [rows, k, keys] and key positions [rows, keys] -> float32 [rows, heads or 1, k, keys]."""
     seen = seen[:, tf.newaxis]
     if alibi is None:
@@ -87,4 +123,5 @@ def _bias(alibi: AlibiSpec | None, seen: tf.Tensor, position: tf.Tensor) -> tf.T
         # The reference's falcon multiplies in bfloat16.
         slopes, position = tf.cast(slopes, tf.bfloat16), tf.cast(position, tf.bfloat16)
     slope = tf.cast(slopes[:, tf.newaxis] * position[:, tf.newaxis], tf.float32)  # [rows, heads, keys]
+    slope *= alibi.scale
     return tf.where(seen, slope[:, :, tf.newaxis], MASKED)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from exporter.model.attention import Segment, attend, project
+from exporter.model.attention import Bias, Segment, attend, project, project_query
 from exporter.model.cache import write
 from exporter.model.layers import Weights, feed_forward, linear, norm
 from exporter.model.rotary import Position
@@ -14,14 +14,21 @@ from exporter.spec import Block, LayerSpec
 
 
 def prefill_layer(
-    spec: LayerSpec, last_only: bool, weights: Weights, x: tf.Tensor, position: Position, bias: tf.Tensor
+    spec: LayerSpec,
+    last_only: bool,
+    weights: Weights,
+    x: tf.Tensor,
+    position: Position,
+    bias: Bias,
+    memory: Segment | None,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The prompt attends to itself.
+    """The prompt attends to itself, and to what the encoder has read.
 
     Args:
       last_only: only the last position goes on (the final layer's other positions serve no one).
       x: [batch, length, hidden].
-      bias: float32 [batch, heads or 1, length, length].
+      bias: of the prompt.
+      memory: the layer's cross-attention, None without.
 
     Returns:
       The new x, and keys and values [batch * kv_heads, length, head_dim].
@@ -32,11 +39,11 @@ def prefill_layer(
         query, key, value = project(normed, weights, spec.attention, position)
         kept.extend((key, value))
         queries = slice(-1, None) if last_only else slice(None)
-        segment = Segment(key, value, bias[:, :, queries])
+        segment = Segment(key, value, bias.of_queries(queries))
         context = attend(query[:, queries], [(segment, 1)], spec.attention, weights)
         return linear(context, weights, "attention.out")
 
-    x = _around(spec, weights, x, attention, last_only)
+    x = _around(spec, weights, x, attention, memory, 1, last_only)
     return x, kept[0], kept[1]
 
 
@@ -49,6 +56,7 @@ def extend_layer(
     position: Position,
     prompt: Segment,
     generated: Segment,
+    memory: Segment | None,
     count: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """New tokens are written to the cache, then attend to the prompt and to what is generated.
@@ -57,6 +65,7 @@ def extend_layer(
       copies: rows per prompt.
       wraps: the generated segment is a ring.
       x: [rows, k, hidden].
+      memory: the layer's cross-attention, None without.
       count: int32 [] or [rows], tokens generated before these.
 
     Returns:
@@ -70,7 +79,7 @@ def extend_layer(
         segments = [(prompt, copies), (Segment(written[0], written[1], generated.bias), 1)]
         return linear(attend(query, segments, spec.attention, weights), weights, "attention.out")
 
-    x = _around(spec, weights, x, attention, False)
+    x = _around(spec, weights, x, attention, memory, copies, False)
     return x, written[0], written[1]
 
 
@@ -79,12 +88,15 @@ def _around(
     weights: Weights,
     x: tf.Tensor,
     attention: Callable[[tf.Tensor], tf.Tensor],
+    memory: Segment | None,
+    copies: int,
     last_only: bool,
 ) -> tf.Tensor:
-    """Adds both branches to the residual stream; ``last_only`` as in ``prefill_layer``."""
+    """Adds every branch to the residual stream; ``last_only`` as in ``prefill_layer``."""
     positions = slice(-1, None) if last_only else slice(None)
     if spec.block is Block.POST_NORM:
         x = norm(x[:, positions] + attention(x), weights, "attention_norm", spec.attention_norm)
+        x = _read_memory(spec, weights, x, memory, copies)
         return norm(x + feed_forward(x, weights, spec.mlp), weights, "mlp_norm", spec.mlp_norm)
     normed = norm(x, weights, "attention_norm", spec.attention_norm)
     branch = norm(attention(normed), weights, "attention_out_norm", spec.attention_out_norm)
@@ -93,6 +105,25 @@ def _around(
         other = norm(x, weights, "mlp_norm", spec.mlp_norm) if spec.mlp_norm else normed
         return x + branch * spec.residual_scale + feed_forward(other, weights, spec.mlp) * spec.residual_scale
     x = (normed if spec.block is Block.NORMED_RESIDUAL else x) + branch * spec.residual_scale
+    x = _read_memory(spec, weights, x, memory, copies)
     normed = norm(x, weights, "mlp_norm", spec.mlp_norm)
     branch = norm(feed_forward(normed, weights, spec.mlp), weights, "mlp_out_norm", spec.mlp_out_norm)
     return (normed if spec.block is Block.NORMED_RESIDUAL else x) + branch * spec.residual_scale
+
+
+def _read_memory(
+    spec: LayerSpec, weights: Weights, x: tf.Tensor, memory: Segment | None, copies: int
+) -> tf.Tensor:
+    """Adds the cross-attention of a decoder layer to the residual stream; nothing in other layers."""
+    attention = spec.cross_attention
+    if memory is None or attention is None:
+        return x
+
+    def branch(x: tf.Tensor) -> tf.Tensor:
+        query = project_query(x, weights, attention)
+        return linear(attend(query, [(memory, copies)], attention, weights), weights, "cross.out")
+
+    if spec.block is Block.POST_NORM:
+        return norm(x + branch(x), weights, "cross_norm", spec.cross_norm)
+    read = branch(norm(x, weights, "cross_norm", spec.cross_norm))
+    return x + norm(read, weights, "cross_out_norm", spec.cross_out_norm) * spec.residual_scale

@@ -7,6 +7,8 @@ Layout. Per layer there are two segments of keys and of values:
     generated  [rows * kv_heads, capacity, head_dim]   part of ``state``; slot t holds generated token t, or
                                                        token t modulo the capacity in a windowed layer's ring
 
+An encoder's keys and values (``Memory``) are a third, invariant segment of every layer.
+
 They have three axes, not four, because XLA:CPU makes batched products of three: with four it would reshape
 the updated segment for the product and, to fuse that, update a second copy of it.
 
@@ -24,6 +26,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from exporter.model.attention import Segment
+from exporter.model.bias import memory_bias
 from exporter.model.xla_ops import update_columns, update_slots
 
 
@@ -42,6 +46,23 @@ class LayerPrompt(NamedTuple):
     values: tf.Tensor
 
 
+class Memory(NamedTuple):
+    """What the encoder has read: keys and values of every decoder layer's cross-attention.
+
+    Attributes:
+      layers: [batch * kv_heads, length, head_dim] each, right-padded as the encoder's input is.
+      lengths: int32 [batch], tokens of each encoder input.
+    """
+
+    layers: tuple[LayerPrompt, ...]
+    lengths: tf.Tensor
+
+    def segments(self, copies: int) -> list[Segment]:
+        """What each layer attends over when every prompt has ``copies`` rows."""
+        bias = memory_bias(tf.repeat(self.lengths, copies), tf.shape(self.layers[0].keys)[1])
+        return [Segment(keys, values, bias) for keys, values in self.layers]
+
+
 @dataclass(frozen=True)
 class KVCache:
     """An immutable cache; see the module's docstring for the layout.
@@ -55,6 +76,7 @@ class KVCache:
       copies: rows per prompt.
       step: the largest number of tokens that one ``extend`` may append in a windowed layer's ring.
       per_row_counts: whether ``state.count`` is per row.
+      memory: an encoder's keys and values, None in decoder-only models.
     """
 
     prompts: tuple[LayerPrompt, ...]
@@ -66,6 +88,7 @@ class KVCache:
     copies: int = 1
     step: int = 1
     per_row_counts: bool = False
+    memory: Memory | None = None
 
     @classmethod
     def of_prompt(
@@ -75,6 +98,7 @@ class KVCache:
         lengths: tf.Tensor,
         prompt_length: tf.Tensor,
         capacity: int,
+        memory: Memory | None = None,
     ) -> KVCache:
         """A cache in which nothing is generated yet; ``prompts`` hold every column of the bucket."""
         kept = tuple(
@@ -82,7 +106,7 @@ class KVCache:
             for prompt, window in zip(prompts, windows, strict=True)
         )
         empty = CacheState(tf.zeros([], tf.int32), (), ())
-        return cls(kept, windows, lengths, prompt_length, capacity, empty)._allocated()
+        return cls(kept, windows, lengths, prompt_length, capacity, empty, memory=memory)._allocated()
 
     def with_state(self, state: CacheState) -> KVCache:
         """The same prompts with another state."""

@@ -5,36 +5,47 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from exporter.model.layers import Weights, linear, norm
 from exporter.spec import EmbeddingSpec, ModelSpec, PositionKind
 
 
-def embed(spec: ModelSpec, weights: Weights, tokens: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-    """int32 [rows, k] tokens and positions -> [rows, k, hidden]."""
-    embedding, table = spec.decoder.embedding, weights["embedding.tokens"]
-    if spec.head.tied:
-        # The table is [hidden, vocab]: [hidden, rows, k] -> [rows, k, hidden].
-        x = tf.transpose(tf.gather(table, tokens, axis=1), [1, 2, 0])
-    else:
-        x = tf.gather(table, tokens)
+def embed(
+    embedding: EmbeddingSpec,
+    weights: Weights,
+    tokens: tf.Tensor,
+    positions: tf.Tensor,
+    *,
+    prompt: tf.Tensor | None = None,
+    by_column: bool = False,
+) -> tf.Tensor:
+    """int32 [rows, k] tokens and positions -> [rows, k, hidden].
+
+    Args:
+      prompt: bool [rows, k]: where a prompt's tokens are, if these are whole prompts.
+      by_column: the token table is [hidden, vocab], as one tied to the head is.
+    """
+    table = weights["embedding.tokens"]
+    x = tf.gather(table, tokens, axis=1 if by_column else 0)
+    if by_column:
+        x = tf.transpose(x, [1, 2, 0])  # [hidden, rows, k] -> [rows, k, hidden]
     if embedding.scale != 1.0:
         x *= tf.cast(embedding.scale, x.dtype)
     if "embedding.project_in.kernel" in weights:
         x = linear(x, weights, "embedding.project_in")
+    if embedding.norm_first:
+        x = norm(x, weights, "embedding.norm", embedding.norm)
     if embedding.positions is not PositionKind.NONE:
-        table = _position_table(spec, weights, x.dtype)
-        x += tf.gather(table, positions + embedding.position_offset)
-    return norm(x, weights, "embedding.norm", embedding.norm)
+        x += _place(embedding, weights, tokens, positions, prompt, x)
+    return x if embedding.norm_first else norm(x, weights, "embedding.norm", embedding.norm)
 
 
 def logits_of(spec: ModelSpec, weights: Weights, x: tf.Tensor) -> tf.Tensor:
     """[rows, k, hidden] after the final norm -> float32 [rows, k, vocab]."""
     if "head.project_out.kernel" in weights:
         x = linear(x, weights, "head.project_out")
-    kernel = "embedding.tokens" if spec.head.tied else "head.kernel"
+    kernel = "head.kernel" if "head.kernel" in weights else "embedding.tokens"
     head = {"head.kernel": weights[kernel]}
     if spec.head.bias:
         head["head.bias"] = weights["head.bias"]
@@ -46,17 +57,30 @@ def logits_of(spec: ModelSpec, weights: Weights, x: tf.Tensor) -> tf.Tensor:
     return logits
 
 
-def _position_table(spec: ModelSpec, weights: Weights, dtype: tf.DType) -> tf.Tensor:
-    if spec.decoder.embedding.positions is PositionKind.LEARNED:
-        return weights["embedding.positions"]
-    return tf.cast(sinusoids(spec.decoder.embedding, spec.hidden_size), dtype)
+def _place(
+    embedding: EmbeddingSpec,
+    weights: Weights,
+    tokens: tf.Tensor,
+    positions: tf.Tensor,
+    prompt: tf.Tensor | None,
+    x: tf.Tensor,
+) -> tf.Tensor:
+    """What positions add to ``x``: [rows, k, hidden]."""
+    padding = None if embedding.padding_token is None else tokens == embedding.padding_token
+    if padding is not None and prompt is not None:
+        positions = tf.cumsum(tf.cast(prompt & ~padding, tf.int32), axis=1) - 1
+    positions += embedding.position_offset
+    if embedding.positions is PositionKind.SINUSOIDAL:
+        placed = tf.cast(sinusoids(positions, x.shape[-1]), x.dtype)
+    else:
+        placed = tf.gather(weights["embedding.positions"], positions)
+    return placed if padding is None else tf.where(padding[:, :, tf.newaxis], tf.zeros_like(placed), placed)
 
 
-def sinusoids(embedding: EmbeddingSpec, hidden: int) -> npt.NDArray[np.float32]:
-    """float32 [positions, hidden]: sines, then cosines (the tensor2tensor order of fairseq's models)."""
+def sinusoids(positions: tf.Tensor, hidden: int) -> tf.Tensor:
+    """float32 [rows, k, hidden]: sines, then cosines (the tensor2tensor order of fairseq's models)."""
     half = hidden // 2
     rates = np.exp(np.arange(half, dtype=np.float32) * np.float32(-math.log(10000) / (half - 1)))
-    count = embedding.position_count + embedding.position_offset
-    turned = np.arange(count, dtype=np.float32)[:, None] * rates
-    table = np.concatenate([np.sin(turned), np.cos(turned)], axis=1)
-    return np.pad(table, [(0, 0), (0, hidden - 2 * half)])
+    turned = tf.cast(positions, tf.float32)[:, :, tf.newaxis] * rates
+    waves = tf.concat([tf.sin(turned), tf.cos(turned)], axis=-1)
+    return tf.pad(waves, [(0, 0), (0, 0), (0, hidden - 2 * half)])

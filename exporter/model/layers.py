@@ -95,26 +95,34 @@ def mlp(x: tf.Tensor, weights: Weights, spec: MlpSpec, scope: str) -> tf.Tensor:
     return linear(activate(linear(x, weights, f"{scope}up"), spec), weights, f"{scope}down")
 
 
-def mixture(x: tf.Tensor, weights: Weights, spec: MoeSpec) -> tf.Tensor:
-    """A mixture of experts: every expert runs, and a token adds those it chose by their weights.
+_EXPERT_WEIGHTS = frozenset(f"moe.{part}" for part in ("up.kernel", "up.bias", "down.kernel", "down.bias"))
 
-    The sum over experts is exact whatever the shapes; it costs experts / top_k times the arithmetic of a
-    mixture that gathers, but reads each expert's weights once, which is what a batch of tokens pays anyway.
+
+def mixture(x: tf.Tensor, weights: Weights, spec: MoeSpec) -> tf.Tensor:
+    """A mixture of experts: those that any token chose run, one after the other, over all tokens.
+
+    So a step of few tokens reads the weights of few experts, and what a token gets does not depend on the
+    others: experts that it did not choose add nothing, in the experts' order.
     """
-    shape, hidden = tf.shape(x), x.shape[-1]
-    tokens = tf.reshape(x, [-1, hidden])  # [rows, k, hidden] -> [tokens, hidden]
+    tokens = tf.reshape(x, [-1, x.shape[-1]])  # [rows, k, hidden] -> [tokens, hidden]
     shares = tf.cast(expert_shares(tokens, weights, spec), x.dtype)  # [tokens, experts]
-    up = tf.einsum("th,ehw->etw", tokens, weights["moe.up.kernel"])
-    if spec.expert.up_bias:
-        up += weights["moe.up.bias"][:, tf.newaxis]
-    down = tf.einsum("etw,ewh->eth", activate(up, spec.expert), weights["moe.down.kernel"])
-    if spec.expert.down_bias:
-        down += weights["moe.down.bias"][:, tf.newaxis]
-    output = tf.einsum("te,eth->th", shares, down)
+    chosen = tf.reduce_any(shares > 0, axis=0)
+    order = tf.argsort(tf.cast(chosen, tf.int32), direction="DESCENDING", stable=True)
+    experts = {name: value for name, value in weights.items() if name in _EXPERT_WEIGHTS}
+
+    def add(index: tf.Tensor, output: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        expert = order[index]
+        branch = mlp(tokens, {name: value[expert] for name, value in experts.items()}, spec.expert, "moe.")
+        share = tf.gather(shares, expert, axis=1)[:, tf.newaxis]
+        # Not the product alone: what overflows in an expert that a token did not choose must not reach it.
+        return index + 1, output + tf.where(share > 0, share * branch, 0)
+
+    count = tf.reduce_sum(tf.cast(chosen, tf.int32))
+    _, output = tf.while_loop(lambda index, _: index < count, add, (0, tf.zeros_like(tokens)))
     if spec.shared:
         gate = tf.sigmoid(linear(tokens, weights, "moe.shared_gate"))
         output += gate * mlp(tokens, weights, spec.shared, "moe.shared.")
-    return tf.reshape(output, shape)
+    return tf.reshape(output, tf.shape(x))
 
 
 def expert_shares(tokens: tf.Tensor, weights: Weights, spec: MoeSpec) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""The decoder-only transformer, driven by a ModelSpec: prefill, and extension by some tokens with a cache."""
+"""The transformer's decoder, driven by a ModelSpec: prefill, and extension by some tokens with a cache."""
 
 from __future__ import annotations
 
@@ -11,19 +11,14 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from exporter.generation.step import Prompt
-from exporter.model.attention import Segment
+from exporter.model.attention import Bias, Segment
 from exporter.model.bias import Sight, generated_bias, past_bias, prompt_bias
 from exporter.model.block import extend_layer, prefill_layer
-from exporter.model.cache import CacheState, KVCache, LayerPrompt
+from exporter.model.cache import CacheState, KVCache, LayerPrompt, Memory
 from exporter.model.embedding import embed, logits_of
 from exporter.model.layers import norm, scoped
 from exporter.model.rotary import Turning, position_at
 from exporter.spec import ModelSpec
-
-
-def build_model(spec: ModelSpec, weights: Mapping[str, npt.NDArray[Any]]) -> Transformer:
-    """A ``StepModel`` whose variables hold ``weights`` (names and layout: ``exporter.families.weights``)."""
-    return Transformer(spec, weights)
 
 
 class Transformer(tf.Module):
@@ -54,9 +49,11 @@ class Transformer(tf.Module):
         length = tf.shape(prompt.tokens)[1]
         offsets = tf.range(length) - (length - prompt.lengths[:, tf.newaxis])  # [batch, length]
         positions = tf.maximum(offsets, 0)
-        x = embed(self.spec, weights, tf.where(offsets >= 0, prompt.tokens, 0), positions)
+        x = self._embed(weights, tf.where(offsets >= 0, prompt.tokens, 0), positions, offsets >= 0)
         place = memo(lambda turning: position_at(turning, positions, prompt.lengths[:, tf.newaxis]))
-        bias = memo(lambda sight: prompt_bias(sight, prompt.lengths, length))
+        bias = memo(lambda sight: prompt_bias(sight, prompt.lengths, length, relative_table(weights, sight)))
+        memory = self._read_source(weights, prompt)
+        read = memory.segments(1) if memory else [None] * len(layers)
         prompts = []
         for index, layer in enumerate(layers):
             last_only = logits == "last" and index == len(layers) - 1
@@ -65,11 +62,12 @@ class Transformer(tf.Module):
                 scoped(weights, f"layers.{index}."),
                 x,
                 place(Turning.of(layer.attention)),
-                bias(Sight.of(layer.attention)),
+                bias(Sight.of(layer.attention, index)),
+                read[index],
             )
             prompts.append(LayerPrompt(keys, values))
         windows = tuple(layer.attention.window for layer in layers)
-        held = KVCache.of_prompt(tuple(prompts), windows, prompt.lengths, length, max_new_tokens)
+        held = KVCache.of_prompt(tuple(prompts), windows, prompt.lengths, length, max_new_tokens, memory)
         output = self._logits(weights, x)
         return (output[:, -1] if logits == "last" else output), held
 
@@ -78,15 +76,17 @@ class Transformer(tf.Module):
         weights, state, k = self._read(), cache.state, tokens.shape[1]
         cache.check_step(k)
         positions = cache.row_lengths()[:, tf.newaxis] + tf.range(k)  # [rows, k]
-        x = embed(self.spec, weights, tokens, positions)
+        x = self._embed(weights, tokens, positions)
         place = memo(lambda turning: position_at(turning, positions, positions + 1))
-        biases: dict[Sight, tuple[tf.Tensor, tf.Tensor]] = {}
+        biases: dict[Sight, tuple[Bias, Bias]] = {}
+        layers = self.spec.decoder.layers
+        read = cache.memory.segments(cache.copies) if cache.memory else [None] * len(layers)
         keys, values = [], []
-        for index, layer in enumerate(self.spec.decoder.layers):
+        for index, layer in enumerate(layers):
             call = self._layer_function(extend_layer, layer, cache.copies, cache.wraps(index))
-            sight = Sight.of(layer.attention)
+            sight = Sight.of(layer.attention, index)
             if sight not in biases:
-                biases[sight] = _biases(cache, positions, k, sight, index)
+                biases[sight] = _biases(cache, positions, k, sight, index, relative_table(weights, sight))
             past, generated = biases[sight]
             key, value = cache.prompts[index]
             x, new_keys, new_values = call(
@@ -95,12 +95,34 @@ class Transformer(tf.Module):
                 place(Turning.of(layer.attention)),
                 Segment(key, value, past),
                 Segment(state.keys[index], state.values[index], generated),
+                read[index],
                 state.count,
             )
             keys.append(new_keys)
             values.append(new_values)
         new_state = CacheState(state.count + k, tuple(keys), tuple(values))
         return self._logits(weights, x), cache.with_state(new_state)
+
+    def _read_source(self, weights: Mapping[str, tf.Tensor], prompt: Prompt) -> Memory | None:
+        """What the decoder's layers attend to besides the prompt: nothing here."""
+        return None
+
+    def _embed(
+        self,
+        weights: Mapping[str, tf.Tensor],
+        tokens: tf.Tensor,
+        positions: tf.Tensor,
+        prompt: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        by_column = self.shares_head(weights)
+        return embed(
+            self.spec.decoder.embedding, weights, tokens, positions, prompt=prompt, by_column=by_column
+        )
+
+    @staticmethod
+    def shares_head(weights: Mapping[str, tf.Tensor]) -> bool:
+        """Whether the token table is the output head too, and so laid out for that."""
+        return "head.kernel" not in weights
 
     def _logits(self, weights: Mapping[str, tf.Tensor], x: tf.Tensor) -> tf.Tensor:
         x = norm(x, weights, "final_norm", self.spec.decoder.final_norm)
@@ -118,11 +140,16 @@ def _layer_function(function: Callable[..., Any], *static: Any) -> Callable[...,
 
 
 def _biases(
-    cache: KVCache, positions: tf.Tensor, k: int, sight: Sight, layer: int
-) -> tuple[tf.Tensor, tf.Tensor]:
+    cache: KVCache, positions: tf.Tensor, k: int, sight: Sight, layer: int, table: tf.Tensor | None
+) -> tuple[Bias, Bias]:
     """Biases of a step over the prompt and over the generated tokens, for layers of one sight."""
     lengths = cache.prompt_lengths()
     kept = tf.shape(cache.prompts[layer].keys)[1]
     query = tf.reshape(cache.state.count, [-1, 1]) + tf.range(k)
-    past = past_bias(sight, lengths, cache.prompt_length, kept, positions)
-    return past, generated_bias(sight, lengths, cache.slot_tokens(layer, k), query)
+    past = past_bias(sight, lengths, cache.prompt_length, kept, positions, table)
+    return past, generated_bias(sight, lengths, cache.slot_tokens(layer, k), query, table)
+
+
+def relative_table(weights: Mapping[str, tf.Tensor], sight: Sight) -> tf.Tensor | None:
+    """The table of relative biases that layers of one sight share."""
+    return weights[f"relative.{sight.table}"] if sight.relative else None
