@@ -10,12 +10,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from exporter.tokenizer.graph import TokenizerGraph as TokenizerGraph
+    from exporter.tokenizer.base import TokenizerGraph as TokenizerGraph
     from exporter.tokenizer.graph import build_tokenizer as build_tokenizer
+    from exporter.tokenizer.verify import TokenizerReport as TokenizerReport
+    from exporter.tokenizer.verify import verify_tokenizer as verify_tokenizer
 
-_HOMES = {"TokenizerGraph": "graph", "build_tokenizer": "graph"}
+_HOMES = {
+    "TokenizerGraph": "base",
+    "TokenizerReport": "verify",
+    "build_tokenizer": "graph",
+    "verify_tokenizer": "verify",
+}
 
-__all__ = ["TokenizerGraph", "build_tokenizer"]
+__all__ = ["TokenizerGraph", "TokenizerReport", "build_tokenizer", "verify_tokenizer"]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,37 +17,14 @@ import tensorflow as tf
 from exporter.errors import TokenizerUnsupportedError
 from exporter.tokenizer import nodes, pieces, tables
 from exporter.tokenizer.added_tokens import AddedTokenSplitter, Wanted
+from exporter.tokenizer.base import TokenizerGraph
 from exporter.tokenizer.decoders import build_decoder, special_strings, token_strings
 from exporter.tokenizer.models import build_model
 from exporter.tokenizer.normalizers import build_normalizer, flatten_normalizer
 from exporter.tokenizer.pieces import Pieces
 from exporter.tokenizer.post_processors import build_post_processor
 from exporter.tokenizer.pre_tokenizers import build_pre_tokenizer, flatten_pre_tokenizer
-from exporter.tokenizer.sources import TokenizerSource, read_source
-
-
-class TokenizerGraph(tf.Module):
-    """Encodes and decodes; equals the reference tokenizer, or was refused when it was built.
-
-    Attributes:
-      kind: the pipeline in words, as "ByteLevel BPE".
-      vocab_size: one more than the largest id.
-      bos_token_id, eos_token_id, pad_token_id: where the source tells them, else None.
-    """
-
-    kind: str
-    vocab_size: int
-    bos_token_id: int | None
-    eos_token_id: int | None
-    pad_token_id: int | None
-
-    def encode(self, text: tf.Tensor, add_special_tokens: bool = True) -> tf.RaggedTensor:
-        """string [batch], valid UTF-8 -> int32 RaggedTensor [batch, (length)]."""
-        raise NotImplementedError
-
-    def decode(self, ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        """int32 [rows, length] of which ``lengths`` int32 [rows] count -> string [rows]."""
-        raise NotImplementedError
+from exporter.tokenizer.sources import JsonSource, read_source
 
 
 class JsonTokenizer(TokenizerGraph):
@@ -55,18 +32,19 @@ class JsonTokenizer(TokenizerGraph):
 
     def __init__(
         self,
-        source: TokenizerSource,
+        source: JsonSource,
         *,
         special_tokens_in_text: bool,
         skip_special_tokens: bool,
         clean_up: bool,
     ) -> None:
         super().__init__(name="tokenizer")
-        file, reference = source.file, source.reference
+        file, reference = source.file, source.tokenizer
         _refuse_moved_start(file)
         self.kind = _kind(file)
         self.vocab_size = max(reference.get_vocab(with_added_tokens=True).values(), default=-1) + 1
-        self.bos_token_id, self.eos_token_id, self.pad_token_id = source.bos, source.eos, source.pad
+        settings = source.settings
+        self.bos_token_id, self.eos_token_id, self.pad_token_id = settings.bos, settings.eos, settings.pad
         added = reference.get_added_tokens_decoder()
         self._raw = _splitter(source, added, False, special_tokens_in_text)
         self._normalized = _splitter(source, added, True, special_tokens_in_text)
@@ -157,19 +135,22 @@ def build_tokenizer(
       TokenizerUnsupportedError: a node has no exact translation.
     """
     found = read_source(Path(source))
-    return JsonTokenizer(
-        found,
-        special_tokens_in_text=special_tokens_in_text,
-        skip_special_tokens=skip_special_tokens,
-        clean_up=found.clean_up if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces,
+    clean_up = (
+        found.settings.clean_up if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
     )
+    options = {"special_tokens_in_text": special_tokens_in_text, "skip_special_tokens": skip_special_tokens}
+    if isinstance(found, JsonSource):
+        return JsonTokenizer(found, clean_up=clean_up, **options)
+    from exporter.tokenizer.python_kinds import build_python_kind
+
+    return build_python_kind(found, clean_up=clean_up, **options)
 
 
 def _splitter(
-    source: TokenizerSource, added: dict[int, Any], normalized: bool, special_tokens_in_text: bool
+    source: JsonSource, added: dict[int, Any], normalized: bool, special_tokens_in_text: bool
 ) -> AddedTokenSplitter | None:
     """The pass for the tokens that are looked for in raw, or in normalized, text; None without any."""
-    normalizer = source.reference.normalizer
+    normalizer = source.tokenizer.normalizer
     wanted = [
         Wanted(
             id=token_id,

@@ -1,4 +1,10 @@
-"""Where a checkpoint's tokenizer comes from: a directory -> tokenizer.json, parsed, with its reference."""
+"""Where a checkpoint's tokenizer comes from: a directory -> nodes and reference.
+
+A tokenizer.json is compiled as it stands, and the ``tokenizers`` library on that file is the reference. Other
+files (vocab.json and merges.txt, vocab.txt, SentencePiece models) go through the converters that transformers
+ships; what they give is then compiled in the same way. Kinds that transformers has in Python only have no
+nodes: they are compiled by hand, with the Python tokenizer as the reference.
+"""
 
 from __future__ import annotations
 
@@ -12,30 +18,38 @@ from tokenizers import Tokenizer
 from exporter.errors import CheckpointError
 from exporter.tokenizer import nodes
 
+_CLEAN_UP_BPE = "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"
+
 
 @dataclass(frozen=True)
-class TokenizerSource:
-    """What the compiler reads.
+class Settings:
+    """What the configuration files beside a tokenizer say: ids of special tokens, and decoding."""
 
-    Attributes:
-      file: the nodes.
-      reference: the ``tokenizers`` library's tokenizer of the same file: the oracle, and the source of
-        character knowledge. Without truncation and padding.
-      origin: the file it was read from.
-      bos, eos, pad: ids of these tokens, where tokenizer_config.json or special_tokens_map.json name them.
-      clean_up: whether transformers cleans up spaces when it decodes.
-    """
-
-    file: nodes.TokenizerFile
-    reference: Tokenizer
-    origin: Path
     bos: int | None = None
     eos: int | None = None
     pad: int | None = None
     clean_up: bool = False
 
 
-def read_source(source: Path) -> TokenizerSource:
+@dataclass(frozen=True)
+class JsonSource:
+    """A tokenizer with nodes. ``tokenizer`` is the library's, without truncation and padding."""
+
+    file: nodes.TokenizerFile
+    tokenizer: Tokenizer
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class PythonSource:
+    """A tokenizer that transformers has in Python only; ``tokenizer`` is that object."""
+
+    tokenizer: Any
+    directory: Path
+    settings: Settings
+
+
+def read_source(source: Path) -> JsonSource | PythonSource:
     """Reads the tokenizer of a checkpoint directory, or a tokenizer.json itself.
 
     Raises:
@@ -43,28 +57,74 @@ def read_source(source: Path) -> TokenizerSource:
       TokenizerUnsupportedError: a node that is not known.
     """
     path = source / "tokenizer.json" if source.is_dir() else source
-    if not path.is_file():
-        raise CheckpointError(f"{source}: no tokenizer.json")
-    return _from_json(path)
+    if path.is_file():
+        return _from_json(path)
+    if not source.is_dir():
+        raise CheckpointError(f"{source}: no such file or directory")
+    return _from_transformers(source)
 
 
-def _from_json(path: Path) -> TokenizerSource:
+def _from_json(path: Path) -> JsonSource:
     file = nodes.read_tokenizer(path)
-    reference = read_reference(path)
-    settings = _settings(path.parent)
-    bos, eos, pad = (_token_id(settings, reference, f"{role}_token") for role in ("bos", "eos", "pad"))
-    return TokenizerSource(file, reference, path, bos, eos, pad, _cleans_up(settings, file.model))
-
-
-def read_reference(path: Path) -> Tokenizer:
-    """The library's tokenizer of a tokenizer.json, without truncation and padding."""
     try:
-        reference = Tokenizer.from_file(str(path))
+        tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:
         raise CheckpointError(f"{path}: the tokenizers library cannot read it: {error}") from error
-    reference.no_truncation()
-    reference.no_padding()
-    return reference
+    settings = _settings(path.parent)
+    bos, eos, pad = (_token_id(settings, tokenizer, f"{role}_token") for role in ("bos", "eos", "pad"))
+    return JsonSource(file, _plain(tokenizer), Settings(bos, eos, pad, _cleans_up(settings, file.model)))
+
+
+def _plain(tokenizer: Tokenizer) -> Tokenizer:
+    """Without truncation and padding, which the served graph does itself."""
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _from_transformers(directory: Path) -> JsonSource | PythonSource:
+    """Lets transformers read files of an older layout."""
+    tokenizer = _load(directory)
+    ids = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    backend = getattr(tokenizer, "_tokenizer", None)
+    if not isinstance(backend, Tokenizer):
+        return PythonSource(
+            tokenizer, directory, Settings(*ids, bool(tokenizer.clean_up_tokenization_spaces))
+        )
+    file = nodes.parse_tokenizer(json.loads(backend.to_str()))
+    settings = {
+        name: getattr(tokenizer, name, False) for name in ("clean_up_tokenization_spaces", _CLEAN_UP_BPE)
+    }
+    return JsonSource(file, _plain(backend), Settings(*ids, _cleans_up(settings, file.model)))
+
+
+def _load(directory: Path) -> Any:
+    """The transformers tokenizer of a directory: by its configuration, or else by its files."""
+    import transformers
+
+    options = {"local_files_only": True, "trust_remote_code": False}
+    named = any((directory / name).is_file() for name in ("config.json", "tokenizer_config.json"))
+    loader = transformers.AutoTokenizer if named else getattr(transformers, _class_by_files(directory))
+    try:
+        return loader.from_pretrained(str(directory), **options)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
+        raise CheckpointError(
+            f"{directory}: transformers cannot read its tokenizer files: {error}"
+        ) from error
+
+
+def _class_by_files(directory: Path) -> str:
+    """The tokenizer class that a directory without configuration files must mean."""
+    if (directory / "vocab.json").is_file() and (directory / "merges.txt").is_file():
+        words = "</w>" in (directory / "merges.txt").read_text(encoding="utf-8")
+        return "OpenAIGPTTokenizer" if words else "GPT2Tokenizer"
+    if (directory / "vocab.txt").is_file():
+        return "BertTokenizer"
+    found = sorted(path.name for path in directory.iterdir())
+    raise CheckpointError(
+        f"{directory}: no tokenizer.json, vocab.json with merges.txt, or vocab.txt; a SentencePiece model "
+        f"needs a config.json that names its model_type (found: {', '.join(found) or 'nothing'})"
+    )
 
 
 def _settings(directory: Path) -> dict[str, Any]:
@@ -80,16 +140,16 @@ def _settings(directory: Path) -> dict[str, Any]:
     return settings
 
 
-def _token_id(settings: dict[str, Any], reference: Tokenizer, role: str) -> int | None:
+def _token_id(settings: dict[str, Any], tokenizer: Tokenizer, role: str) -> int | None:
     """The id of the token that the settings name for a role."""
     value = settings.get(role)
     content = value.get("content") if isinstance(value, dict) else value
-    return reference.token_to_id(content) if isinstance(content, str) else None
+    return tokenizer.token_to_id(content) if isinstance(content, str) else None
 
 
 def _cleans_up(settings: dict[str, Any], model: nodes.Model) -> bool:
     """transformers ignores the setting for BPE, unless another one insists."""
-    insists = settings.get("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output", False)
+    insists = bool(settings.get(_CLEAN_UP_BPE, False))
     return bool(settings.get("clean_up_tokenization_spaces", False)) and (
         insists or not isinstance(model, nodes.BPE)
     )

@@ -1,0 +1,31 @@
+"""What every compiled tokenizer is to the rest of the project."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+class TokenizerGraph(tf.Module):
+    """Encodes and decodes in the graph; equals the reference tokenizer, or was refused when it was built.
+
+    Every op is pinned to the CPU; tables live in assets and variables.
+
+    Attributes:
+      kind: the pipeline in words, as "ByteLevel BPE".
+      vocab_size: one more than the largest id.
+      bos_token_id, eos_token_id, pad_token_id: where the checkpoint tells them, else None.
+    """
+
+    kind: str
+    vocab_size: int
+    bos_token_id: int | None
+    eos_token_id: int | None
+    pad_token_id: int | None
+
+    def encode(self, text: tf.Tensor, add_special_tokens: bool = True) -> tf.RaggedTensor:
+        """string [batch], valid UTF-8 -> int32 RaggedTensor [batch, (length)]."""
+        raise NotImplementedError
+
+    def decode(self, ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+        """int32 [rows, length], of each row its first ``lengths`` (int32 [rows]) -> string [rows]."""
+        raise NotImplementedError

@@ -1,0 +1,56 @@
+"""The oracles: reference tokenizers behind one small face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tokenizers import Tokenizer
+
+from exporter.tokenizer.sources import JsonSource, PythonSource
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a graph must equal.
+
+    Attributes:
+      encode: text -> ids, with the special tokens of the post-processor.
+      decode: ids -> text, special tokens left out.
+      tokens: added tokens, worth strewing among test strings.
+    """
+
+    encode: Callable[[str], list[int]]
+    decode: Callable[[Sequence[int]], str]
+    tokens: tuple[str, ...]
+
+
+def reference_of(source: JsonSource | PythonSource, special_tokens_in_text: bool = True) -> Reference:
+    """The reference of a tokenizer source."""
+    if isinstance(source, PythonSource):
+        return _python(source)
+    tokenizer: Tokenizer = source.tokenizer
+    tokenizer.encode_special_tokens = not special_tokens_in_text
+    added = tokenizer.get_added_tokens_decoder().values()
+
+    def decode(ids: Sequence[int]) -> str:
+        text: str = tokenizer.decode(list(ids), skip_special_tokens=True)
+        return _clean_up(text) if source.settings.clean_up else text
+
+    return Reference(lambda text: tokenizer.encode(text).ids, decode, tuple(token.content for token in added))
+
+
+def _python(source: PythonSource) -> Reference:
+    tokenizer = source.tokenizer
+    return Reference(
+        lambda text: list(tokenizer(text)["input_ids"]),
+        lambda ids: str(tokenizer.decode(list(ids), skip_special_tokens=True)),
+        tuple(tokenizer.all_special_tokens),
+    )
+
+
+def _clean_up(text: str) -> str:
+    """What transformers does to decoded text."""
+    from transformers import PreTrainedTokenizerBase
+
+    return str(PreTrainedTokenizerBase.clean_up_tokenization(text))
