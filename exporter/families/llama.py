@@ -31,6 +31,7 @@ def read_llama(config: ConfigReader) -> ModelSpec:
     """Llama 1 to 3 (Touvron et al. 2023, Grattafiori et al. 2024)."""
     shape = read_shape(config, vocab=32000, hidden=4096, width=11008, layers=32, heads=32, max_length=2048)
     norm, bias = rms_norm(config), config.flag("attention_bias", False)
+    config.expect("rope_interleaved", False, why="the reference turns halves")
     rotary = read_rotary(config, shape.head_dim, shape.max_length)
     attention = shape.attention(rotary=rotary, qkv_bias=bias, out_bias=bias)
     mlp = gated_mlp(config, shape.width, bias=config.flag("mlp_bias", False))
@@ -67,6 +68,7 @@ def read_qwen(config: ConfigReader, model_type: str) -> ModelSpec:
     norm, rotary = rms_norm(config), read_rotary(config, shape.head_dim, shape.max_length)
     window = config.optional_integer("sliding_window", None if "sliding_window" in config else 4096)
     window = window if config.flag("use_sliding_window", False) else None
+    config.expect("use_mrope", False, why="multimodal positions")
     first = config.integer("max_window_layers", 28, minimum=0)
     windows = read_windows(config, shape.layers, window, lambda layer: window is not None and layer >= first)
     if third:
@@ -79,7 +81,7 @@ def read_qwen(config: ConfigReader, model_type: str) -> ModelSpec:
     return shape.model(model_type, layers, norm, HeadSpec(tied(config)))
 
 
-LLAMA = Family(read_llama, LLAMA_NAMES, harmless=("pretraining_tp",))
+LLAMA = Family(read_llama, LLAMA_NAMES, harmless=("is_llama_config", "max_sequence_length", "pretraining_tp"))
 MISTRAL = Family(read_mistral, LLAMA_NAMES)
 QWEN2 = Family(lambda config: read_qwen(config, "qwen2"), LLAMA_NAMES)
 QWEN3 = Family(

@@ -16,13 +16,14 @@ T = TypeVar("T")
 # Bookkeeping, training and output options of the reference's base class, of version 4 and 5.
 HARMLESS = frozenset(
     """
-    _attn_implementation _attn_implementation_autoset _commit_hash _name_or_path architectures
-    attention_dropout attn_implementation attn_pdrop bos_token_id chunk_size_feed_forward
-    cross_attention_hidden_size decoder_start_token_id dtype embd_pdrop eos_token_id finetuning_task
-    gradient_checkpointing id2label initializer_range is_decoder label2id model_type num_labels
-    output_attentions output_hidden_states pad_token_id problem_type resid_pdrop return_dict
-    sep_token_id task_specific_params tf_legacy_loss tie_encoder_decoder tie_last_hidden_states
-    tokenizer_class torch_dtype torchscript transformers_version use_bfloat16 use_cache
+    _attn_implementation _attn_implementation_autoset _commit_hash _name_or_path _num_labels
+    architectures attention_dropout attn_implementation attn_pdrop bos_token_id chunk_size_feed_forward
+    cross_attention_hidden_size custom_pipelines decoder_start_token_id dtype embd_pdrop eos_token_id
+    finetuning_task gradient_checkpointing id2label initializer_range is_decoder label2id model_type
+    num_labels output_attentions output_hidden_states output_past pad_token_id problem_type resid_pdrop
+    return_dict sep_token_id task_specific_params tf_legacy_loss tie_encoder_decoder
+    tie_last_hidden_states tokenizer_class torch_dtype torchscript transformers.js_config
+    transformers_version unsloth_fixed unsloth_version use_bfloat16 use_cache
     """.split()  # noqa: SIM905
 )
 

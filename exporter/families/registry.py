@@ -2,15 +2,71 @@
 
 from __future__ import annotations
 
-from exporter.families import gpt2, llama
+from exporter.families import (
+    biogpt,
+    bloom,
+    cohere,
+    encoder_decoder,
+    falcon,
+    gemma,
+    gpt2,
+    gpt_bigcode,
+    gpt_neo,
+    gpt_neox,
+    gpt_oss,
+    gptj,
+    granite,
+    llama,
+    ministral3,
+    mixtures,
+    mpt,
+    olmo,
+    opt,
+    phi,
+    smollm3,
+    stablelm,
+    starcoder2,
+    xglm,
+)
 from exporter.families.family import Family
 
 FAMILIES: dict[str, Family] = {
+    "biogpt": biogpt.BIOGPT,
+    "bloom": bloom.BLOOM,
+    "codegen": gptj.CODEGEN,
+    "cohere": cohere.COHERE,
+    "cohere2": cohere.COHERE2,
+    "falcon": falcon.FALCON,
     "gpt2": gpt2.GPT2,
+    "gpt_bigcode": gpt_bigcode.GPT_BIGCODE,
+    "gpt_neo": gpt_neo.GPT_NEO,
+    "gpt_oss": gpt_oss.GPT_OSS,
+    "gptj": gptj.GPTJ,
+    "granite": granite.GRANITE,
     "llama": llama.LLAMA,
     "mistral": llama.MISTRAL,
+    "ministral3": ministral3.MINISTRAL3,
+    "mixtral": mixtures.MIXTRAL,
+    "mpt": mpt.MPT,
+    "olmo": olmo.OLMO,
+    "olmo2": olmo.OLMO2,
+    "olmo3": olmo.OLMO3,
     "qwen2": llama.QWEN2,
+    "qwen2_moe": mixtures.QWEN2_MOE,
     "qwen3": llama.QWEN3,
+    "qwen3_moe": mixtures.QWEN3_MOE,
+    "smollm3": smollm3.SMOLLM3,
+    "stablelm": stablelm.STABLELM,
+    "starcoder2": starcoder2.STARCODER2,
+    "gemma": gemma.GEMMA,
+    "gemma2": gemma.GEMMA2,
+    "gemma3_text": gemma.GEMMA3,
+    "phi": phi.PHI,
+    "phi3": phi.PHI3,
+    "gpt_neox": gpt_neox.GPT_NEOX,
+    "opt": opt.OPT,
+    "xglm": xglm.XGLM,
+    **encoder_decoder.FAMILIES,
 }
 
-REFUSED: dict[str, str] = {}
+REFUSED: dict[str, str] = {**encoder_decoder.REFUSED}

@@ -1,4 +1,4 @@
-"""Rotary parameters, from version 5's ``rope_parameters`` or version 4's ``rope_theta`` and ``rope_scaling``."""
+"""Rotary parameters: version 5 has ``rope_parameters``, version 4 ``rope_theta`` and ``rope_scaling``."""
 
 from __future__ import annotations
 
@@ -33,12 +33,14 @@ def read_rotary(
     partial_key: str = "partial_rotary_factor",
     layout: RopeLayout = RopeLayout.HALVES,
     original_length: int | None = None,
+    also_longrope: tuple[str, ...] = (),
 ) -> RotarySpec:
     """The one rotary embedding of a model.
 
     Args:
       theta, partial: defaults of the family; a ``partial`` of None means that its heads turn whole.
       original_length: the family's default of a top-level original_max_position_embeddings.
+      also_longrope: other names by which the family calls longrope.
     """
     parameters = dict(config.raw("rope_scaling") or {}) or dict(config.raw("rope_parameters") or {})
     parameters.setdefault("rope_theta", config.number(theta_key, theta))
@@ -46,6 +48,8 @@ def read_rotary(
         parameters["rope_theta"] = theta
     if config.has(partial_key) or partial is not None:
         parameters.setdefault("partial_rotary_factor", config.number(partial_key, partial or 1.0))
+    if (parameters.get("rope_type") or parameters.get("type")) in also_longrope:
+        parameters["rope_type"] = RopeKind.LONGROPE.value
     top_level = config.optional_integer("original_max_position_embeddings", original_length)
     if top_level is not None:
         parameters["original_max_position_embeddings"] = top_level

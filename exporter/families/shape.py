@@ -1,4 +1,4 @@
-"""What most configs spell alike: sizes under the reference's standard names, and the models built from them."""
+"""What most configs spell alike: sizes under the reference's standard names, and models built from them."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ FULL, SLIDING = "full_attention", "sliding_attention"
 def read_windows(
     config: ConfigReader, layers: int, window: int | None, sliding: Callable[[int], bool]
 ) -> tuple[int | None, ...]:
-    """Each layer's window: from ``layer_types``, or where an older config has none, from ``sliding(layer)``."""
+    """Each layer's window: from ``layer_types``, or from ``sliding(layer)`` in older configs."""
     types = config.raw("layer_types")
     if types is None:
         types = [SLIDING if sliding(layer) else FULL for layer in range(layers)]
