@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     skip = pytest.mark.skip(reason="full tier: run with --full")
     for item in items:
-        if "full" in item.keywords or "benchmark" in item.keywords:
+        if item.get_closest_marker("full") or item.get_closest_marker("benchmark"):
             item.add_marker(skip)
 
 

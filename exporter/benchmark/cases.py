@@ -1,0 +1,131 @@
+"""What is measured: shapes, strategies, cases, and the ratios that genserve is meant to reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Kind = Literal["gpt2", "t5"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A random-weight checkpoint: the architecture and the config keys that differ from its defaults."""
+
+    kind: Kind
+    config: dict[str, Any]
+
+
+SHAPES = {
+    "gpt2-124m": Shape("gpt2", {}),
+    "t5-small": Shape("t5", {}),
+    "tiny-gpt2": Shape("gpt2", {"n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 512}),
+    "tiny-t5": Shape("t5", {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "vocab_size": 512}),
+}
+
+#: Strategy -> generation options, by transformers' names.
+STRATEGIES: dict[str, dict[str, Any]] = {
+    "greedy": {},
+    "top-p": {"do_sample": True, "top_p": 0.9, "top_k": 0},
+    "processors": {
+        "do_sample": True,
+        "top_p": 0.9,
+        "top_k": 50,
+        "min_p": 0.02,
+        "repetition_penalty": 1.1,
+        "no_repeat_ngram_size": 3,
+    },
+    "beam-4": {"num_beams": 4},
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One measurement.
+
+    Attributes:
+      shape: key of ``SHAPES``.
+      strategy: key of ``STRATEGIES``.
+      batch, prompt, new_tokens: rows, tokens per prompt (T5: per source text), tokens generated per row.
+    """
+
+    shape: str
+    strategy: str
+    batch: int
+    prompt: int
+    new_tokens: int = 64
+
+    @property
+    def name(self) -> str:
+        """``gpt2-124m.greedy.b8.p32.n64``: also the name of the result's file."""
+        return f"{self.shape}.{self.strategy}.b{self.batch}.p{self.prompt}.n{self.new_tokens}"
+
+    @property
+    def tokens(self) -> int:
+        """Generated tokens that are counted: one sequence per prompt, whatever the number of beams."""
+        return self.batch * self.new_tokens
+
+
+@dataclass(frozen=True)
+class Target:
+    """``case`` at ``least`` times the tokens per second of ``peer``, or of our own case ``than``."""
+
+    case: Case
+    least: float
+    peer: str | None = None
+    than: Case | None = None
+
+
+def _gpt2(strategy: str, batch: int, prompt: int) -> Case:
+    return Case("gpt2-124m", strategy, batch, prompt)
+
+
+GREEDY_1, GREEDY_8, GREEDY_8_LONG = _gpt2("greedy", 1, 32), _gpt2("greedy", 8, 32), _gpt2("greedy", 8, 512)
+TOP_P, PROCESSORS = _gpt2("top-p", 8, 32), _gpt2("processors", 8, 32)
+BEAM_1, BEAM_8, BEAM_8_LONG = _gpt2("beam-4", 1, 32), _gpt2("beam-4", 8, 32), _gpt2("beam-4", 8, 512)
+T5_CASES = tuple(
+    Case("t5-small", strategy, batch, 64) for strategy in ("greedy", "beam-4") for batch in (1, 8)
+)
+
+TARGETS = (
+    Target(GREEDY_1, 1.0, "tf-xla"),
+    Target(GREEDY_1, 1.0, "ctranslate2"),
+    Target(GREEDY_1, 2.0, "torch"),
+    Target(GREEDY_1, 2.0, "keras-hub"),
+    Target(GREEDY_1, 10.0, "tf-eager"),
+    Target(GREEDY_8, 1.1, "tf-xla"),
+    Target(GREEDY_8, 1.3, "ctranslate2"),
+    Target(GREEDY_8, 2.3, "torch"),
+    Target(GREEDY_8_LONG, 1.5, "tf-xla"),
+    Target(GREEDY_8_LONG, 1.0, "ctranslate2"),
+    Target(TOP_P, 4.0, "tf-xla"),
+    Target(TOP_P, 0.9, than=GREEDY_8),
+    Target(PROCESSORS, 0.75, than=GREEDY_8),
+    Target(BEAM_8_LONG, 3.0, "tf-xla"),
+    Target(BEAM_8_LONG, 3.0, "ctranslate2"),
+    Target(BEAM_8, 1.5, "tf-xla"),
+    Target(BEAM_8, 1.5, "ctranslate2"),
+    Target(BEAM_1, 1.3, "tf-xla"),
+    Target(BEAM_1, 1.3, "ctranslate2"),
+    *(Target(case, 1.3, "tf-xla") for case in T5_CASES),
+)
+
+#: Every case that a target names, once, in order.
+TARGET_CASES = tuple(dict.fromkeys(target.case for target in TARGETS))
+
+#: For the charts, genserve alone: one axis moves, the others rest.
+SWEEPS = {
+    "prompt": tuple(Case("gpt2-124m", "greedy", 1, prompt, 16) for prompt in (1, 16, 64, 256, 512, 1000)),
+    "batch": tuple(Case("gpt2-124m", "greedy", batch, 32, 16) for batch in (1, 2, 4, 8, 16, 32)),
+    "new_tokens": tuple(Case("gpt2-124m", "greedy", 1, 32, new) for new in (1, 32, 64, 128, 256, 512)),
+}
+
+#: Seconds instead of hours: shows that every runner runs, and nothing about speed.
+SMOKE_CASES = (
+    Case("tiny-gpt2", "greedy", 2, 16, 8),
+    Case("tiny-gpt2", "top-p", 2, 16, 8),
+    Case("tiny-gpt2", "processors", 2, 16, 8),
+    Case("tiny-gpt2", "beam-4", 2, 16, 8),
+    Case("tiny-t5", "greedy", 2, 16, 8),
+    Case("tiny-t5", "beam-4", 2, 16, 8),
+)

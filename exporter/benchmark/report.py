@@ -1,0 +1,155 @@
+"""docs/performance.md, and its charts, from the result files."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+from exporter.benchmark.cases import SWEEPS, TARGET_CASES, TARGETS, Case, Target
+from exporter.benchmark.harness import Bench, Result
+from exporter.benchmark.peers import PEERS
+
+MISSING = "–"
+
+_INTRODUCTION = """\
+# Performance
+
+Written by `scripts/benchmark`; do not edit. Random-weight checkpoints of the GPT-2 124M and the T5-small
+shape, fp32 (but for CTranslate2's int8), the same prompts for everyone, every row generating all its tokens.
+Each figure is the median call of one process per peer and case, after warm-up. genserve runs through its
+exported SavedModel. Tokens count once per prompt: beams are work, not tokens.
+"""
+
+
+def write(bench: Bench, path: Path, facts: dict[str, str], bandwidth: float) -> None:
+    """Writes the report, and beside it ``performance/*.svg`` for the sweeps that have results.
+
+    Args:
+      bench: where the results lie.
+      path: docs/performance.md.
+      facts: machine, date and command.
+      bandwidth: bytes per second that memory was read at.
+    """
+    sections = [
+        _INTRODUCTION,
+        "\n".join(f"- {name}: {fact}" for name, fact in facts.items())
+        + f"\n- memory read bandwidth: {bandwidth / 1e9:.1f} GB/s\n- "
+        + "\n- ".join(_versions(bench))
+        + f"\n- {_method(bench)}\n",
+        "## Tokens per second\n\nIn brackets: genserve's speed relative to the peer's.\n\n" + speeds(bench),
+        "## Targets\n\n" + targets(bench),
+        "## Load, first call, export\n\n" + starts(bench),
+        *_charts(bench, path),
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(sections), encoding="utf-8")
+
+
+def speeds(bench: Bench) -> str:
+    """Cases by peers."""
+    rows = [["case", *PEERS]]
+    for case in TARGET_CASES:
+        ours = bench.result("genserve", case)
+        rows.append([case.name, *(_speed(bench.result(peer, case), ours, peer) for peer in PEERS)])
+    return _table(rows)
+
+
+def _speed(result: Result | None, ours: Result | None, peer: str) -> str:
+    if result is None:
+        return MISSING
+    speed = f"{result.tokens_per_second:.1f}"
+    if ours is None or peer == "genserve":
+        return speed
+    return f"{speed} ({ours.tokens_per_second / result.tokens_per_second:.2f} x)"
+
+
+def targets(bench: Bench) -> str:
+    """Every target with the measured ratio."""
+    rows = [["case", "against", "target", "measured", "met"]]
+    for target in TARGETS:
+        ratio = measured(bench, target)
+        against = target.than.name if target.than else str(target.peer)
+        value = MISSING if ratio is None else f"{ratio:.2f} x"
+        met = MISSING if ratio is None else ("yes" if ratio >= target.least else "no")
+        rows.append([target.case.name, against, f">= {target.least} x", value, met])
+    return _table(rows)
+
+
+def measured(bench: Bench, target: Target) -> float | None:
+    """The ratio that a target speaks of; None while a result is missing."""
+    ours = bench.result("genserve", target.case)
+    if target.than is not None:
+        other = bench.result("genserve", target.than)
+    else:
+        other = bench.result(str(target.peer), target.case)
+    if ours is None or other is None:
+        return None
+    return ours.tokens_per_second / other.tokens_per_second
+
+
+def starts(bench: Bench) -> str:
+    """What comes before the speed: seconds to load and to answer first, and the artifact's making."""
+    rows = [["case", "peer", "load", "first call", "export", "graph"]]
+    for case in TARGET_CASES:
+        for peer in PEERS:
+            result = bench.result(peer, case)
+            if result is None or peer not in ("genserve", "tf-xla"):
+                continue
+            export = f"{result.export_seconds:.1f} s" if result.export_seconds is not None else ""
+            graph = f"{result.graph_bytes / 1e6:.2f} MB" if result.graph_bytes is not None else ""
+            seconds = [f"{result.load_seconds:.1f} s", f"{result.first_seconds:.1f} s"]
+            rows.append([case.name, peer, *seconds, export, graph])
+    return _table(rows)
+
+
+def _results(bench: Bench) -> list[tuple[str, Result]]:
+    found = [(peer, bench.result(peer, case)) for case in TARGET_CASES for peer in PEERS]
+    return [(peer, result) for peer, result in found if result is not None]
+
+
+def _versions(bench: Bench) -> list[str]:
+    """One line per peer: the versions that its results were measured with."""
+    lines = {
+        f"{peer}: " + ", ".join(f"{name} {version}" for name, version in result.versions.items())
+        for peer, result in _results(bench)
+    }
+    return sorted(lines)
+
+
+def _method(bench: Bench) -> str:
+    """Threads, warm-up and trials; several, where results were measured differently."""
+    methods = {
+        ", ".join(f"{name} {value}" for name, value in result.settings.items())
+        for _, result in _results(bench)
+    }
+    return "; ".join(sorted(methods)) or "nothing measured yet"
+
+
+def _charts(bench: Bench, path: Path) -> list[str]:
+    """A section with a chart per sweep, drawn where results exist."""
+    drawn = [(axis, _chart(bench, axis, sweep, path)) for axis, sweep in SWEEPS.items()]
+    names = [f"![seconds against {axis}](performance/{name})" for axis, name in drawn if name]
+    return ["## Growth\n\n" + "\n\n".join(names) + "\n"] if names else []
+
+
+def _chart(bench: Bench, axis: str, sweep: tuple[Case, ...], path: Path) -> str | None:
+    points = [(getattr(case, axis), bench.result("genserve", case)) for case in sweep]
+    known = [(value, statistics.median(result.seconds)) for value, result in points if result is not None]
+    if len(known) < 2:
+        return None
+    from matplotlib.figure import Figure  # type: ignore[import-not-found]
+
+    figure = Figure(figsize=(5, 3), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(*zip(*known, strict=True), marker="o")
+    axes.set(xlabel=axis.replace("_", " "), ylabel="seconds per call", xlim=(0, None), ylim=(0, None))
+    target = path.parent / "performance" / f"{axis}.svg"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(target, metadata={"Date": None})
+    return target.name
+
+
+def _table(rows: list[list[str]]) -> str:
+    """A Markdown table; the first row is its head."""
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]]) + "\n"

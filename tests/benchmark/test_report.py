@@ -1,0 +1,80 @@
+"""The report says what the result files say, and no more."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from exporter.benchmark import report
+from exporter.benchmark.cases import GREEDY_1, GREEDY_8, TARGET_CASES, TARGETS, TOP_P, Case, Target
+from exporter.benchmark.harness import Bench, Result, Settings
+from exporter.benchmark.peers import PEERS
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path / "bench", tmp_path, Settings())
+
+
+def _store(bench: Bench, peer: str, case: Case, seconds: list[float]) -> None:
+    result = Result(
+        seconds=seconds,
+        tokens=case.tokens,
+        load_seconds=1.0,
+        first_seconds=2.0,
+        export_seconds=3.0 if peer == "genserve" else None,
+        graph_bytes=4_000_000 if peer == "genserve" else None,
+        versions={peer: "9.8.7"},
+        settings=asdict(bench.settings),
+    )
+    path = bench.result_path(peer, case)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(asdict(result)))
+
+
+def test_speed_is_of_the_median_call(bench: Bench) -> None:
+    _store(bench, "genserve", GREEDY_8, [1.0, 9.0, 2.0, 4.0, 3.0])
+    stored = bench.result("genserve", GREEDY_8)
+    assert stored is not None
+    assert stored.tokens_per_second == pytest.approx(8 * 64 / 3.0)
+
+
+def test_target_against_a_peer_and_against_ourselves(bench: Bench) -> None:
+    """Twice the peer's speed; 0.8 of our own greedy speed."""
+    _store(bench, "genserve", GREEDY_8, [1.0])
+    _store(bench, "tf-xla", GREEDY_8, [2.0])
+    _store(bench, "genserve", TOP_P, [1.25])
+    assert report.measured(bench, Target(GREEDY_8, 1.1, "tf-xla")) == pytest.approx(2.0)
+    assert report.measured(bench, Target(TOP_P, 0.9, than=GREEDY_8)) == pytest.approx(0.8)
+    assert report.measured(bench, Target(GREEDY_1, 1.0, "tf-xla")) is None
+    lines = report.targets(bench).splitlines()
+    assert f"| {GREEDY_8.name} | tf-xla | >= 1.1 x | 2.00 x | yes |" in lines
+    assert f"| {TOP_P.name} | {GREEDY_8.name} | >= 0.9 x | 0.80 x | no |" in lines
+    assert f"| {GREEDY_1.name} | tf-xla | >= 1.0 x | – | – |" in lines
+
+
+def test_report_without_results_is_readable(bench: Bench, tmp_path: Path) -> None:
+    path = tmp_path / "docs" / "performance.md"
+    report.write(bench, path, {"processor": "abacus"}, 34e9)
+    text = path.read_text(encoding="utf-8")
+    assert "- processor: abacus" in text
+    assert "34.0 GB/s" in text
+    assert all(case.name in text for case in TARGET_CASES)
+
+
+def test_report_names_the_versions_that_were_measured(bench: Bench, tmp_path: Path) -> None:
+    _store(bench, "tf-xla", GREEDY_8, [2.0])
+    path = tmp_path / "performance.md"
+    report.write(bench, path, {}, 1e9)
+    assert "- tf-xla: tf-xla 9.8.7" in path.read_text(encoding="utf-8")
+
+
+def test_targets_only_ask_what_their_peers_can_do() -> None:
+    for target in TARGETS:
+        assert PEERS["genserve"].can(target.case)
+        assert (target.peer is None) != (target.than is None)
+        if target.peer is not None:
+            assert PEERS[target.peer].can(target.case), target
