@@ -102,7 +102,12 @@ def export(options: ExportOptions, output: Path, report: Report = lambda _: null
             write_warmup(staging, options.servable_name(), requests, infos)
         with report("Verify the written version"):
             deterministic = not generation.do_sample or generation.seed != UNPREDICTABLE_SEED
-            golden = golden_answers(staging, GOLDEN_TEXTS if tokenizer else (), deterministic=deterministic)
+            golden = golden_answers(
+                staging,
+                GOLDEN_TEXTS if tokenizer else (),
+                deterministic=deterministic,
+                echo=options.echo,
+            )
         manifest = Manifest(
             genserve_version=__version__,
             tensorflow_version=tf.__version__,

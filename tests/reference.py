@@ -64,7 +64,7 @@ def random_gpt2(directory: Path, seed: int = 0, **config: Any) -> Path:
     model = transformers.GPT2LMHeadModel(transformers.GPT2Config(**settings)).eval()
     for parameter in model.parameters():  # biases and norms start at 0 and 1: make them count
         if parameter.ndim == 1:
-            torch.nn.init.normal_(parameter, mean=float(parameter.mean()), std=0.2)
+            torch.nn.init.normal_(parameter, mean=float(parameter.detach().mean()), std=0.2)
     return save_checkpoint(model, directory)
 
 

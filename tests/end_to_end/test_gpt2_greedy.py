@@ -47,6 +47,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
             "prompt_lengths": [4, 8],
             "batch_sizes": [1, 3],
             "warmup": "none",
+            "extra_signatures": [],
         }
     )
     result = export(options, base / "out")
