@@ -7,6 +7,9 @@ from typing import Any
 from exporter.errors import TokenizerUnsupportedError
 from exporter.tokenizer import nodes
 from exporter.tokenizer.models.bpe import BPE
+from exporter.tokenizer.models.unigram import Unigram
+from exporter.tokenizer.models.wordlevel import WordLevel
+from exporter.tokenizer.models.wordpiece import WordPiece
 
 __all__ = ["build_model"]
 
@@ -27,4 +30,8 @@ def build_model(node: nodes.Model, *, byte_level: bool = False, path: str = "mod
     """
     if isinstance(node, nodes.BPE):
         return BPE(node, byte_level=byte_level, path=path)
-    raise TokenizerUnsupportedError(path, f"no model of type {node.type}")
+    if isinstance(node, nodes.WordLevel):
+        return WordLevel(node, byte_level=byte_level, path=path)
+    if byte_level:
+        raise TokenizerUnsupportedError(path, f"{node.type} behind a byte-level pre-tokenizer")
+    return WordPiece(node, path) if isinstance(node, nodes.WordPiece) else Unigram(node, path)

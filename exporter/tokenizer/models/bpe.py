@@ -13,6 +13,7 @@ import tokenizers
 from exporter.errors import TokenizerUnsupportedError
 from exporter.tokenizer import nodes
 from exporter.tokenizer.models.merging import Merge, Merger
+from exporter.tokenizer.models.paths import cut_rows
 from exporter.tokenizer.models.symbols import ByteSymbols, CharacterSymbols, Symbols
 from exporter.tokenizer.models.tables import IntTable, WordTable, byte_level_bytes, on_cpu
 
@@ -39,22 +40,13 @@ class BPE(tf.Module):  # type: ignore[misc]
         whole = self._whole(words)
         ids = tf.cast(self._symbols(tf.where(whole < 0, words, "")), tf.int64)
         ids = self._merger(ids, self._segment_starts(ids))
-        return self._rows(tf.cast(ids, tf.int32), whole)
+        return cut_rows(tf.cast(ids, tf.int32), self._merger.end, whole)
 
     def _segment_starts(self, ids: tf.Tensor) -> tf.Tensor:
         """bool[symbols]: after a word's end, and wherever no merge crosses."""
         if self._crossed is not None:
             return ~self._crossed(ids)
         return tf.concat([tf.ones_like(ids[:1], tf.bool), tf.equal(ids[:-1], self._merger.end)], 0)
-
-    def _rows(self, ids: tf.Tensor, whole: tf.Tensor) -> tf.RaggedTensor:
-        """Cuts the stream at the ends of words; a word known as a whole takes the place of its end."""
-        ends = tf.where(tf.equal(ids, self._merger.end))
-        ids = tf.tensor_scatter_nd_update(ids, ends, whole)
-        kept = ids >= 0
-        counts = tf.gather(tf.cumsum(tf.cast(kept, tf.int64)), ends[:, 0])
-        splits = tf.concat([tf.zeros([1], tf.int64), counts], 0)
-        return tf.RaggedTensor.from_row_splits(tf.boolean_mask(ids, kept), splits, validate=False)
 
 
 class _Crossed(tf.Module):  # type: ignore[misc]

@@ -1,0 +1,163 @@
+"""Unigram: the most probable division into pieces (Viterbi), with the library's own tie-breaking.
+
+A place is reached first by the piece that began earliest, and a later candidate replaces it only if its
+score is greater: so of equal scores the longest last piece wins. Scores are float64 sums from left to
+right, as in the reference.
+
+Source: ``encode_optimized`` in ``models/unigram`` of the ``tokenizers`` library, 0.23.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import tensorflow as tf
+import tokenizers
+
+from exporter.errors import TokenizerUnsupportedError
+from exporter.tokenizer import nodes
+from exporter.tokenizer.models.paths import cut_rows, follow
+from exporter.tokenizer.models.tables import END, WordTable, flat_bytes, int_variable, is_lead, on_cpu
+from exporter.tokenizer.models.trie import Trie
+
+_UNK_PENALTY = 10.0
+_DROP = -1
+
+
+class _Edges(NamedTuple):
+    """Pieces that occur in the stream, and one unk for each character that is no piece itself."""
+
+    start: tf.Tensor  # int32[edges], byte place
+    stop: tf.Tensor  # int32[edges]
+    value: tf.Tensor  # int32[edges], id; the number of ids for an unknown character
+
+
+class Unigram(tf.Module):  # type: ignore[misc]
+    """string[n] -> RaggedTensor int32 [n, (ids)]."""
+
+    def __init__(self, node: nodes.Unigram, path: str = "model") -> None:
+        super().__init__(name="unigram")
+        unk = _checked_unk(node, path)
+        self._end = len(node.vocab)
+        self._unknown = len(node.vocab)  # stands for an unknown character until the end
+        self._unk = unk
+        scores = [score for _, score in node.vocab]
+        self._scores = int_variable([*scores, min(scores) - _UNK_PENALTY], tf.float64)
+        # Of equal pieces the last one counts.
+        pieces = {piece.encode(): i for i, (piece, _) in enumerate(node.vocab) if piece}
+        self._trie = Trie(pieces)
+        self._byte_ids = _byte_ids(node, path)
+        library = tokenizers.models.Unigram(list(node.vocab), unk, node.byte_fallback)
+        whole = {p: i for p, i in pieces.items() if [t.id for t in library.tokenize(p.decode())] == [i]}
+        self._whole = WordTable("unigram", whole)
+
+    @on_cpu
+    def __call__(self, words: tf.Tensor) -> tf.RaggedTensor:
+        whole = self._whole(words)
+        stream = flat_bytes(tf.where(whole < 0, words, ""))
+        edges = self._edges(stream)
+        ids = self._emit(stream, self._best(stream, edges))
+        return cut_rows(tf.where(tf.equal(stream, END), self._end, ids), self._end, whole)
+
+    def _edges(self, stream: tf.Tensor) -> _Edges:
+        lead = is_lead(stream)
+        leads = tf.cast(tf.where(lead)[:, 0], tf.int32)
+        stops = tf.concat([leads[1:], tf.size(stream)[None]], 0)
+        inside = tf.not_equal(tf.gather(stream, leads), END)
+        starts, stops = tf.boolean_mask(leads, inside), tf.boolean_mask(stops, inside)
+        found = self._trie.matches(stream, starts, tf.zeros_like(starts))
+        # Characters that are pieces: entries that stop where the next character begins.
+        character_stop = tf.scatter_nd(starts[:, None], stops, tf.shape(stream))
+        single = tf.equal(found.stop, tf.gather(character_stop, found.start))
+        is_piece = tf.scatter_nd(found.start[:, None], tf.cast(single, tf.int32), tf.shape(stream)) > 0
+        unknown = ~tf.gather(is_piece, starts)
+        starts, stops = tf.boolean_mask(starts, unknown), tf.boolean_mask(stops, unknown)
+        return _Edges(
+            tf.concat([found.start, starts], 0),
+            tf.concat([found.stop, stops], 0),
+            tf.concat([found.value, tf.fill(tf.shape(starts), self._unknown)], 0),
+        )
+
+    def _best(self, stream: tf.Tensor, edges: _Edges) -> tf.Tensor:
+        """int32[bytes]: at the places where the best pieces begin their ids, ``_DROP`` elsewhere."""
+        end = tf.equal(stream, END)
+        first = tf.concat([tf.ones_like(end[:1]), end[:-1]], 0)
+        scores = tf.gather(self._scores, edges.value)
+        total = _forward(stream, first, edges, scores)
+        # An edge is best if its sum is the one that its stop has kept; of several, the earliest start.
+        wins = tf.equal(tf.gather(total, edges.start) + scores, tf.gather(total, edges.stop))
+        packed = tf.cast(edges.start, tf.int64) * (1 << 32) + tf.cast(edges.value, tf.int64)
+        packed = tf.where(wins, packed, tf.int64.max)
+        best = tf.math.unsorted_segment_min(packed, edges.stop, tf.size(stream))
+        places = tf.range(tf.size(stream))
+        arrived = best < tf.int64.max
+        before = tf.where(arrived, tf.cast(best // (1 << 32), tf.int32), places)
+        reached = follow(before, tf.cast(tf.where(end)[:, 0], tf.int32)) & arrived
+        starts, values = tf.boolean_mask(before, reached), tf.boolean_mask(best, reached)
+        ids = tf.fill(tf.shape(stream), _DROP)
+        return tf.tensor_scatter_nd_update(ids, starts[:, None], tf.cast(values % (1 << 32), tf.int32))
+
+    def _emit(self, stream: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
+        """Fuses neighbouring unks, and spells them in byte tokens where there are some; int32[bytes]."""
+        begins = ids >= 0
+        piece = tf.cumsum(tf.cast(begins | tf.equal(stream, END), tf.int32)) - 1
+        at_begin = tf.boolean_mask(ids, begins | tf.equal(stream, END))  # ends hold _DROP
+        unk = tf.equal(at_begin, self._unknown) | tf.equal(at_begin, self._unk)
+        goes_on = unk & tf.concat([tf.zeros_like(unk[:1]), unk[:-1]], 0)
+        ids = tf.where(tf.gather(unk, piece) & begins, self._unk, ids)
+        ids = tf.where(tf.gather(goes_on, piece), _DROP, ids)
+        if self._byte_ids is None:
+            return ids
+        # The unk piece itself, written out in the text, stays one token if no other unk touches it.
+        touched = goes_on | tf.concat([goes_on[1:], tf.zeros_like(goes_on[:1])], 0)
+        spelled = tf.gather(unk & (touched | tf.equal(at_begin, self._unknown)), piece)
+        return tf.where(spelled, tf.gather(self._byte_ids, stream), ids)
+
+
+def _forward(stream: tf.Tensor, first: tf.Tensor, edges: _Edges, scores: tf.Tensor) -> tf.Tensor:
+    """float64[bytes]: the best score of each place, word for word in step, character by character."""
+    characters = tf.cumsum(tf.cast(is_lead(stream), tf.int32))
+    base = tf.gather(tf.boolean_mask(characters, first), tf.cumsum(tf.cast(first, tf.int32)) - 1)
+    depth = tf.gather(characters - base, edges.stop)  # characters before the stop
+    order = tf.argsort(depth)
+    start, stop, score = (tf.gather(x, order) for x in (edges.start, edges.stop, scores))
+    splits = tf.cumsum(tf.math.bincount(depth, minlength=1))
+    steps = tf.size(splits)
+    zero = tf.zeros_like(stream, tf.float64)
+
+    def step(i: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        here = slice(splits[i - 1], splits[i])
+        candidates = tf.gather(total, start[here]) + score[here]
+        return i + 1, tf.tensor_scatter_nd_max(total, stop[here][:, None], candidates)
+
+    _, total = tf.while_loop(
+        lambda i, total: i < steps,
+        on_cpu(step),
+        (tf.constant(1), tf.where(first, zero, zero - math.inf)),
+    )
+    return total
+
+
+def _checked_unk(node: nodes.Unigram, path: str) -> int:
+    if node.unk_id is None or node.unk_id >= len(node.vocab):
+        reason = f"unk_id is {node.unk_id}: the reference fails on unknown characters"
+        raise TokenizerUnsupportedError(f"{path}.unk_id", reason)
+    scores = [score for _, score in node.vocab]
+    if not all(math.isfinite(score) for score in scores) or min(scores) >= _UNK_PENALTY:
+        # With such scores an unknown run could be a piece; scores are log probabilities.
+        raise TokenizerUnsupportedError(f"{path}.vocab", "scores must be finite, the lowest below 10")
+    return node.unk_id
+
+
+def _byte_ids(node: nodes.Unigram, path: str) -> tf.Variable | None:
+    """ids of ``<0x00>`` ... ``<0xFF>``, or None without byte fallback."""
+    if not node.byte_fallback:
+        return None
+    vocab = {piece: i for i, (piece, _) in enumerate(node.vocab)}
+    ids = [vocab.get(f"<0x{byte:02X}>", -1) for byte in range(256)]
+    missing = [byte for byte in (*range(0xC0), *range(0xC2, 0xF5)) if ids[byte] < 0]
+    if missing:
+        reason = f"byte_fallback, but <0x{missing[0]:02X}> is not in the vocabulary"
+        raise TokenizerUnsupportedError(f"{path}.byte_fallback", reason)
+    return int_variable(ids)
