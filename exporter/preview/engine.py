@@ -5,38 +5,27 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from exporter import preview
-from exporter.errors import ServingError
+from exporter.errors import OptionError, ServingError, did_you_mean
 from exporter.saved_model.manifest import Manifest
 from serving_configs import ServingOptions
-from serving_configs.docker_run import environment
-from serving_configs.flags import Device, server_flags
-from serving_configs.versions import choose_release
 
-Engine = Literal["auto", "preview", "tensorflow_model_server", "docker"]
+ENGINES = ("auto", "preview", "tensorflow_model_server", "docker")
 SERVER = "tensorflow_model_server"
 
 
-@dataclass(frozen=True)
-class Command:
-    """A server process: program, arguments, and variables added to the environment."""
-
-    arguments: tuple[str, ...]
-    environment: dict[str, str]
-
-
-def choose(engine: Engine) -> Engine:
+def choose(engine: str) -> str:
     """Resolves "auto": the real server where it is installed, else the preview server.
 
     Raises:
-      ServingError: the engine asked for is not on this machine; says what to install or use instead.
+      OptionError: no such engine.
+      ServingError: the engine asked for is not on this machine; says what to use instead.
     """
+    if engine not in ENGINES:
+        raise OptionError(f"engine {engine!r}{did_you_mean(engine, ENGINES)}; allowed: {', '.join(ENGINES)}")
     if engine == "auto":
         return "tensorflow_model_server" if shutil.which(SERVER) else "preview"
     if engine == "tensorflow_model_server" and not shutil.which(SERVER):
@@ -56,29 +45,16 @@ def _docker_runs() -> bool:
     return answer.returncode == 0
 
 
-def native_command(
-    output: Path, manifests: Sequence[Manifest], options: ServingOptions, device: Device, scratch: Path
-) -> Command:
-    """The command for a server on this machine; writes models.config with local paths into ``scratch``.
+def command(engine: str, output: Path, device: str, options: ServingOptions) -> tuple[str, ...]:
+    """The emitted script that starts a real server: its flags are the deployment's own.
 
-    The other files are read from ``OUT/serving``; only base paths differ outside a container.
+    The ports of ``options`` come last and so win; in Docker they are those of the emitted script.
     """
-    release = choose_release(options.serving_version, [manifest.tensorflow_version for manifest in manifests])
-    serving = output / "serving"
-    root = f'base_path: "{options.model_root}/'
-    text = (serving / "models.config").read_text(encoding="utf-8")
-    (scratch / "models.config").write_text(
-        text.replace(root, f'base_path: "{output.resolve()}/'), encoding="utf-8"
-    )
-    flags = server_flags(manifests, options, release, device, str(serving.resolve()))
-    models = f"--model_config_file={serving.resolve()}/models.config"
-    flags = [f"--model_config_file={scratch}/models.config" if flag == models else flag for flag in flags]
-    return Command((SERVER, *flags), environment(manifests, device))
-
-
-def docker_command(output: Path, device: Device) -> Command:
-    """The emitted run script."""
-    return Command((str(output / "serving" / f"run-{device}.sh"),), {"MODELS": str(output.resolve())})
+    serving = output.resolve() / "serving"
+    if engine == "docker":
+        return (str(serving / f"run-{device}.sh"),)
+    ports = (f"--port={options.grpc_port}", f"--rest_api_port={options.rest_port}")
+    return (str(serving / "run.sh"), device, *ports)
 
 
 def serve(
@@ -86,22 +62,28 @@ def serve(
     manifests: Sequence[Manifest],
     options: ServingOptions,
     *,
-    engine: Engine = "auto",
-    device: Device = "cpu",
+    engine: str = "auto",
+    device: str = "cpu",
     host: str = "127.0.0.1",
 ) -> int:
     """Serves an export directory until the server ends; returns its exit status.
 
     Args:
       output: the export directory, with the rendered files under ``serving/``.
+      manifests: of its versions; every model must be in models.config.
+      options: ports and times of the preview server; a real server has those of the rendered files.
 
     Raises:
-      ServingError: the engine is missing, or the preview server cannot start.
+      ServingError: the engine is missing, the files are older than the models, or the preview server cannot
+        start.
     """
+    if device not in ("gpu", "cpu"):
+        raise OptionError(f"device {device!r}; allowed: gpu, cpu")
     chosen = choose(engine)
     config = output / "serving" / "models.config"
     if not config.exists():
         raise ServingError(f"{config} is missing: export a model, or write the files with 'genserve config'")
+    _check_models(config, manifests)
     cache = output / "xla-cache"
     if chosen == "preview":
         preview.serve(
@@ -115,14 +97,19 @@ def serve(
             **preview.files_beside(config),
         )
         return 0
-    with tempfile.TemporaryDirectory(prefix="genserve-") as scratch:
-        if chosen == "docker":
-            command = docker_command(output, device)
-        else:
-            command = native_command(output, manifests, options, device, Path(scratch))
-        process = subprocess.Popen(command.arguments, env=os.environ | command.environment)
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            process.terminate()
-            return process.wait()
+    words = command(chosen, output, device, options)
+    process = subprocess.Popen(words, env=os.environ | {"MODELS": str(output.resolve())})
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.terminate()
+        return process.wait()
+
+
+def _check_models(config: Path, manifests: Sequence[Manifest]) -> None:
+    text = config.read_text(encoding="utf-8")
+    missing = sorted({manifest.name for manifest in manifests if f'name: "{manifest.name}"' not in text})
+    if missing:
+        raise ServingError(
+            f"{config} does not list {', '.join(missing)}: write it anew with 'genserve config'"
+        )

@@ -62,6 +62,7 @@ class Manager:
 
     Args:
       prepare: called with each loaded servable before its warmup (the batcher wraps it here).
+      loaded: called with a version's folder and whether its SavedModel could be loaded.
       labels_before_available: whether a label may name a version that is not AVAILABLE.
       warm: whether warmup records are replayed.
     """
@@ -70,10 +71,12 @@ class Manager:
         self,
         *,
         prepare: Callable[[Servable], None] | None = None,
+        loaded: Callable[[Path, bool], None] | None = None,
         labels_before_available: bool = False,
         warm: bool = True,
     ) -> None:
         self._prepare = prepare or (lambda servable: None)
+        self._loaded = loaded or (lambda directory, success: None)
         self._labels_before_available = labels_before_available
         self._warm = warm
         self._configs: dict[str, ModelConfig] = {}
@@ -134,7 +137,7 @@ class Manager:
         version.state = State.LOADING
         started = time.monotonic()
         try:
-            servable = load_servable(name, version)
+            servable = self._read(name, version)
             self._prepare(servable)
             records = warmup.replay(servable) if self._warm else 0
         except StatusError as error:
@@ -151,6 +154,15 @@ class Manager:
             records,
             time.monotonic() - started,
         )
+
+    def _read(self, name: str, version: Version) -> Servable:
+        try:
+            servable = load_servable(name, version)
+        except StatusError:
+            self._loaded(version.directory, False)
+            raise
+        self._loaded(version.directory, True)
+        return servable
 
     def _unload_others(self, name: str, keep: Sequence[int] | dict[int, Path]) -> None:
         for number, version in list(self._versions.get(name, {}).items()):

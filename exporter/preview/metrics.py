@@ -76,6 +76,7 @@ class Metrics:
         sizes = exponential(1, 2, 14)
         self._requests = _Counter(PREFIX + "request_count", ("model_name", "status"))
         self._latency = _Histogram(PREFIX + "request_latency", ("model_name", "API", "entrypoint"), latency)
+        self._loads = _Counter(":tensorflow:cc:saved_model:load_attempt_count", ("model_path", "status"))
         batching = PREFIX + "batching_session:"
         self._queuing = _Histogram(
             batching + "queuing_latency", ("thread_pool_name",), exponential(100, 1.2, 52)
@@ -86,6 +87,7 @@ class Metrics:
         self._all: tuple[_Counter | _Histogram, ...] = (
             self._requests,
             self._latency,
+            self._loads,
             self._queuing,
             self._input_size,
             self._processed_size,
@@ -96,6 +98,11 @@ class Metrics:
         with self._lock:
             key = (model, status)
             self._requests.values[key] = self._requests.values.get(key, 0) + 1
+
+    def count_load(self, model_path: str, *, success: bool) -> None:
+        with self._lock:
+            key = (model_path, "success" if success else "fail")
+            self._loads.values[key] = self._loads.values.get(key, 0) + 1
 
     def observe_latency(self, model: str, entrypoint: str, micros: float) -> None:
         with self._lock:

@@ -86,6 +86,7 @@ class PreviewServer:
         self._scheduler = _scheduler(config, self.metrics)
         self._manager = Manager(
             prepare=self._prepare,
+            loaded=lambda path, success: self.metrics.count_load(str(path), success=success),
             labels_before_available=config.allow_version_labels_for_unavailable_models,
             warm=config.enable_model_warmup,
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import stat
 from pathlib import Path
 
 import pytest
 
-from exporter.errors import ServingError
+from exporter.errors import OptionError, ServingError
 from exporter.preview import engine
 from serving_configs import ServingOptions, protos, render, write
 from tests.serving_configs.manifests import manifest
@@ -37,6 +39,11 @@ def test_auto_prefers_the_real_server(no_programs: Path) -> None:
     assert engine.choose("auto") == "tensorflow_model_server"
 
 
+def test_typos_are_named() -> None:
+    with pytest.raises(OptionError, match="engine 'dockr' .did you mean 'docker'"):
+        engine.choose("dockr")
+
+
 def test_docker_needs_a_running_daemon(no_programs: Path) -> None:
     with pytest.raises(ServingError, match="no running Docker daemon"):
         engine.choose("docker")
@@ -47,30 +54,36 @@ def test_docker_needs_a_running_daemon(no_programs: Path) -> None:
     assert engine.choose("docker") == "docker"
 
 
-def test_the_native_command_has_the_emitted_flags_and_local_paths(tmp_path: Path) -> None:
-    out, scratch = tmp_path / "out", tmp_path / "scratch"
-    scratch.mkdir()
-    options = ServingOptions(version_labels={"stories": {"stable": 1}})
-    files = render([manifest()], options)
+def test_a_real_server_gets_the_emitted_flags(no_programs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    files = render([manifest()], ServingOptions(version_labels={"stories": {"stable": 1}}))
     write(files, out / "serving")
-    command = engine.native_command(out, [manifest()], options, "cpu", scratch)
+    program(no_programs, "tensorflow_model_server", f'printf "%s\\n" "$@" > {tmp_path}/arguments; exit 3')
+    for name in ("bash", "cat", "dirname", "mktemp", "sed", "env"):
+        (no_programs / name).symlink_to(shutil.which(name, path=os.defpath + ":/usr/bin:/bin") or name)
+    assert engine.serve(out, [manifest()], ServingOptions(grpc_port=9000), device="cpu") == 3
+    arguments = set((tmp_path / "arguments").read_text().splitlines())
     words = docker_words(files["run-cpu.sh"])
     emitted = {
         word.replace("/models/serving", str(out / "serving")) for word in words if word.startswith("--")
     }
-    ours = set(command.arguments[1:])
-    assert ours - emitted == {f"--model_config_file={scratch}/models.config"}
-    assert {flag.split("=")[0] for flag in ours} <= {flag.split("=")[0] for flag in emitted}
-    config = protos.from_text((scratch / "models.config").read_text(), protos.ModelServerConfig())
-    assert config.model_config_list.config[0].base_path == str(out / "stories")
+    assert "--port=9000" in arguments
+    (config,) = arguments - emitted - {"--port=9000"}
+    assert config.startswith("--model_config_file=")
+    text = Path(config.partition("=")[2]).read_text()
+    parsed = protos.from_text(text, protos.ModelServerConfig())
+    assert parsed.model_config_list.config[0].base_path == str(out / "stories")
 
 
-def test_a_real_server_is_run_and_its_status_returned(no_programs: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    write(render([manifest()]), out / "serving")
-    program(no_programs, "tensorflow_model_server", f'echo "$@" > {tmp_path}/arguments; exit 3')
-    assert engine.serve(out, [manifest()], ServingOptions(), engine="auto") == 3
-    assert "--xla_cpu_compilation_enabled=true" in (tmp_path / "arguments").read_text()
+def test_docker_runs_the_emitted_script(tmp_path: Path) -> None:
+    words = engine.command("docker", tmp_path, "gpu", ServingOptions())
+    assert words == (str(tmp_path / "serving" / "run-gpu.sh"),)
+
+
+def test_files_older_than_the_models_are_refused(tmp_path: Path) -> None:
+    write(render([manifest()]), tmp_path / "serving")
+    with pytest.raises(ServingError, match=r"does not list chat: write it anew"):
+        engine.serve(tmp_path, [manifest(), manifest("chat")], ServingOptions(), engine="preview")
 
 
 def test_serving_without_rendered_files_says_what_to_do(tmp_path: Path) -> None:
