@@ -1,0 +1,73 @@
+"""Tiny random models made from a config alone, to test mechanics; parity is proven in tests/families."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from exporter.families import FAMILIES, read_spec
+from exporter.families.ties import find_tables
+from exporter.families.weights import plan
+from exporter.generation.step import Prompt
+from exporter.model import Transformer
+
+VOCAB = 61
+SIZES: dict[str, Any] = {
+    "vocab_size": VOCAB,
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+}
+CONFIGS: dict[str, dict[str, Any]] = {
+    "learned positions": {
+        "model_type": "gpt2",
+        "vocab_size": VOCAB,
+        "n_positions": 64,
+        "n_embd": 16,
+        "n_layer": 2,
+        "n_head": 4,
+    },
+    "rotary": {"model_type": "llama", **SIZES},
+    "window": {"model_type": "mistral", "sliding_window": 4, **SIZES},
+    "alternating windows": {"model_type": "gemma2", "sliding_window": 5, "head_dim": 8, **SIZES},
+    "alibi": {"model_type": "bloom", "vocab_size": VOCAB, "hidden_size": 16, "n_layer": 2, "n_head": 4},
+}
+
+
+def random_model(config: dict[str, Any], dtype: npt.DTypeLike = np.float32, seed: int = 0) -> Transformer:
+    """A model with random weights, read as the checkpoint of ``config`` would be."""
+    rng, spec = np.random.default_rng(seed), read_spec(config)
+    names = FAMILIES[spec.model_type].names_for(spec)
+    prefix = names.prefixes[0]
+    weights = {}
+    for weight in plan(spec, names, prefix, find_tables(spec, names, prefix, {})):
+        groups = [
+            np.concatenate([part.convert(_random(rng, part.shape)) for part in group], axis=-1)
+            for group in weight.groups
+        ]
+        weights[weight.target] = (np.stack(groups) if weight.stacked else groups[0]).astype(dtype)
+    return Transformer(spec, weights)
+
+
+def _random(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    return rng.normal(1.0 if len(shape) == 1 else 0.0, 0.3, shape).astype(np.float32)
+
+
+def prompt_of(rows: list[list[int]], bucket: int) -> Prompt:
+    """Left-padded prompts."""
+    tokens = np.zeros([len(rows), bucket], np.int32)
+    for row, ids in enumerate(rows):
+        tokens[row, bucket - len(ids) :] = ids
+    return Prompt(tf.constant(tokens), tf.constant([len(ids) for ids in rows]))
+
+
+def uncached(model: Transformer, ids: list[int], count: int = 1) -> npt.NDArray[np.float32]:
+    """float32 [count, vocab]: logits at the last ``count`` positions of a sequence read at once."""
+    logits, _ = model.prefill(prompt_of([ids], len(ids)), max_new_tokens=1, logits="all")
+    return np.asarray(logits[0, -count:])
