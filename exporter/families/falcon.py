@@ -1,0 +1,94 @@
+"""Falcon (Almazrouei et al. 2023): Falcon-RW, 7B and the new decoder of 40B, 180B and Falcon 2."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from exporter.families.alibi import interleaved_slopes
+from exporter.families.family import ACTIVATIONS, Family
+from exporter.families.reader import ConfigReader
+from exporter.families.rope import read_rotary
+from exporter.families.shape import Shape, layer_norm, tied
+from exporter.families.weights import Fused, Names
+from exporter.spec import AlibiSpec, AttentionSpec, Block, HeadSpec, LayerSpec, MlpSpec, ModelSpec
+
+
+def read(config: ConfigReader) -> ModelSpec:
+    """Attention and MLP side by side or not, with rotary positions or ALiBi."""
+    new = config.flag("new_decoder_architecture", False)
+    shape, norm = _shape(config, new), layer_norm(config, "layer_norm_epsilon")
+    bias = config.flag("bias", False)
+    config.expect("apply_residual_connection_post_layernorm", False, why="the reference does not read it")
+    parallel, norms = config.flag("parallel_attn", True), config.optional_integer("num_ln_in_parallel_attn")
+    norms = norms or (2 if new else 1)
+    if not (parallel and norms in {1, 2} if new else norms == 1 or not parallel):
+        config.problem(
+            f"new_decoder_architecture={new} with parallel_attn={parallel} and num_ln_in_parallel_attn="
+            f"{norms} is not supported: the reference cannot compute it"
+        )
+    activation = config.choice("activation", ACTIVATIONS, "gelu")
+    layer = LayerSpec(
+        replace(_attention(config, shape), qkv_bias=bias, out_bias=bias),
+        MlpSpec(shape.width, activation, up_bias=bias, down_bias=bias),
+        block=Block.PARALLEL if parallel else Block.SEQUENTIAL,
+        attention_norm=norm,
+        mlp_norm=norm if not parallel or (new and norms == 2) else None,
+    )
+    return shape.model("falcon", [layer] * shape.layers, norm, HeadSpec(tied(config, True)))
+
+
+def _shape(config: ConfigReader, new: bool) -> Shape:
+    hidden, heads = config.integer("hidden_size", 4544), config.integer("num_attention_heads", 71)
+    kv_heads = config.optional_integer("num_kv_heads") or heads
+    if not new and config.flag("multi_query", True):
+        kv_heads = 1
+    elif heads % kv_heads or (not new and kv_heads != heads):
+        config.problem(f"num_kv_heads={kv_heads} does not fit num_attention_heads={heads}")
+    if hidden % heads:
+        config.problem(f"hidden_size={hidden} is not divisible by num_attention_heads={heads}")
+    return Shape(
+        vocab=config.integer("vocab_size", 65024),
+        hidden=hidden,
+        width=config.optional_integer("ffn_hidden_size") or 4 * hidden,
+        layers=config.integer("num_hidden_layers", 32),
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=max(1, hidden // heads),
+        max_length=config.integer("max_position_embeddings", 2048),
+    )
+
+
+def _attention(config: ConfigReader, shape: Shape) -> AttentionSpec:
+    turning = read_rotary(config, shape.head_dim, shape.max_length)
+    if not config.flag("alibi", False):
+        return shape.attention(rotary=turning)
+    slopes = interleaved_slopes(shape.heads)
+    return shape.attention(alibi=AlibiSpec(slopes, scale=shape.head_dim**-0.5, rounded=True))
+
+
+def names(spec: ModelSpec) -> Names:
+    """The norms are called otherwise where two of them stand side by side."""
+    layer = spec.decoder.layers[0]
+    two = layer.block is Block.PARALLEL and layer.mlp_norm is not None
+    return Names(
+        prefixes=("transformer.", ""),
+        tokens="word_embeddings",
+        layer="h.{i}.",
+        attention_norm="ln_attn" if two else "input_layernorm",
+        qkv=("self_attention.query_key_value",),
+        fused=Fused.GROUPED,
+        out="self_attention.dense",
+        mlp_norm="ln_mlp" if two else "post_attention_layernorm",
+        up="mlp.dense_h_to_4h",
+        down="mlp.dense_4h_to_h",
+        final_norm="ln_f",
+    )
+
+
+# multi_query and parallel_attn are not looked at by the new decoder.
+FALCON = Family(
+    read,
+    names,
+    harmless=("hidden_dropout", "multi_query"),
+    aliases={"n_embed": "hidden_size"},
+)

@@ -1,0 +1,89 @@
+"""gpt-oss (OpenAI 2025), unquantised."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from exporter.families.family import Family
+from exporter.families.llama import LLAMA_NAMES
+from exporter.families.mixtures import ROUTER_TRAINING
+from exporter.families.reader import ConfigReader
+from exporter.families.rope import rotary
+from exporter.families.shape import Shape, read_shape, read_windows, rms_norm, tied
+from exporter.spec import (
+    Activation,
+    AttentionSpec,
+    HeadSpec,
+    LayerSpec,
+    MlpSpec,
+    ModelSpec,
+    MoeSpec,
+    Routing,
+)
+
+DEFAULT_ROPE = {
+    "rope_type": "yarn",
+    "factor": 32.0,
+    "beta_fast": 32.0,
+    "beta_slow": 1.0,
+    "truncate": False,
+    "original_max_position_embeddings": 4096,
+}
+
+
+def read(config: ConfigReader) -> ModelSpec:
+    """A mixture of experts with attention sinks; every other layer is windowed."""
+    shape = read_shape(
+        config,
+        vocab=201088,
+        hidden=2880,
+        width=2880,
+        layers=36,
+        heads=64,
+        kv_heads=8,
+        head_dim=64,
+        max_length=131072,
+    )
+    norm, mixture = rms_norm(config, 1e-5), _mixture(config, shape)
+    window = config.optional_integer("sliding_window", None if "sliding_window" in config else 128)
+    windows = read_windows(config, shape.layers, window, lambda layer: layer % 2 == 0)
+    attention = _attention(config, shape)
+    layers = [
+        LayerSpec(replace(attention, window=size), mixture, attention_norm=norm, mlp_norm=norm)
+        for size in windows
+    ]
+    return shape.model("gpt_oss", layers, norm, HeadSpec(tied(config)))
+
+
+def _attention(config: ConfigReader, shape: Shape) -> AttentionSpec:
+    parameters: dict[str, Any] = dict(
+        config.raw("rope_scaling") or config.raw("rope_parameters") or DEFAULT_ROPE
+    )
+    parameters.setdefault("rope_theta", config.number("rope_theta", 150_000.0))
+    bias = config.flag("attention_bias", True)
+    turning = rotary(config, parameters, shape.head_dim, shape.max_length)
+    return shape.attention(rotary=turning, qkv_bias=bias, out_bias=bias, sinks=True)
+
+
+def _mixture(config: ConfigReader, shape: Shape) -> MoeSpec:
+    experts, chosen = config.integer("num_local_experts", 128), config.integer("num_experts_per_tok", 4)
+    if chosen > experts:
+        config.problem(f"num_experts_per_tok={chosen} is more than the {experts} experts there are")
+    config.expect("swiglu_alpha", 1.702, why="only gpt-oss's own activation is built")
+    config.expect("swiglu_limit", 7.0, why="only gpt-oss's own activation is built")
+    expert = MlpSpec(shape.width, Activation.GPT_OSS, gated=True, up_bias=True, down_bias=True)
+    return MoeSpec(experts, min(chosen, experts), Routing.SOFTMAX_TOP_K, expert, router_bias=True)
+
+
+GPT_OSS = Family(
+    read,
+    replace(
+        LLAMA_NAMES,
+        sinks="self_attn.sinks",
+        router="mlp.router",
+        experts=("", "mlp.experts.gate_up_proj", "mlp.experts.down_proj"),
+    ),
+    harmless=(*ROUTER_TRAINING, "hidden_act", "experts_per_token", "initial_context_length"),
+    aliases={"num_experts": "num_local_experts"},
+)
