@@ -29,3 +29,14 @@ class TokenizerGraph(tf.Module):
     def decode(self, ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
         """int32 [rows, length], of each row its first ``lengths`` (int32 [rows]) -> string [rows]."""
         raise NotImplementedError
+
+    def token_bytes(self, size: int) -> list[bytes]:
+        """What each of the first ``size`` ids adds to decoded text, anywhere but at its beginning.
+
+        A row decodes to these bytes side by side (ill-formed UTF-8 replaced), but for the first token,
+        which may lose its leading space. Ids that ``decode`` leaves out, or does not know, add nothing.
+
+        Raises:
+          TokenizerUnsupportedError: rows are not decoded so (a clean-up, a last token treated otherwise).
+        """
+        raise NotImplementedError

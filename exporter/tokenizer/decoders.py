@@ -51,6 +51,7 @@ class _Chain(NamedTuple):
 
     local: list[Local]  # by token, before anything is joined
     by_place: bool  # whether one of them asks for the token's place
+    divided: str  # why a row's text is more than its tokens' bytes side by side, "" where it is not
     join: str  # "": tokens side by side, " ": with spaces, "bytes": byte-level, "fallback": byte tokens
     rows: list[RowStep]  # on the joined rows
 
@@ -72,6 +73,7 @@ class Decoder(tf.Module):  # type: ignore[misc]
     def __init__(self, chain: _Chain, tokens: Sequence[str | None], special: Collection[str]) -> None:
         super().__init__(name="decoder")
         self._join = chain.join
+        self._divided = chain.divided
         self._rows = chain.rows
         self._size = len(tokens)
         # One entry more, never kept, for all ids outside the vocabulary.
@@ -105,6 +107,29 @@ class Decoder(tf.Module):  # type: ignore[misc]
         for step in self._rows:
             text = step(text)
         return text
+
+    def token_bytes(self, size: int) -> list[bytes]:
+        """What each of the first ``size`` ids adds to a row's text, anywhere but at its beginning.
+
+        A row's text is these bytes side by side (ill-formed UTF-8 replaced), but for the first token, which
+        may lose its leading space. Ids that are left out add nothing.
+
+        Raises:
+          TokenizerUnsupportedError: rows are not divided so; the message says what is in the way.
+        """
+        if self._divided:
+            raise TokenizerUnsupportedError(
+                "decoder", f"a row's text is not its tokens side by side: {self._divided}"
+            )
+        begin = self._variants[0] * (self._size + 1)
+        texts = self._texts[begin : begin + self._size].numpy().tolist()
+        if self._join == "fallback":
+            values = self._values[begin : begin + self._size].numpy().tolist()
+            texts = [text if value < 0 else bytes([value]) for text, value in zip(texts, values, strict=True)]
+        separator = b" " if self._join == " " else b""
+        kept = self._kept[: self._size].numpy().tolist()
+        pieces = [separator + text if keep else b"" for text, keep in zip(texts, kept, strict=True)]
+        return (pieces + [b""] * size)[:size]
 
     def _variant(self, row: tf.Tensor) -> tf.Tensor:
         """int32[tokens], the table that each token's place asks for."""
@@ -171,6 +196,7 @@ def build_decoder(
     chain = _compile(list(_flatten(node, path)))
     if clean_up_tokenization_spaces:
         chain.rows.extend(_replacing(old, new) for old, new in _CLEAN_UP)
+        chain = chain._replace(divided="clean_up_tokenization_spaces")
     return Decoder(chain, tokens, special if skip_special_tokens else ())
 
 
@@ -189,11 +215,14 @@ def _compile(decoders: list[tuple[nodes.Decoder | None, str]]) -> _Chain:
     rows: list[RowStep] = []
     join: str | None = None
     fused = False
+    divided = ""
     for node, path in decoders:
         if node is None:
             join = " "
         elif fused:
             rows.append(_row_step(node, path))
+            if isinstance(node, nodes.ReplaceDecoder) or (isinstance(node, nodes.StripDecoder) and node.stop):
+                divided = f"{path}: {node.type} on joined text"
         elif isinstance(node, nodes.ByteLevelDecoder | nodes.Fuse):
             join = "bytes" if isinstance(node, nodes.ByteLevelDecoder) else join or ""
             fused = True
@@ -204,7 +233,9 @@ def _compile(decoders: list[tuple[nodes.Decoder | None, str]]) -> _Chain:
         else:
             local.append(_local(node, path))
             by_place |= not isinstance(node, nodes.ReplaceDecoder | nodes.StripDecoder)
-    return _Chain(local, by_place, join or "", rows)
+            if isinstance(node, nodes.BPEDecoder):
+                divided = f"{path}: BPEDecoder treats the last token otherwise"
+    return _Chain(local, by_place, divided, join or "", rows)
 
 
 def _apply(steps: list[Local], token: str, place: Place) -> str:

@@ -79,6 +79,9 @@ class JsonTokenizer(TokenizerGraph):
         with tables.on_cpu():
             return self._decoder(tf.RaggedTensor.from_tensor(ids, lengths))
 
+    def token_bytes(self, size: int) -> list[bytes]:
+        return self._decoder.token_bytes(size)
+
     def _normalize(self, texts: tf.Tensor) -> tf.Tensor:
         """Normalizes what is text."""
         assert self._normalizer is not None

@@ -151,6 +151,31 @@ def test_ill_formed_utf8_is_replaced_as_python_does(full: bool) -> None:
         assert text.decode() == row.decode(errors="replace"), row.hex()
 
 
+@pytest.mark.parametrize("name", ["none", "byte_level", "metaspace", "wordpiece", "byte_fallback", "fuse"])
+@pytest.mark.parametrize("skip", [True, False])
+def test_token_bytes_side_by_side_are_the_text(name: str, skip: bool) -> None:
+    tokenizer = library(DECODERS[name])
+    node = nodes.parse_tokenizer(json.loads(tokenizer.to_str())).decoder
+    tokens = token_strings(tokenizer)
+    decoder = build_decoder(node, tokens, special_strings(tokenizer), skip_special_tokens=skip)
+    pieces = decoder.token_bytes(len(tokens) + 3)
+    assert len(pieces) == len(tokens) + 3
+    assert decoder.token_bytes(4) == pieces[:4]
+    first = PIECES.index("a")
+    before = tokenizer.decode([first], skip_special_tokens=skip)
+    for i, piece in enumerate(pieces):
+        text = tokenizer.decode([first, i], skip_special_tokens=skip)
+        assert text == before + piece.decode(errors="replace"), i
+
+
+@pytest.mark.parametrize("name", ["bpe", "replace_row"])
+def test_token_bytes_refused(name: str) -> None:
+    tokenizer = library(DECODERS[name])
+    node = nodes.parse_tokenizer(json.loads(tokenizer.to_str())).decoder
+    with pytest.raises(TokenizerUnsupportedError, match="side by side"):
+        build_decoder(node, token_strings(tokenizer)).token_bytes(3)
+
+
 @pytest.mark.parametrize(
     ("decoder", "path"),
     [
