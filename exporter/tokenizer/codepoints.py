@@ -107,8 +107,8 @@ class CharMap(tf.Module):
 
     def _map(self, points: CodePoints, number: tf.Tensor) -> CodePoints:
         gathered = tf.raw_ops.RaggedGather(
-            params_nested_splits=[self._splits],
-            params_dense_values=self._values,
+            params_nested_splits=[tables.read(self._splits)],
+            params_dense_values=tables.read(self._values),
             indices=number,
             OUTPUT_RAGGED_RANK=1,
         )
@@ -197,7 +197,7 @@ class Compose(tf.Module):
         open_ = (starter == place - 1) | (before < ranks)
         first = tf.cast(tf.gather(points.values, safe), tf.int64)
         key = tf.bitwise.left_shift(first, tf.constant(21, tf.int64)) + tf.cast(points.values, tf.int64)
-        found = tf.minimum(tf.searchsorted(self._keys, key), self._keys.shape[0] - 1)
+        found = tf.minimum(tf.searchsorted(tables.read(self._keys), key), self._keys.shape[0] - 1)
         joins = same_text & open_ & ~asked & (tf.gather(self._keys, found) == key)
         return tf.where(joins, tf.gather(self._composites, found), -1), safe
 

@@ -77,7 +77,7 @@ class Precompiled(tf.Module):
         return tf.where(found, number, number3), asked & (found | found3)
 
     def _lookup(self, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        place = tf.minimum(tf.searchsorted(self._longer, key), self._longer.shape[0] - 1)
+        place = tf.minimum(tf.searchsorted(tables.read(self._longer), key), self._longer.shape[0] - 1)
         return place, tf.gather(self._longer, place) == key
 
 

@@ -32,6 +32,11 @@ def array(values: Any, dtype: Any, name: str) -> tf.Variable:
         return tf.Variable(np.asarray(values, dtype), trainable=False, name=name)
 
 
+def read(variable: tf.Variable) -> tf.Tensor:
+    """The variable's value. Inside branches and loops TensorFlow's own implicit read loses the device."""
+    return tf.raw_ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype)
+
+
 class StringTable(tf.Module):
     """Immutable bytes -> int32; unknown strings give ``default``."""
 
