@@ -49,6 +49,7 @@ class ExportOptions(BaseModel):
       outputs: what a generating signature answers beside text, counts and errors.
       echo: ``generated_text`` starts with the prompt.
       extra_signatures: which of genserve's further signatures to export; each costs its own compilations.
+      next_tokens: how many tokens the ``next_token`` signature answers.
       generation: generation options (transformers' names) over the checkpoint's own.
       signatures: named presets, each a mapping of generation options.
       ignore_config_keys: keys of config.json that the user vouches for.
@@ -75,6 +76,7 @@ class ExportOptions(BaseModel):
     outputs: tuple[Literal["score", "prompt_tokens", "truncated"], ...] = ()
     echo: bool = False
     extra_signatures: tuple[Literal["generate", "score", "next_token"], ...] = ("generate",)
+    next_tokens: _Positive = 10
     generation: dict[str, Any] = Field(default_factory=dict)
     signatures: dict[str, dict[str, Any]] = Field(default_factory=dict)
     ignore_config_keys: tuple[str, ...] = ()

@@ -32,7 +32,7 @@ from exporter.saved_model.warmup import bucket_texts, warmup_requests, write_war
 from exporter.saved_model.wrapper import TextGenerator
 from exporter.saved_model.writer import choose_version, staged_version
 from exporter.spec import ModelSpec
-from exporter.tokenizer import TokenizerGraph, build_tokenizer
+from exporter.tokenizer import TokenizerGraph, build_tokenizer, verify_tokenizer
 from exporter.verify import golden_answers
 
 Report = Callable[[str], AbstractContextManager[Any]]
@@ -42,6 +42,8 @@ DEFAULT_MAX_NEW_TOKENS = 64
 _LENGTH_KEYS = {"max_new_tokens", "max_length"}
 #: Short, so that the export compiles only its smallest bucket to verify them.
 GOLDEN_TEXTS = ("The", "1, 2, 3,", "Où est-ce? 東京\n")
+#: Strings of the short tokenizer check; ``genserve verify-tokenizer`` runs as many as wanted.
+TOKENIZER_CHECKS = 200
 RESERVED_SIGNATURES = {"serving_default", "tokens", "encode", "decode", "generate", "score", "next_token"}
 
 
@@ -160,10 +162,17 @@ def _generation_options(
 
 
 def _tokenizer(options: ExportOptions, path: Path, spec: ModelSpec) -> TokenizerGraph | None:
-    """The compiled tokenizer; None with ``--tokenizer none``."""
+    """The compiled tokenizer, compared with the reference on generated strings; None with "none"."""
     if options.tokenizer == "none":
         return None
-    return build_tokenizer(path, special_tokens_in_text=options.special_tokens_in_text)
+    tokenizer = build_tokenizer(path, special_tokens_in_text=options.special_tokens_in_text)
+    verify_tokenizer(
+        path,
+        count=TOKENIZER_CHECKS,
+        tokenizer=tokenizer,
+        special_tokens_in_text=options.special_tokens_in_text,
+    ).check()
+    return tokenizer
 
 
 def _warmup_texts(

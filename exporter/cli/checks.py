@@ -7,10 +7,54 @@ from typing import Annotated
 
 import typer
 
-from exporter.errors import OptionError
+from exporter.errors import OptionError, UnsupportedError, VerificationError
 
 _Model = Annotated[str, typer.Argument(help="Hugging Face directory, hub id, or demo:NAME.", metavar="MODEL")]
 _Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")]
+
+
+def inspect(model: _Model, revision: _Revision = None) -> None:
+    """Say what a checkpoint is and whether it can be exported; exits 4 if not."""
+    from exporter.checkpoint import locate
+    from exporter.inspect import inspect_checkpoint
+
+    report = inspect_checkpoint(locate(model, revision))
+    print(report)
+    if not report.supported:
+        raise typer.Exit(UnsupportedError.exit_code)
+
+
+def verify_tokenizer(
+    model: _Model,
+    revision: _Revision = None,
+    text: Annotated[list[Path] | None, typer.Option(help="A text file; its lines are checked too.")] = None,
+    strings: Annotated[int, typer.Option(help="How many generated strings to check.", min=0)] = 2000,
+    special_tokens_in_text: Annotated[
+        bool, typer.Option("--special-tokens-in-text/--no-special-tokens-in-text")
+    ] = True,
+) -> None:
+    """Compare the compiled tokenizer of MODEL with the reference; exits 6 on any mismatch."""
+    lines = [line for path in text or [] for line in _lines(path)]
+
+    from exporter.checkpoint import locate
+    from exporter.tokenizer import verify_tokenizer as run
+
+    report = run(
+        locate(model, revision),
+        strings=lines,
+        count=strings,
+        special_tokens_in_text=special_tokens_in_text,
+    )
+    print(report)
+    if report.mismatches:
+        raise typer.Exit(VerificationError.exit_code)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines(keepends=True)
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionError(f"--text {path} cannot be read: {error}") from error
 
 
 def verify(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from exporter.errors import OptionError, ServingError, did_you_mean
+
+if TYPE_CHECKING:
+    from exporter.client.generation import Client
 
 _Out = Annotated[Path, typer.Argument(help="Directory that genserve export wrote.", metavar="OUT")]
 
@@ -83,7 +86,8 @@ def serve(
     logging.getLogger("tensorflow").setLevel(logging.WARNING)
     values = {**_yaml(options_file), "rest_port": rest_port, "grpc_port": grpc_port}
     manifests = read_manifests(out)
-    status = engines.serve(out, manifests, _serving_options(values), engine=engine, device=device, host=host)
+    chosen: Any = {"engine": engine, "device": device}
+    status = engines.serve(out, manifests, _serving_options(values), host=host, **chosen)
     raise typer.Exit(status)
 
 
@@ -112,7 +116,6 @@ def generate(
     from dataclasses import asdict
 
     from exporter.cli.values import assignments
-    from exporter.client import GrpcClient, RestClient
     from exporter.client.generation import generate as run
 
     prompts = _prompts(prompt, prompt_file)
@@ -121,9 +124,14 @@ def generate(
         raise OptionError("give either --url or --grpc")
     if version is not None and label is not None:
         raise OptionError("give --version or --label, not both")
-    where = {"version": version, "label": label, "timeout": timeout}
-    client: Any = RestClient(url, model, **where) if url else GrpcClient(grpc, model, **where)
-    answers = run(client, prompts, signature=signature, inputs=inputs, rows_per_request=rows_per_request)
+    where: dict[str, Any] = {"version": version, "label": label, "timeout": timeout}
+    answers = run(
+        _client(url, grpc, model, where),
+        prompts,
+        signature=signature,
+        inputs=inputs,
+        rows_per_request=rows_per_request,
+    )
     for answer in answers:
         if as_json:
             print(json.dumps(asdict(answer), ensure_ascii=False))
@@ -134,6 +142,17 @@ def generate(
                 print(answer.prompt + text)
     if any(answer.error for answer in answers):
         raise typer.Exit(ServingError.exit_code)
+
+
+def _client(url: str | None, grpc: str | None, model: str, where: dict[str, Any]) -> Client:
+    """A REST client needs neither gRPC nor the protos, which load TensorFlow."""
+    if url is not None:
+        from exporter.client.rest import RestClient
+
+        return RestClient(url, model, **where)
+    from exporter.client.grpc import GrpcClient
+
+    return GrpcClient(str(grpc), model, **where)
 
 
 def _prompts(given: list[str] | None, file: Path | None) -> list[str]:

@@ -1,46 +1,56 @@
-"""Compiled programs: one ``tf.function(jit_compile=True)`` per set of static generation options."""
+"""Compiled programs: one ``tf.function(jit_compile=True)`` per thing that a signature asks of the model."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from exporter.generation import generate
+from exporter.generation import generate, next_token, score
 from exporter.generation.options import GenerationOptions
 from exporter.generation.rows import RowOptions, default_rows, resolve_seeds
 from exporter.generation.step import Prompt, StepModel
+from exporter.generation.stop import StopAutomaton
 from exporter.saved_model.manifest import Buckets
 from exporter.saved_model.padding import CPU, map_in_buckets
 from exporter.saved_model.requests import Rows
 
+#: (prompt, live bool [batch], per-row tensors by name) -> outputs whose dim 0 is batch.
+Call = Callable[[Prompt, tf.Tensor, dict[str, tf.Tensor]], dict[str, tf.Tensor]]
+
 
 class Program:
-    """Prefill and decode loop under one set of static options.
+    """A function of prompts, compiled by XLA once per bucket.
 
-    The compiled function is polymorphic in batch and length: it is traced once, here, and XLA specialises
-    it for every bucket that reaches it. Per-row options are tensors: they never retrace or recompile.
+    It is polymorphic in batch and length and traced once, here; XLA specialises it for every bucket that
+    reaches it. Per-row values are tensors: they never retrace or recompile.
 
     Deliberately no tf.Module: a tracked tf.function is traced a second time when it is saved. The signatures
     hold the traced one.
+
+    Attributes:
+      encodes: whether prompts go to an encoder.
     """
 
     def __init__(
-        self, model: StepModel, options: GenerationOptions, buckets: Buckets, *, row_options: bool
+        self,
+        call: Call,
+        per_row: Mapping[str, tf.TensorSpec],
+        buckets: Buckets,
+        *,
+        pad_token_id: int,
+        decoder_start: int | None,
     ) -> None:
-        self.options = options
         self._buckets = buckets
+        self._pad_token_id = pad_token_id
+        self.encodes = decoder_start is not None
 
         def compiled(
             tokens: tf.Tensor, lengths: tf.Tensor, live: tf.Tensor, per_row: dict[str, tf.Tensor]
         ) -> dict[str, tf.Tensor]:
-            rows = RowOptions(**per_row, finished=~live)
-            prompt = Prompt(tokens=tokens, lengths=lengths)
-            answer = generate(model, prompt, options, rows, row_options=row_options)
-            # Outputs that the options do not ask for are None.
-            return {name: value for name, value in answer._asdict().items() if value is not None}
+            return call(_prompt(tokens, lengths, decoder_start), live, per_row)
 
-        per_row = self._per_row(default_rows(options, tf.constant(1)))
         self.compiled = tf.function(
             compiled,
             jit_compile=True,
@@ -49,50 +59,111 @@ class Program:
                 tf.TensorSpec([None, None], tf.int32, "tokens"),
                 tf.TensorSpec([None], tf.int32, "lengths"),
                 tf.TensorSpec([None], tf.bool, "live"),
-                {name: tf.TensorSpec([None], value.dtype, name) for name, value in per_row.items()},
+                dict(per_row),
             ],
         )
         traced = self.compiled.get_concrete_function()
         self._outputs: dict[str, tf.TensorSpec] = traced.structured_outputs
 
-    @staticmethod
-    def _per_row(rows: RowOptions) -> dict[str, tf.Tensor]:
-        return {name: value for name, value in rows._asdict().items() if name != "finished"}
-
-    def run(self, rows: Rows, row_options: RowOptions | None = None) -> dict[str, tf.Tensor]:
-        """Answers all rows; those with an error are finished from the start.
-
-        Args:
-          rows: the prompts.
-          row_options: per-row options of [batch] tensors; None takes the exported defaults.
-
-        Returns:
-          The fields of ``Generated`` by name, dim 0 = batch.
-        """
+    def run(self, rows: Rows, per_row: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Answers all rows; those with an error are finished from the start. Dim 0 of outputs is batch."""
         with tf.device(CPU):
-            batch = tf.shape(rows.error)[0]
-            per_row = self._per_row(default_rows(self.options, batch) if row_options is None else row_options)
-            per_row["seed"] = resolve_seeds(per_row["seed"])
             live = tf.equal(rows.error, "")
         return map_in_buckets(
             self.compiled,
             self._outputs,
             rows.tokens,
-            per_row,
+            dict(per_row),
             live=live,
             buckets=self._buckets,
-            pad_token_id=self.options.pad_token_id,
+            pad_token_id=self._pad_token_id,
+            pad_left=not self.encodes,
         )
 
 
-def programs_by_options(model: StepModel, buckets: Buckets) -> Any:
-    """A factory that builds each program once, so that signatures with equal options share it."""
-    built: dict[tuple[GenerationOptions, bool], Program] = {}
+def _prompt(tokens: tf.Tensor, lengths: tf.Tensor, decoder_start: int | None) -> Prompt:
+    """The padded rows as the model's prompt: its decoder's own, or its encoder's beside a start token."""
+    if decoder_start is None:
+        return Prompt(tokens=tokens, lengths=lengths)
+    ones = tf.ones_like(lengths)
+    return Prompt(ones[:, None] * decoder_start, ones, encoder_tokens=tokens, encoder_lengths=lengths)
 
-    def program(options: GenerationOptions, *, row_options: bool = False) -> Program:
+
+class Engine:
+    """Builds programs of one model, each once: signatures with equal options share theirs."""
+
+    def __init__(
+        self, model: StepModel, buckets: Buckets, pad_token_id: int, decoder_start: int | None
+    ) -> None:
+        self._model = model
+        self._buckets = buckets
+        self._facts: dict[str, Any] = {"pad_token_id": pad_token_id, "decoder_start": decoder_start}
+        self._built: dict[Any, Any] = {}
+
+    def generation(
+        self, options: GenerationOptions, *, row_options: bool, stop: StopAutomaton | None = None
+    ) -> GenerationProgram:
+        """Generation under static ``options``; see ``exporter.generation.generate``."""
         key = (options, row_options)
-        if key not in built:
-            built[key] = Program(model, options, buckets, row_options=row_options)
-        return built[key]
+        if key not in self._built:
 
-    return program
+            def call(prompt: Prompt, live: tf.Tensor, per_row: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+                rows = RowOptions(**per_row, finished=~live)
+                answer = generate(self._model, prompt, options, rows, row_options=row_options, stop=stop)
+                # Outputs that the options do not ask for are None.
+                return {name: value for name, value in answer._asdict().items() if value is not None}
+
+            specs = {
+                name: tf.TensorSpec([None], value.dtype, name)
+                for name, value in _per_row(default_rows(options, tf.constant(1))).items()
+            }
+            self._built[key] = GenerationProgram(options, self._program(call, specs))
+        return self._built[key]
+
+    def score(self, width: int) -> Program:
+        """Log-likelihood of continuations of at most ``width`` tokens."""
+
+        def call(prompt: Prompt, live: tf.Tensor, per_row: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            return score(self._model, prompt, per_row["continuation"], per_row["count"])._asdict()
+
+        specs = {
+            "continuation": tf.TensorSpec([None, width], tf.int32, "continuation"),
+            "count": tf.TensorSpec([None], tf.int32, "count"),
+        }
+        return self._program(call, specs)
+
+    def next_token(self, n: int) -> Program:
+        """The ``n`` most probable next tokens."""
+
+        def call(prompt: Prompt, live: tf.Tensor, per_row: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            return next_token(self._model, prompt, n)._asdict()
+
+        return self._program(call, {})
+
+    def _program(self, call: Call, per_row: Mapping[str, tf.TensorSpec]) -> Program:
+        return Program(call, per_row, self._buckets, **self._facts)
+
+
+class GenerationProgram:
+    """A generation program with its options."""
+
+    def __init__(self, options: GenerationOptions, program: Program) -> None:
+        self.options = options
+        self.program = program
+
+    def run(self, rows: Rows, row_options: RowOptions | None = None) -> dict[str, tf.Tensor]:
+        """The fields of ``Generated`` by name, dim 0 = batch.
+
+        Args:
+          rows: the prompts.
+          row_options: per-row options of [batch] tensors; None takes the exported defaults.
+        """
+        with tf.device(CPU):
+            batch = tf.shape(rows.error)[0]
+            chosen = default_rows(self.options, batch) if row_options is None else row_options
+            chosen = chosen._replace(seed=resolve_seeds(chosen.seed))
+        return self.program.run(rows, _per_row(chosen))
+
+
+def _per_row(rows: RowOptions) -> dict[str, tf.Tensor]:
+    return {name: value for name, value in rows._asdict().items() if name != "finished"}

@@ -13,13 +13,17 @@ from exporter.saved_model.manifest import Buckets
 CPU = "/device:CPU:0"
 
 
+def right_padded(tokens: tf.RaggedTensor, length: tf.Tensor, pad: int) -> tf.Tensor:
+    """RaggedTensor int32 [batch, (length)] -> int32 [batch, length], each row at the left end."""
+    dense = tokens.to_tensor(pad, shape=[None, None])
+    return tf.pad(dense, [[0, 0], [0, length - tf.shape(dense)[1]]], constant_values=pad)
+
+
 def left_padded(tokens: tf.RaggedTensor, length: tf.Tensor, pad: int) -> tf.Tensor:
     """RaggedTensor int32 [batch, (length)] -> int32 [batch, length], each row at the right end."""
     lengths = tf.cast(tokens.row_lengths(), tf.int32)[:, None]
     column = tf.range(length)[None, :] - (length - lengths)  # [batch, length]; < 0 in the padding
-    dense = tokens.to_tensor(pad, shape=[None, None])
-    # A batch of empty rows has no column to gather from.
-    dense = tf.pad(dense, [[0, 0], [0, length - tf.shape(dense)[1]]], constant_values=pad)
+    dense = right_padded(tokens, length, pad)
     return tf.where(column < 0, pad, tf.gather(dense, tf.maximum(column, 0), batch_dims=1))
 
 
@@ -43,11 +47,12 @@ def map_in_buckets(
     live: tf.Tensor,
     buckets: Buckets,
     pad_token_id: int,
+    pad_left: bool = True,
 ) -> dict[str, tf.Tensor]:
     """Runs ``compiled`` over all rows: chunks of the largest batch bucket, the rest in the smallest fit.
 
     Args:
-      compiled: ``(tokens int32 [B, L] left-padded, lengths int32 [B], live bool [B], per_row dict of [B])``
+      compiled: ``(tokens int32 [B, L] padded, lengths int32 [B], live bool [B], per_row dict of [B])``
         -> dict of tensors whose dim 0 is B; (B, L) is always a bucket. A row has at least one token.
       output_specs: what it returns; all dimensions but the first static.
       tokens: RaggedTensor int32 [batch, (length)], rows no longer than the longest bucket.
@@ -55,11 +60,13 @@ def map_in_buckets(
       live: bool [batch]; rows that are not live (errors, padding) are finished from the start.
       buckets: the shapes.
       pad_token_id: fills the padding.
+      pad_left: decoder prompts are padded on the left, encoder inputs on the right.
 
     Returns:
       The outputs of all rows, in order; an empty batch answers empty.
     """
     largest = buckets.batch_sizes[-1]
+    pad = left_padded if pad_left else right_padded
     with tf.device(CPU):
         batch = tf.cast(tokens.nrows(), tf.int32)
 
@@ -71,7 +78,7 @@ def map_in_buckets(
             length = smallest_bucket(buckets.prompt_lengths, tf.reduce_max(lengths))
             padding = smallest_bucket(buckets.batch_sizes, rows) - rows
             arguments = (
-                pad_batch(left_padded(chunk, length, pad_token_id), padding),
+                pad_batch(pad(chunk, length, pad_token_id), padding),
                 pad_batch(lengths - 1, padding) + 1,
                 pad_batch(live[start : start + rows], padding),
                 {name: pad_batch(value[start : start + rows], padding) for name, value in per_row.items()},

@@ -54,17 +54,27 @@ def utf8_error(text: tf.Tensor, field: str = "text") -> tf.Tensor:
     return message_where(tf.not_equal(clean, text), [f"{field}: not valid UTF-8"])
 
 
-def encode_rows(tokenizer: TokenizerGraph, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
+def encode_rows(
+    tokenizer: TokenizerGraph, text: tf.Tensor, *, field: str = "text", add_special_tokens: bool = True
+) -> tuple[tf.RaggedTensor, tf.Tensor]:
     """Tokenizes string [batch]; rows that are not UTF-8 come back empty with their error."""
-    error = utf8_error(text)
-    tokens = tokenizer.encode(tf.where(tf.equal(error, ""), text, ""))
+    error = utf8_error(text, field)
+    tokens = tokenizer.encode(tf.where(tf.equal(error, ""), text, ""), add_special_tokens)
     return _keep(tokens, tf.equal(error, ""), tokens.row_lengths(), from_left=True), error
 
 
-def rows_from_text(tokenizer: TokenizerGraph, text: tf.Tensor, *, longest: int, overflow: Overflow) -> Rows:
-    """string [batch] -> rows of at most ``longest`` tokens."""
-    tokens, error = encode_rows(tokenizer, text)
-    return _fit(tokens, error, field="text", longest=longest, overflow=overflow)
+def rows_from_text(
+    tokenizer: TokenizerGraph,
+    text: tf.Tensor,
+    *,
+    longest: int,
+    overflow: Overflow,
+    field: str = "text",
+    add_special_tokens: bool = True,
+) -> Rows:
+    """string [batch] -> rows of at most ``longest`` tokens; ``field`` names the input in errors."""
+    tokens, error = encode_rows(tokenizer, text, field=field, add_special_tokens=add_special_tokens)
+    return _fit(tokens, error, field=field, longest=longest, overflow=overflow)
 
 
 def rows_from_ids(input_ids: tf.Tensor, num_tokens: tf.Tensor, *, vocab_size: int, longest: int) -> Rows:

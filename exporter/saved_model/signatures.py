@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from exporter.generation.result import FinishReason
 from exporter.generation.rows import ROW_FIELDS, RowOptions, check_rows, mask_rows
-from exporter.saved_model.engine import Program
+from exporter.generation.stop import cut_at_stop
+from exporter.saved_model.engine import GenerationProgram, Program
 from exporter.saved_model.padding import CPU
 from exporter.saved_model.requests import (
     Overflow,
@@ -72,18 +73,18 @@ class Policy(NamedTuple):
     echo: bool = False
 
 
-def text_signature(program: Program, tokenizer: TokenizerGraph, policy: Policy) -> Signature:
+def text_signature(program: GenerationProgram, tokenizer: TokenizerGraph, policy: Policy) -> Signature:
     """``text`` string[batch] -> ``generated_text``, ``num_tokens``, ``finish_reason``, ``error``."""
 
     def generate_text(text: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
             rows = rows_from_text(tokenizer, text, longest=policy.longest, overflow=policy.overflow)
-        return _text_answer(program.run(rows), tokenizer, text, rows, policy)
+        return _text_answer(program.run(rows), tokenizer, text, rows, policy, program.options.stop_strings)
 
     return _trace(generate_text, text=_TEXT)
 
 
-def generate_signature(program: Program, tokenizer: TokenizerGraph, policy: Policy) -> Signature:
+def generate_signature(program: GenerationProgram, tokenizer: TokenizerGraph, policy: Policy) -> Signature:
     """``text`` and every per-row option, each [batch] -> the outputs of ``text_signature``.
 
     One compiled program serves all settings; a value out of range is that row's own error.
@@ -95,13 +96,15 @@ def generate_signature(program: Program, tokenizer: TokenizerGraph, policy: Poli
             row_options = RowOptions(**values, finished=tf.zeros_like(text, tf.bool))
             rows = with_errors(rows, check_rows(row_options, program.options))
             row_options = mask_rows(row_options, tf.not_equal(rows.error, ""))
-        return _text_answer(program.run(rows, row_options), tokenizer, text, rows, policy)
+        return _text_answer(
+            program.run(rows, row_options), tokenizer, text, rows, policy, program.options.stop_strings
+        )
 
     options = {name: tf.TensorSpec([None], field.dtype) for name, field in ROW_FIELDS.items()}
     return _trace(generate_with_options, text=_TEXT, **options)
 
 
-def tokens_signature(program: Program, *, vocab_size: int, policy: Policy) -> Signature:
+def tokens_signature(program: GenerationProgram, *, vocab_size: int, policy: Policy) -> Signature:
     """``input_ids`` int32[batch, longest] right-padded, ``num_tokens`` int32[batch] -> ``generated_ids``
     int32[batch, max_new_tokens] padded with the pad token, ``num_tokens``, ``finish_reason``, ``error``."""
 
@@ -113,6 +116,63 @@ def tokens_signature(program: Program, *, vocab_size: int, policy: Policy) -> Si
             return _finish({"generated_ids": answer["sequences"]}, answer, rows, policy)
 
     return _trace(generate_tokens, **_ids_specs(policy.longest))
+
+
+def score_signature(program: Program, tokenizer: TokenizerGraph, policy: Policy, *, width: int) -> Signature:
+    """``text`` and ``continuation`` string[batch] -> ``score`` float32[batch], the log-likelihood of the
+    continuation's tokens after the prompt, ``num_tokens`` (of the continuation), ``greedy`` bool, ``error``.
+
+    Both texts are tokenized by themselves. An encoder-decoder model scores the target with the special
+    tokens that its tokenizer adds (the end of sequence), a decoder-only model without.
+    """
+
+    def score_text(text: tf.Tensor, continuation: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.device(CPU):
+            rows = rows_from_text(tokenizer, text, longest=policy.longest, overflow=policy.overflow)
+            targets = rows_from_text(
+                tokenizer,
+                continuation,
+                longest=width,
+                overflow="error",
+                field="continuation",
+                add_special_tokens=program.encodes,
+            )
+            rows = with_errors(rows, targets.error)
+            count = tf.cast(targets.tokens.row_lengths(), tf.int32)
+            dense = targets.tokens.to_tensor(0, shape=[None, width])
+        answer = program.run(rows, {"continuation": dense, "count": count})
+        with tf.device(CPU):
+            good = tf.equal(rows.error, "")
+            return {
+                "score": tf.where(good, answer["score"], 0.0),
+                "num_tokens": tf.where(good, count, 0),
+                "greedy": good & answer["greedy"],
+                "error": _answered(rows.error, policy.row_errors),
+            }
+
+    return _trace(score_text, text=_TEXT, continuation=_TEXT)
+
+
+def next_token_signature(program: Program, tokenizer: TokenizerGraph, policy: Policy) -> Signature:
+    """``text`` string[batch] -> the n most probable next tokens, best first: ``tokens`` int32[batch, n],
+    ``token_texts`` string[batch, n], ``probabilities`` float32[batch, n], and ``error`` string[batch]."""
+
+    def next_token(text: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.device(CPU):
+            rows = rows_from_text(tokenizer, text, longest=policy.longest, overflow=policy.overflow)
+        answer = program.run(rows, {})
+        with tf.device(CPU):
+            good = tf.equal(rows.error, "")[:, None]
+            tokens = tf.where(good, answer["tokens"], 0)
+            texts = detokenize(tokenizer, tokens[:, :, None], tf.cast(good, tf.int32) * tf.ones_like(tokens))
+            return {
+                "tokens": tokens,
+                "token_texts": texts,
+                "probabilities": tf.where(good, answer["probabilities"], 0.0),
+                "error": _answered(rows.error, policy.row_errors),
+            }
+
+    return _trace(next_token, text=_TEXT)
 
 
 def encode_signature(tokenizer: TokenizerGraph, *, pad_token_id: int, row_errors: RowErrors) -> Signature:
@@ -166,11 +226,18 @@ def _trace(function: Callable[..., dict[str, tf.Tensor]], **specs: tf.TensorSpec
 
 
 def _text_answer(
-    answer: dict[str, tf.Tensor], tokenizer: TokenizerGraph, text: tf.Tensor, rows: Rows, policy: Policy
+    answer: dict[str, tf.Tensor],
+    tokenizer: TokenizerGraph,
+    text: tf.Tensor,
+    rows: Rows,
+    policy: Policy,
+    stop_strings: tuple[str, ...],
 ) -> dict[str, tf.Tensor]:
     """The outputs of a text signature."""
     with tf.device(CPU):
         generated = detokenize(tokenizer, answer["sequences"], answer["num_tokens"])
+        if stop_strings:
+            generated, _ = cut_at_stop(generated, stop_strings)
         if policy.echo:
             prompt = tf.where(tf.equal(rows.error, ""), text, "")
             generated = tf.strings.join([tf.broadcast_to(prompt[:, None], tf.shape(generated)), generated])

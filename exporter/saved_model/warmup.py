@@ -75,6 +75,8 @@ def _inputs(signature: SignatureInfo, length: int, rows: int, texts: Mapping[int
             values[name] = [[0] * (info.shape[1] or length)] * rows
         elif name == "num_tokens":
             values[name] = [length] * rows
+        elif name == "continuation":
+            values[name] = [texts[min(texts)][:1].encode()] * rows
         elif name in ROW_FIELDS:
             values[name] = [_WARM_ROW.get(name, ROW_FIELDS[name].neutral)] * rows
         else:

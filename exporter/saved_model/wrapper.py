@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import keras
 import tensorflow as tf
 
+from exporter.errors import OptionError
 from exporter.generation.options import GenerationOptions
 from exporter.generation.step import StepModel
+from exporter.generation.stop import StopAutomaton
 from exporter.options import ExportOptions
-from exporter.saved_model.engine import programs_by_options
+from exporter.saved_model.engine import Engine, GenerationProgram, Program
 from exporter.saved_model.manifest import Buckets, SignatureInfo, TensorInfo
 from exporter.saved_model.signatures import (
     Policy,
@@ -20,6 +22,8 @@ from exporter.saved_model.signatures import (
     decode_signature,
     encode_signature,
     generate_signature,
+    next_token_signature,
+    score_signature,
     text_signature,
     tokens_signature,
 )
@@ -49,35 +53,86 @@ class TextGenerator(keras.Model):
         super().__init__(name="text_generator")
         self.step_model = step_model
         self.tokenizer = tokenizer
-        self._program = programs_by_options(step_model, buckets)
-        longest = buckets.prompt_lengths[-1]
+        # StopAutomaton modules by their stop strings: tracked, because they own tables.
+        self.stops: dict[str, StopAutomaton] = {}
+        self._engine = Engine(step_model, buckets, generation.pad_token_id, generation.decoder_start_token_id)
+        self._programs: dict[str, GenerationProgram | Program] = {}
+        self.served: dict[str, Signature] = {}
         policy = Policy(
-            longest, options.overflow, options.row_errors, outputs=options.outputs, echo=options.echo
+            buckets.prompt_lengths[-1],
+            options.overflow,
+            options.row_errors,
+            outputs=options.outputs,
+            echo=options.echo,
         )
-        vocab_size = step_model.vocab_size
-        default = self._program(generation)
-        self._programs = {"tokens": default}
-        self.served: dict[str, Signature] = {
-            "tokens": tokens_signature(default, vocab_size=vocab_size, policy=policy)
-        }
-        if tokenizer is None:
-            return
-        for name, preset in {"serving_default": generation, **presets}.items():
-            self._programs[name] = self._program(preset)
-            self.served[name] = text_signature(self._programs[name], tokenizer, policy)
+        self._serve_tokens(generation, policy)
+        if tokenizer is not None:
+            self._serve_text(tokenizer, {"serving_default": generation, **presets}, policy)
+            self._serve_extras(tokenizer, generation, options, policy)
+            self._serve_tokenizer(tokenizer, generation, policy)
+
+    def _serve_tokens(self, generation: GenerationOptions, policy: Policy) -> None:
+        program = self._generation(generation)
+        self._programs["tokens"] = program
+        self.served["tokens"] = tokens_signature(
+            program, vocab_size=self.step_model.vocab_size, policy=policy
+        )
+
+    def _serve_text(
+        self, tokenizer: TokenizerGraph, presets: Mapping[str, GenerationOptions], policy: Policy
+    ) -> None:
+        for name, preset in presets.items():
+            program = self._generation(preset)
+            self._programs[name] = program
+            self.served[name] = text_signature(program, tokenizer, policy)
+
+    def _serve_extras(
+        self,
+        tokenizer: TokenizerGraph,
+        generation: GenerationOptions,
+        options: ExportOptions,
+        policy: Policy,
+    ) -> None:
         if "generate" in options.extra_signatures:
-            self._programs["generate"] = self._program(_single_sequence(generation), row_options=True)
-            self.served["generate"] = generate_signature(self._programs["generate"], tokenizer, policy)
+            program = self._generation(_single_sequence(generation), row_options=True)
+            self._programs["generate"] = program
+            self.served["generate"] = generate_signature(program, tokenizer, policy)
+        if "score" in options.extra_signatures:
+            width = generation.max_new_tokens
+            self._programs["score"] = scoring = self._engine.score(width)
+            self.served["score"] = score_signature(scoring, tokenizer, policy, width=width)
+        if "next_token" in options.extra_signatures:
+            n = min(options.next_tokens, self.step_model.vocab_size)
+            self._programs["next_token"] = following = self._engine.next_token(n)
+            self.served["next_token"] = next_token_signature(following, tokenizer, policy)
+
+    def _serve_tokenizer(
+        self, tokenizer: TokenizerGraph, generation: GenerationOptions, policy: Policy
+    ) -> None:
         self.served["encode"] = encode_signature(
-            tokenizer, pad_token_id=generation.pad_token_id, row_errors=options.row_errors
+            tokenizer, pad_token_id=generation.pad_token_id, row_errors=policy.row_errors
         )
         self.served["decode"] = decode_signature(
             tokenizer,
-            vocab_size=vocab_size,
+            vocab_size=self.step_model.vocab_size,
             # Wide enough for a prompt with its continuation.
-            width=longest + generation.max_new_tokens,
-            row_errors=options.row_errors,
+            width=policy.longest + generation.max_new_tokens,
+            row_errors=policy.row_errors,
         )
+
+    def _generation(self, options: GenerationOptions, *, row_options: bool = False) -> GenerationProgram:
+        return self._engine.generation(options, row_options=row_options, stop=self._stop(options))
+
+    def _stop(self, options: GenerationOptions) -> StopAutomaton | None:
+        if not options.stop_strings:
+            return None
+        if self.tokenizer is None:
+            raise OptionError("stop_strings: a tokenizer is needed; '--tokenizer none' stops at ids only")
+        key = repr(options.stop_strings)
+        if key not in self.stops:
+            vocabulary = self.tokenizer.token_bytes(self.step_model.vocab_size)
+            self.stops[key] = StopAutomaton(options.stop_strings, vocabulary)
+        return self.stops[key]
 
     def call(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """string [batch] -> the outputs of ``serving_default``."""

@@ -15,7 +15,7 @@ from exporter.saved_model.requests import checked_ids, rows_from_ids, rows_from_
 class ByteTokenizer:
     """One token per byte: enough to see what happens to rows."""
 
-    def encode(self, text: tf.Tensor) -> tf.RaggedTensor:
+    def encode(self, text: tf.Tensor, add_special_tokens: bool = True) -> tf.RaggedTensor:
         flat = tf.strings.bytes_split(text)
         return flat.with_values(tf.reshape(tf.cast(tf.io.decode_raw(flat.values, tf.uint8), tf.int32), [-1]))
 
