@@ -23,6 +23,7 @@ from exporter.families import (
     olmo,
     opt,
     phi,
+    refused,
     smollm3,
     stablelm,
     starcoder2,
@@ -69,4 +70,4 @@ FAMILIES: dict[str, Family] = {
     **encoder_decoder.FAMILIES,
 }
 
-REFUSED: dict[str, str] = {**encoder_decoder.REFUSED}
+REFUSED: dict[str, str] = {**refused.REFUSED, **encoder_decoder.REFUSED}

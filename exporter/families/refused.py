@@ -1,0 +1,42 @@
+"""Model types that are refused with a reason: what they need that this transformer does not have."""
+
+from __future__ import annotations
+
+_REASONS = {
+    "its layers carry a recurrent state (linear attention, state space or convolution) instead of keys and "
+    "values, which this exporter does not build": """
+        bailing_hybrid bamba falcon_h1 falcon_mamba glm5_next_text granitemoehybrid inkling2_text
+        inkling_text jamba kimi_linear lfm2 lfm2_moe lfm3 mamba mamba2 minimax nemotron_h olmo_hybrid
+        qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next qwen4_exp_text recurrent_gemma
+        rwkv xlstm zamba zamba2 zaya
+    """,
+    "it reads images, sound or video beside text, and only text models are exported": """
+        aria aya_vision blip blip-2 chameleon cohere2_vision cohere_compass deepseek_vl
+        deepseek_vl_hybrid emu3 ernie4_5_vl_moe evolla exaone4_5 fast_vlm florence2 fuyu gemma3n
+        gemma4 gemma4_unified git glm46v glm4v glm4v_moe glm5_next glm_ocr got_ocr2 granite4_vision
+        granite_docling granite_speech hunyuan_vl idefics idefics2 idefics3 inkling2 inkling_mm_model
+        instructblip instructblipvideo internvl janus kimi_k25 kosmos-2 kosmos-2.5 lfm2_vl lfm3_vl
+        lighton_ocr llama4 llava llava_next llava_next_video llava_onevision mistral3 mllama molmo2
+        moshi musicgen musicgen_melody nemotron_h_omni ovis2 paddleocr_vl paligemma perception_lm
+        phi4_multimodal pix2struct qwen2_5_omni qwen2_5_omni_thinker qwen2_5_vl qwen2_audio qwen2_vl
+        qwen3_asr qwen3_omni_moe qwen3_omni_moe_thinker qwen3_vl qwen3_vl_moe qwen4_exp shieldgemma2
+        smolvlm speecht5 trocr udop vibevoice video_llama_3 video_llava vipllava voxtral
+    """,
+    "it compresses keys and values into a latent (multi-head latent attention), which this exporter does not "
+    "build": """
+        axk1 axk2 deepseek_v2 deepseek_v3 deepseek_v32 dots3_note_text glm4_moe_lite glm_moe_dsa hy_v4
+        longcat_flash minicpm3 mistral4 youtu
+    """,
+    "its per-layer embeddings and shared key/value caches are not built": "gemma3n_text gemma4_text",
+    "it is an encoder; used as a decoder (is_decoder) it is not built": """
+        albert bert bert-generation big_bird camembert convbert data2vec-text deberta deberta-v2
+        distilbert electra ernie megatron-bert modernbert mpnet rembert roberta roberta-prelayernorm
+        roc_bert roformer xlm-roberta xlm-roberta-xl xmod
+    """,
+    "it reads its text in an order of its own (permutation or both directions)": "xlm xlnet",
+    "its linear layers are ternary and round their input": "bitnet",
+}
+
+REFUSED: dict[str, str] = {
+    model_type: reason for reason, model_types in _REASONS.items() for model_type in model_types.split()
+}

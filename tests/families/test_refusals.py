@@ -1,0 +1,85 @@
+"""What cannot be computed exactly is refused by name, with the reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from exporter.errors import UnsupportedError
+from exporter.families import FAMILIES, read_spec
+from exporter.families.registry import REFUSED
+
+IGNORED = "the reference computes the default whatever it says"
+
+
+@pytest.mark.parametrize("model_type", sorted(REFUSED))
+def test_refused_model_types(model_type: str) -> None:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    assert model_type in CONFIG_MAPPING_NAMES, "a name that no checkpoint has helps nobody"
+    assert model_type not in FAMILIES
+    with pytest.raises(UnsupportedError, match=f"model_type '{model_type}' is not supported: it"):
+        read_spec({"model_type": model_type})
+
+
+def test_unknown_model_type_names_the_nearest() -> None:
+    with pytest.raises(UnsupportedError, match="did you mean 'falcon'"):
+        read_spec({"model_type": "falkon"})
+
+
+CASES: list[tuple[str, dict[str, Any], str]] = [
+    ("bloom", {"slow_but_exact": True, "pretraining_tp": 2}, "slow_but_exact=True is not supported"),
+    ("bloom", {"n_embed": 60, "n_head": 7}, "hidden_size=60 is not divisible by n_head=7"),
+    ("mpt", {"attn_config": {"alibi": False}}, f"attn_config.alibi=False is not supported: {IGNORED}"),
+    ("mpt", {"attn_config": {"qk_ln": True}}, "attn_config.qk_ln=True"),
+    ("mpt", {"attn_config": {"attn_type": "multiquery_attention"}}, "attn_config.attn_type="),
+    ("mpt", {"attn_config": {"window": 3}}, "attn_config.window=3: this key is not known"),
+    ("mpt", {"attn_config": [1]}, "attn_config=[1] must be an object"),
+    ("mpt", {"no_bias": False}, "no_bias=False"),
+    ("mpt", {"expansion_ratio": 2}, "expansion_ratio=2"),
+    ("mpt", {"logit_scale": "inv_sqrt_d_model"}, "logit_scale="),
+    ("gptj", {"rotary_dim": 63}, "rotary_dim=63 must be even"),
+    ("gptj", {"rotary_dim": None}, "rotary_dim=None must be an integer"),
+    ("codegen", {"n_head": 2}, "n_head=2 must be divisible by 4"),
+    ("gpt_neo", {"attention_layers": ["global"]}, "must name global or local for each of 24 layers"),
+    ("gpt_bigcode", {"add_cross_attention": True}, "add_cross_attention=True"),
+    ("xglm", {"pad_token_id": 5}, "pad_token_id=5 blanks a position"),
+    (
+        "falcon",
+        {"new_decoder_architecture": True, "parallel_attn": False},
+        "new_decoder_architecture=True with parallel_attn=False",
+    ),
+    ("falcon", {"num_ln_in_parallel_attn": 2}, "num_ln_in_parallel_attn=2"),
+    ("falcon", {"multi_query": False, "num_kv_heads": 3}, "num_kv_heads=3 does not fit"),
+    ("starcoder2", {"mlp_type": "gated"}, "mlp_type='gated'"),
+    ("stablelm", {"head_dim": 8}, "head_dim=8"),
+    ("granite", {"logits_scaling": 0.0}, "logits_scaling=0"),
+    ("cohere2", {"layer_switch": 3}, f"layer_switch=3 is not supported: {IGNORED}"),
+    ("cohere2", {"sliding_window": None}, "there is no sliding_window"),
+    ("olmo3", {"rope_parameters": {"rope_type": "default"}}, "rope_parameters must be given for"),
+    ("smollm3", {"no_rope_layers": [1, 2]}, "no_rope_layers=[1, 2] must hold a 0 or 1 for each"),
+    (
+        "ministral3",
+        {"rope_parameters": {"rope_type": "default"}},
+        "llama_4_scaling_beta=None must be a number",
+    ),
+    ("mixtral", {"num_experts_per_tok": 9}, "num_experts_per_tok=9 is more than the 8 experts"),
+    ("gpt_oss", {"swiglu_limit": 6.0}, "swiglu_limit=6.0"),
+    ("gpt_oss", {"quantization_config": {"quant_method": "mxfp4"}}, "the weights are quantised"),
+]
+
+
+@pytest.mark.parametrize(("model_type", "changes", "message"), CASES)
+def test_refused_values(model_type: str, changes: dict[str, Any], message: str) -> None:
+    read_spec({"model_type": model_type})
+    with pytest.raises(UnsupportedError) as caught:
+        read_spec({"model_type": model_type, **changes})
+    assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 2, "one problem, one line"
+
+
+def test_a_key_of_a_section_can_be_ignored() -> None:
+    config = {"model_type": "mpt", "attn_config": {"window": 3}}
+    spec = read_spec(config, ignore_config_keys=["attn_config.window"])
+    assert spec.ignored_config_keys == ("attn_config.window",)
