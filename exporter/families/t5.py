@@ -125,4 +125,4 @@ T5 = Family(
     encoder_decoder=True,
 )
 MT5 = replace(T5, read=partial(read, mt5=True))
-UMT5 = replace(T5, read=partial(read, mt5=True, umt5=True))
+UMT5 = replace(T5, read=partial(read, mt5=True, umt5=True), harmless=(*T5.harmless, "scalable_attention"))
