@@ -40,7 +40,7 @@ def test_auto_prefers_the_real_server(no_programs: Path) -> None:
 
 
 def test_typos_are_named() -> None:
-    with pytest.raises(OptionError, match="engine 'dockr' .did you mean 'docker'"):
+    with pytest.raises(OptionError, match=r"engine 'dockr' \(did you mean 'docker'\?\)"):
         engine.choose("dockr")
 
 

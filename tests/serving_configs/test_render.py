@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import stat
 from pathlib import Path
@@ -15,6 +16,7 @@ from exporter.errors import OptionError
 from exporter.saved_model.manifest import Buckets
 from serving_configs import RELEASES, ServingOptions, SslOptions, protos, render, render_model_files, write
 from serving_configs.memory import planned_bytes
+from tests.conftest import ROOT
 from tests.serving_configs.manifests import manifest
 
 PEM = '-----BEGIN X-----\nline "quoted" \\ and\n-----END X-----\n'
@@ -240,3 +242,11 @@ def test_write_replaces_files_whole(tmp_path: Path) -> None:
     assert os.access(tmp_path / "run-gpu.sh", os.X_OK)
     assert stat.S_IMODE((tmp_path / "ssl.config").stat().st_mode) == 0o600
     assert sorted(path.name for path in tmp_path.iterdir()) == ["nested", "run-gpu.sh", "ssl.config"]
+
+
+def test_every_option_is_in_the_docs() -> None:
+    text = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
+    table = text[text.index("| option | default |") :]
+    rows = re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
+    names = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert names == set(ServingOptions.model_fields)
