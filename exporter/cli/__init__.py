@@ -29,6 +29,7 @@ app.command()(checks.verify_tokenizer)
 app.command()(serving.config)
 app.command()(serving.serve)
 app.command()(serving.generate)
+app.command()(serving.warm)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from exporter.cli.values import assignments, integers
+from exporter.cli.values import assignments, integers, words
 from exporter.errors import OptionError
 
 if TYPE_CHECKING:
@@ -49,6 +49,13 @@ def export(
     ] = None,
     row_errors: Annotated[str | None, typer.Option(help="Bad rows: answer or raise.")] = None,
     warmup: Annotated[str | None, typer.Option(help="Warmup records: none, minimal or full.")] = None,
+    outputs: Annotated[
+        str | None, typer.Option(help="Further outputs: score,prompt_tokens,truncated.")
+    ] = None,
+    echo: Annotated[bool | None, typer.Option("--echo", help="Answer the prompt before its text.")] = None,
+    extra_signatures: Annotated[
+        str | None, typer.Option(help="Of generate,score,next_token; '' for none. Default: generate.")
+    ] = None,
     generation: Annotated[
         list[str] | None,
         typer.Option("--generation", "-g", help="A generation option, KEY=VALUE; repeatable."),
@@ -76,6 +83,9 @@ def export(
         "overflow": overflow,
         "row_errors": row_errors,
         "warmup": warmup,
+        "outputs": words(outputs),
+        "echo": echo,
+        "extra_signatures": words(extra_signatures),
         "generation": assignments("generation", generation),
         "ignore_config_keys": tuple(ignore_config_key) if ignore_config_key else None,
         "force": force,

@@ -172,3 +172,17 @@ def _prompts(given: list[str] | None, file: Path | None) -> list[str]:
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise OptionError(f"{option}: {value!r}{did_you_mean(value, allowed)}; allowed: {', '.join(allowed)}")
+
+
+def warm(
+    out: _Out,
+    device: Annotated[str, typer.Option(help="cpu or gpu: where the server will run.")] = "cpu",
+) -> None:
+    """Replay the warmup of every version in OUT once and keep what XLA compiled, beside the models."""
+    from exporter.deployment import exported_versions, read_manifests
+    from exporter.preview.warm import warm as run
+
+    _one_of("device", device, ("cpu", "gpu"))
+    read_manifests(out)
+    chosen: Any = device
+    print(run(out, exported_versions(out), chosen))

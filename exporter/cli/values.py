@@ -17,6 +17,11 @@ def integers(option: str, text: str | None) -> tuple[int, ...] | None:
         raise OptionError(f"{option}: {text!r} must be integers joined by commas, such as 32,128") from None
 
 
+def words(text: str | None) -> tuple[str, ...] | None:
+    """``"a,b"`` -> ("a", "b"); an empty text is an empty list."""
+    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def assignments(option: str, pairs: list[str] | None) -> dict[str, Any] | None:
     """``["num_beams=4"]`` -> {"num_beams": 4}; values are read as YAML."""
     if not pairs:
