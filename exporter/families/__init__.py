@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from exporter.errors import UnsupportedError, did_you_mean
+from exporter.families.family import expect_kind
 from exporter.families.reader import ConfigReader
 from exporter.families.registry import FAMILIES, REFUSED
 from exporter.spec import ModelSpec
@@ -42,10 +43,7 @@ def read_spec(config: Mapping[str, Any], *, ignore_config_keys: Iterable[str] = 
     family = FAMILIES[model_type]
     reader = ConfigReader(config, family.aliases)
     reader.harmless(*family.harmless)
-    reader.expect(
-        "is_encoder_decoder", family.encoder_decoder, None, why=f"{model_type} is of the other kind"
-    )
-    reader.expect("pruned_heads", {}, None, why="heads were cut out of the weights")
+    expect_kind(reader, encoder_decoder=family.encoder_decoder)
     spec = family.read(reader)
     return replace(spec, ignored_config_keys=reader.finish(ignore_config_keys))
 

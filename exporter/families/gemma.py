@@ -9,8 +9,8 @@ from typing import Any
 from exporter.families.family import ACTIVATIONS, Family
 from exporter.families.llama import LLAMA_NAMES
 from exporter.families.reader import ConfigReader
-from exporter.families.rope import read_rotary, rotary
-from exporter.families.shape import FULL, SLIDING, Shape, read_shape, read_windows, rms_norm, tied
+from exporter.families.rope import read_rotary
+from exporter.families.shape import Shape, read_shape, read_windows, rms_norm, tied
 from exporter.spec import (
     Activation,
     AttentionSpec,
@@ -51,11 +51,11 @@ def read_gemma(config: ConfigReader) -> ModelSpec:
         "hidden_act", {**ACTIVATIONS, "gelu": Activation.GELU_TANH}, "gelu_pytorch_tanh"
     )
     config.expect("hidden_activation", None, "gelu_pytorch_tanh", why="the reference ignores it for gemma")
-    attention = _attention(config, shape, read_rotary(config, shape.head_dim, shape.max_length))
+    attention = gemma_attention(config, shape, read_rotary(config, shape.head_dim, shape.max_length))
     layer = LayerSpec(
         attention, MlpSpec(shape.width, activation, gated=True), attention_norm=norm, mlp_norm=norm
     )
-    return _model(config, "gemma", shape, [layer] * shape.layers, norm)
+    return gemma_model(config, "gemma", shape, [layer] * shape.layers, norm)
 
 
 def read_gemma2(config: ConfigReader) -> ModelSpec:
@@ -72,62 +72,19 @@ def read_gemma2(config: ConfigReader) -> ModelSpec:
         max_length=8192,
     )
     turning = read_rotary(config, shape.head_dim, shape.max_length)
-    windows = _windows(config, shape, 2)
+    windows = gemma_windows(config, shape, 2)
     caps = config.optional_number(
         "attn_logit_softcapping", _unless_null(config, "attn_logit_softcapping", 50.0)
     )
-    attention = _attention(config, shape, turning, softcap=caps, scale=_scale(config))
-    layers = [_layer(config, shape, replace(attention, window=window)) for window in windows]
+    attention = gemma_attention(config, shape, turning, softcap=caps, scale=query_scale(config))
+    layers = [gemma_layer(config, shape, replace(attention, window=window)) for window in windows]
     final = config.optional_number(
         "final_logit_softcapping", _unless_null(config, "final_logit_softcapping", 30.0)
     )
-    return _model(config, "gemma2", shape, layers, rms_norm(config), final)
+    return gemma_model(config, "gemma2", shape, layers, rms_norm(config), final)
 
 
-def read_gemma3(config: ConfigReader) -> ModelSpec:
-    """The text model of Gemma 3 (Gemma Team 2025): query and key norms, a local and a global rotary base."""
-    shape = read_shape(
-        config,
-        vocab=262208,
-        hidden=2304,
-        width=9216,
-        layers=26,
-        heads=8,
-        kv_heads=4,
-        head_dim=256,
-        max_length=131072,
-    )
-    windows = _windows(config, shape, config.optional_integer("sliding_window_pattern", 6) or 6)
-    local, overall = _rotaries(config, shape)
-    attention = _attention(
-        config,
-        shape,
-        overall,
-        qk_norm=rms_norm(config),
-        scale=_scale(config),
-    )
-    layers = [
-        _layer(config, shape, replace(attention, window=window, rotary=overall if window is None else local))
-        for window in windows
-    ]
-    final = config.optional_number("final_logit_softcapping")
-    return _model(config, "gemma3_text", shape, layers, rms_norm(config), final)
-
-
-def _rotaries(config: ConfigReader, shape: Shape) -> tuple[RotarySpec, RotarySpec]:
-    """Of windowed layers and of the others: ``rope_scaling`` of version 4 belongs to the latter."""
-    nested: dict[str, Any] = {
-        key: dict(value or {}) for key, value in (config.raw("rope_parameters") or {}).items()
-    }
-    full = {**nested.get(FULL, {}), **(config.raw("rope_scaling") or {})}
-    full.setdefault("rope_theta", config.number("rope_theta", 1_000_000.0))
-    sliding = nested.get(SLIDING, {})
-    sliding.setdefault("rope_theta", config.number("rope_local_base_freq", 10_000.0))
-    local, overall = (rotary(config, part, shape.head_dim, shape.max_length) for part in (sliding, full))
-    return local, overall
-
-
-def _windows(config: ConfigReader, shape: Shape, pattern: int) -> tuple[int | None, ...]:
+def gemma_windows(config: ConfigReader, shape: Shape, pattern: int) -> tuple[int | None, ...]:
     window = config.optional_integer("sliding_window", _unless_null(config, "sliding_window", 4096))
     return read_windows(config, shape.layers, window, lambda layer: (layer + 1) % pattern != 0)
 
@@ -137,16 +94,16 @@ def _unless_null(config: ConfigReader, key: str, default: Any) -> Any:
     return None if key in config else default
 
 
-def _scale(config: ConfigReader) -> float:
+def query_scale(config: ConfigReader) -> float:
     return config.number("query_pre_attn_scalar", 256.0) ** -0.5
 
 
-def _attention(config: ConfigReader, shape: Shape, turning: RotarySpec, **changes: Any) -> AttentionSpec:
+def gemma_attention(config: ConfigReader, shape: Shape, turning: RotarySpec, **changes: Any) -> AttentionSpec:
     bias = config.flag("attention_bias", False)
     return shape.attention(rotary=turning, qkv_bias=bias, out_bias=bias, **changes)
 
 
-def _layer(config: ConfigReader, shape: Shape, attention: AttentionSpec) -> LayerSpec:
+def gemma_layer(config: ConfigReader, shape: Shape, attention: AttentionSpec) -> LayerSpec:
     norm = rms_norm(config)
     activation = config.choice("hidden_activation", ACTIVATIONS, "gelu_pytorch_tanh")
     mlp = MlpSpec(shape.width, activation, gated=True)
@@ -155,7 +112,7 @@ def _layer(config: ConfigReader, shape: Shape, attention: AttentionSpec) -> Laye
     )
 
 
-def _model(
+def gemma_model(
     config: ConfigReader,
     model_type: str,
     shape: Shape,
@@ -170,9 +127,3 @@ def _model(
 
 GEMMA = Family(read_gemma, GEMMA_NAMES)
 GEMMA2 = Family(read_gemma2, GEMMA2_NAMES, harmless=("cache_implementation", "hidden_act"))
-GEMMA3 = Family(
-    read_gemma3,
-    replace(GEMMA2_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm"),
-    # The reference's Gemma 3 attention keeps attn_logit_softcapping and does not apply it.
-    harmless=("_sliding_window_pattern", "attn_logit_softcapping", "cache_implementation", "hidden_act"),
-)

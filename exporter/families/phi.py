@@ -1,18 +1,17 @@
-"""Phi 1 to 2 (parallel branches, partial rotary) and Phi 3 (Llama's plan with fused projections)."""
+"""Phi 1 to 2 (Gunasekar et al. 2023)."""
 
 from __future__ import annotations
 
 from exporter.families.family import ACTIVATIONS, Family
-from exporter.families.llama import LLAMA_NAMES
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
-from exporter.families.shape import gated_mlp, layer_norm, read_shape, rms_norm, tied
+from exporter.families.shape import layer_norm, read_shape, tied
 from exporter.families.weights import Names
 from exporter.spec import Block, HeadSpec, LayerSpec, MlpSpec, ModelSpec
 
 
-def read_phi(config: ConfigReader) -> ModelSpec:
-    """Phi (Gunasekar et al. 2023)."""
+def read(config: ConfigReader) -> ModelSpec:
+    """Parallel branches behind one norm, partial rotary positions."""
     shape = read_shape(config, vocab=51200, hidden=2048, width=8192, layers=24, heads=32, max_length=2048)
     norm = layer_norm(config)
     attention = shape.attention(
@@ -27,31 +26,8 @@ def read_phi(config: ConfigReader) -> ModelSpec:
     return shape.model("phi", [layer] * shape.layers, norm, HeadSpec(tied(config), bias=True))
 
 
-def read_phi3(config: ConfigReader) -> ModelSpec:
-    """Phi 3 and 4 mini (Abdin et al. 2024)."""
-    shape = read_shape(config, vocab=32064, hidden=3072, width=8192, layers=32, heads=32, max_length=4096)
-    norm = rms_norm(config, 1e-5)
-    for key in ("attention_bias", "mlp_bias", "lm_head_bias"):
-        config.expect(key, False, why="the reference's Phi 3 has no biases")
-    config.expect("full_attn_mod", 1, why="the reference treats all layers alike")
-    config.expect("interpolate_factor", 1, why="the reference does not interpolate")
-    attention = shape.attention(
-        rotary=read_rotary(
-            config,
-            shape.head_dim,
-            shape.max_length,
-            partial=1.0,
-            original_length=4096,
-            also_longrope=("su", "yarn"),
-        ),
-        window=config.optional_integer("sliding_window"),
-    )
-    layer = LayerSpec(attention, gated_mlp(config, shape.width), attention_norm=norm, mlp_norm=norm)
-    return shape.model("phi3", [layer] * shape.layers, norm, HeadSpec(tied(config)))
-
-
 PHI = Family(
-    read_phi,
+    read,
     Names(
         prefixes=("model.", ""),
         tokens="embed_tokens",
@@ -67,20 +43,4 @@ PHI = Family(
         unused=(r"\.rotary_emb\.inv_freq$",),
     ),
     harmless=("embd_pdrop", "resid_pdrop"),
-)
-PHI3 = Family(
-    read_phi3,
-    Names(
-        prefixes=("model.", ""),
-        tokens="embed_tokens",
-        layer="layers.{i}.",
-        attention_norm="input_layernorm",
-        qkv=("self_attn.qkv_proj",),
-        out="self_attn.o_proj",
-        mlp_norm="post_attention_layernorm",
-        up="mlp.gate_up_proj",
-        down="mlp.down_proj",
-        final_norm="norm",
-        unused=LLAMA_NAMES.unused,
-    ),
 )

@@ -36,6 +36,24 @@ def factors(dim: int, start: float) -> list[float]:
 
 LONGROPE = {"short_factor": factors(8, 1.0), "long_factor": factors(8, 2.0)}
 
+GEMMA3 = {
+    **GROUPED,
+    "head_dim": 12,
+    "sliding_window": 4,
+    "num_hidden_layers": 3,
+    "query_pre_attn_scalar": 10,
+    "sliding_window_pattern": 3,
+}
+VISION = {
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 28,
+    "patch_size": 14,
+    "vision_use_head": False,
+}
+
 CASES: tuple[FamilyCases, ...] = (
     FamilyCases(
         "llama",
@@ -189,6 +207,40 @@ CASES: tuple[FamilyCases, ...] = (
         },
         v4_removed=V5_ONLY,
         known_as="Gemma 3 1B and 270M",
+    ),
+    FamilyCases(
+        "gemma3",
+        "Gemma3Config",
+        "Gemma3ForConditionalGeneration",
+        {"vision_config": VISION, "image_token_index": 90, "boi_token_index": 91, "eoi_token_index": 92},
+        (
+            Case("text part of a checkpoint that reads images", {"text_config": GEMMA3}),
+            Case(
+                "rope linear on global layers",
+                {
+                    "text_config": {
+                        **GEMMA3,
+                        "layer_types": ["sliding_attention", "full_attention", "full_attention"],
+                        "rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 8.0}},
+                    }
+                },
+            ),
+            Case(
+                "attention_bias, multi-query",
+                {"text_config": {**GEMMA3, "attention_bias": True, "num_key_value_heads": 1}},
+            ),
+        ),
+        v4={
+            "torch_dtype": "float32",
+            "text_config": {
+                **GEMMA3,
+                "model_type": "gemma3_text",
+                "rope_scaling": None,
+                "rope_theta": 1000000.0,
+            },
+        },
+        v4_removed=("dtype",),
+        known_as="Gemma 3 4B to 27B, text only",
     ),
     FamilyCases(
         "phi",

@@ -1,0 +1,99 @@
+"""Gemma 3: the text model (Gemma Team 2025), alone or inside a checkpoint that reads images too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from exporter.families.family import Family, expect_kind
+from exporter.families.gemma import (
+    GEMMA2_NAMES,
+    gemma_attention,
+    gemma_layer,
+    gemma_model,
+    gemma_windows,
+    query_scale,
+)
+from exporter.families.reader import ConfigReader
+from exporter.families.rope import rotary
+from exporter.families.shape import FULL, SLIDING, Shape, read_shape, rms_norm
+from exporter.spec import ModelSpec, RotarySpec
+
+
+def read(config: ConfigReader) -> ModelSpec:
+    """Query and key norms, a local and a global rotary base."""
+    shape = read_shape(
+        config,
+        vocab=262208,
+        hidden=2304,
+        width=9216,
+        layers=26,
+        heads=8,
+        kv_heads=4,
+        head_dim=256,
+        max_length=131072,
+    )
+    windows = gemma_windows(config, shape, config.optional_integer("sliding_window_pattern", 6) or 6)
+    local, overall = _rotaries(config, shape)
+    attention = gemma_attention(
+        config,
+        shape,
+        overall,
+        qk_norm=rms_norm(config),
+        scale=query_scale(config),
+    )
+    layers = [
+        gemma_layer(
+            config, shape, replace(attention, window=window, rotary=overall if window is None else local)
+        )
+        for window in windows
+    ]
+    final = config.optional_number("final_logit_softcapping")
+    return gemma_model(config, "gemma3_text", shape, layers, rms_norm(config), final)
+
+
+def read_wrapped(config: ConfigReader) -> ModelSpec:
+    """The text model of a checkpoint with a vision tower; its class applies no soft cap to the logits."""
+    text = config.section("text_config")
+    text.harmless(*HARMLESS)
+    expect_kind(text, encoder_decoder=False)
+    text.expect("final_logit_softcapping", None, why="the class that reads images does not apply it")
+    tied = config.flag("tie_word_embeddings", True)
+    text.expect("tie_word_embeddings", tied, why="it contradicts the outer tie_word_embeddings")
+    spec = read(text)
+    return replace(spec, model_type="gemma3", head=replace(spec.head, tied=tied))
+
+
+def _rotaries(config: ConfigReader, shape: Shape) -> tuple[RotarySpec, RotarySpec]:
+    """Of windowed layers and of the others: ``rope_scaling`` of version 4 belongs to the latter."""
+    nested: dict[str, Any] = {
+        key: dict(value or {}) for key, value in (config.raw("rope_parameters") or {}).items()
+    }
+    full = {**nested.get(FULL, {}), **(config.raw("rope_scaling") or {})}
+    full.setdefault("rope_theta", config.number("rope_theta", 1_000_000.0))
+    sliding = nested.get(SLIDING, {})
+    sliding.setdefault("rope_theta", config.number("rope_local_base_freq", 10_000.0))
+    local, overall = (rotary(config, part, shape.head_dim, shape.max_length) for part in (sliding, full))
+    return local, overall
+
+
+# The reference's Gemma 3 attention keeps attn_logit_softcapping and does not apply it.
+HARMLESS = ("_sliding_window_pattern", "attn_logit_softcapping", "cache_implementation", "hidden_act")
+NAMES = replace(GEMMA2_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm")
+
+GEMMA3_TEXT = Family(read, NAMES, harmless=HARMLESS)
+GEMMA3 = Family(
+    read_wrapped,
+    replace(
+        NAMES,
+        prefixes=("language_model.model.", "model.language_model."),
+        unused=(*NAMES.unused, r"^(model\.)?vision_tower\.", r"^(model\.)?multi_modal_projector\."),
+    ),
+    harmless=(
+        "boi_token_index",
+        "eoi_token_index",
+        "image_token_index",
+        "mm_tokens_per_image",
+        "vision_config",
+    ),
+)

@@ -1,0 +1,38 @@
+"""Phi 3 and 4 mini (Abdin et al. 2024)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from exporter.families.family import Family
+from exporter.families.llama import LLAMA_NAMES
+from exporter.families.reader import ConfigReader
+from exporter.families.rope import read_rotary
+from exporter.families.shape import gated_mlp, read_shape, rms_norm, tied
+from exporter.spec import HeadSpec, LayerSpec, ModelSpec
+
+
+def read(config: ConfigReader) -> ModelSpec:
+    """Llama's plan with fused projections, longrope and a sliding window."""
+    shape = read_shape(config, vocab=32064, hidden=3072, width=8192, layers=32, heads=32, max_length=4096)
+    norm = rms_norm(config, 1e-5)
+    for key in ("attention_bias", "mlp_bias", "lm_head_bias"):
+        config.expect(key, False, why="the reference's Phi 3 has no biases")
+    config.expect("full_attn_mod", 1, why="the reference treats all layers alike")
+    config.expect("interpolate_factor", 1, why="the reference does not interpolate")
+    attention = shape.attention(
+        rotary=read_rotary(
+            config,
+            shape.head_dim,
+            shape.max_length,
+            partial=1.0,
+            original_length=4096,
+            also_longrope=("su", "yarn"),
+        ),
+        window=config.optional_integer("sliding_window"),
+    )
+    layer = LayerSpec(attention, gated_mlp(config, shape.width), attention_norm=norm, mlp_norm=norm)
+    return shape.model("phi3", [layer] * shape.layers, norm, HeadSpec(tied(config)))
+
+
+PHI3 = Family(read, replace(LLAMA_NAMES, qkv=("self_attn.qkv_proj",), gate="", up="mlp.gate_up_proj"))

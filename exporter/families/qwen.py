@@ -1,0 +1,50 @@
+"""Qwen2 and Qwen3, dense (Qwen Team 2024, 2025)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from exporter.families.family import Family
+from exporter.families.llama import LLAMA_NAMES
+from exporter.families.reader import ConfigReader
+from exporter.families.rope import read_rotary
+from exporter.families.shape import gated_mlp, read_shape, read_windows, rms_norm, tied
+from exporter.spec import HeadSpec, LayerSpec, ModelSpec
+
+
+def read(config: ConfigReader, model_type: str) -> ModelSpec:
+    """Llama's plan with query, key and value biases (2), or query and key norms instead (3)."""
+    third = model_type == "qwen3"
+    shape = read_shape(
+        config,
+        vocab=151936,
+        hidden=4096,
+        width=22016,
+        layers=32,
+        heads=32,
+        kv_heads=32,
+        head_dim=128 if third else None,
+        max_length=32768,
+    )
+    norm, rotary = rms_norm(config), read_rotary(config, shape.head_dim, shape.max_length)
+    window = config.optional_integer("sliding_window", None if "sliding_window" in config else 4096)
+    window = window if config.flag("use_sliding_window", False) else None
+    config.expect("use_mrope", False, why="multimodal positions")
+    first = config.integer("max_window_layers", 28, minimum=0)
+    windows = read_windows(config, shape.layers, window, lambda layer: window is not None and layer >= first)
+    if third:
+        bias = config.flag("attention_bias", False)
+        attention = shape.attention(rotary=rotary, qk_norm=norm, qkv_bias=bias, out_bias=bias)
+    else:
+        attention = shape.attention(rotary=rotary, qkv_bias=True)
+    layer = LayerSpec(attention, gated_mlp(config, shape.width), attention_norm=norm, mlp_norm=norm)
+    layers = [replace(layer, attention=replace(attention, window=size)) for size in windows]
+    return shape.model(model_type, layers, norm, HeadSpec(tied(config)))
+
+
+QWEN2 = Family(partial(read, model_type="qwen2"), LLAMA_NAMES)
+QWEN3 = Family(
+    partial(read, model_type="qwen3"),
+    replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm"),
+)
