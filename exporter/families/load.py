@@ -25,6 +25,13 @@ def load(
       CheckpointError: lists every missing and unused tensor and every wrong shape.
     """
     tensors = checkpoint.tensors
+    weights = check(spec, names, checkpoint)
+    return {weight.target: _read(weight, tensors, np.dtype(dtype)) for weight in weights}
+
+
+def check(spec: ModelSpec, names: Names, checkpoint: Checkpoint) -> list[Weight]:
+    """Where every weight is stored; raises as ``load`` does, without reading more than tied tables."""
+    tensors = checkpoint.tensors
     prefix = find_prefix(names, tensors)
     tables = find_tables(spec, names, prefix, tensors)
     weights = list(plan(spec, names, prefix, tables))
@@ -38,7 +45,7 @@ def load(
             *_unused(spec, names, prefix, [*(part.name for part in parts), *tables.copies], tensors),
         ],
     )
-    return {weight.target: _read(weight, tensors, np.dtype(dtype)) for weight in weights}
+    return weights
 
 
 def find_prefix(names: Names, tensors: Mapping[str, StoredTensor]) -> str:

@@ -1,0 +1,143 @@
+"""What a checkpoint is, and whether it can be exported: answered from its headers, before any export."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from exporter.checkpoint import Checkpoint, StoredTensor
+from exporter.errors import CheckpointError, UnsupportedError
+from exporter.families import FAMILIES, read_spec
+from exporter.families.load import check
+from exporter.spec import AttentionSpec, ModelSpec, MoeSpec
+
+
+@dataclass(frozen=True)
+class Report:
+    """Facts about a checkpoint.
+
+    Attributes:
+      model_type: as config.json says; None where it does not.
+      supported: whether model and weights can be exported (the tokenizer is judged by itself).
+      reason: why not, every problem on a line of its own; empty where it is supported.
+      spec: the architecture; None where it could not be read.
+      parameters: numbers that the model reads: of a supported checkpoint those used, a tied head counted
+        once; of any other all floating-point numbers stored.
+      stored: bytes of the stored tensors by dtype.
+    """
+
+    path: Path
+    model_type: str | None
+    supported: bool
+    reason: str
+    spec: ModelSpec | None
+    parameters: int
+    stored: Mapping[str, int]
+
+    def __str__(self) -> str:
+        """Several lines for a terminal."""
+        lines = [f"{self.path}: model_type {self.model_type or 'missing'}"]
+        if self.spec:
+            lines += [f"  {name:<15}{value}" for name, value in _facts(self.spec)]
+        kinds = ", ".join(f"{size:,} bytes of {dtype}" for dtype, size in self.stored.items())
+        lines += [
+            f"  {'parameters':<15}{self.parameters:,}",
+            f"  {'stored':<15}{kinds or 'nothing readable'}",
+        ]
+        lines.append("supported" if self.supported else f"not supported: {self.reason}")
+        return "\n".join(lines)
+
+
+def inspect_checkpoint(path: Path) -> Report:
+    """Reads config.json and the headers of the weights.
+
+    Raises:
+      CheckpointError: there is no checkpoint at all: no directory, or no readable config.json.
+    """
+    checkpoint = Checkpoint(path)
+    model_type = checkpoint.config.get("model_type")
+    spec, problems = None, []
+    try:
+        spec = read_spec(checkpoint.config)
+    except UnsupportedError as error:
+        problems.append(str(error))
+    try:
+        tensors: Mapping[str, StoredTensor] = checkpoint.tensors
+        parameters = _used(spec, checkpoint) if spec else _floating(tensors)
+    except CheckpointError as error:
+        problems.append(str(error))
+        tensors, parameters = _readable(checkpoint)
+    return Report(
+        path=checkpoint.path,
+        model_type=model_type if isinstance(model_type, str) else None,
+        supported=not problems,
+        reason="\n".join(problems),
+        spec=spec,
+        parameters=parameters,
+        stored=_bytes_by_dtype(tensors),
+    )
+
+
+def _used(spec: ModelSpec, checkpoint: Checkpoint) -> int:
+    """Numbers in the tensors that the model is made of; raises CheckpointError where they do not fit."""
+    weights = check(spec, FAMILIES[spec.model_type].names_for(spec), checkpoint)
+    shapes = {part.name: part.shape for weight in weights for group in weight.groups for part in group}
+    return sum(math.prod(shape) for shape in shapes.values())
+
+
+def _floating(tensors: Mapping[str, StoredTensor]) -> int:
+    return sum(tensor.size for tensor in tensors.values() if "F" in tensor.dtype)
+
+
+def _readable(checkpoint: Checkpoint) -> tuple[Mapping[str, StoredTensor], int]:
+    """What can be said of weights that do not fit: their tensors where the files are whole, else nothing."""
+    try:
+        return checkpoint.tensors, _floating(checkpoint.tensors)
+    except CheckpointError:
+        return {}, 0
+
+
+def _bytes_by_dtype(tensors: Mapping[str, StoredTensor]) -> dict[str, int]:
+    counted: Counter[str] = Counter()
+    for tensor in tensors.values():
+        counted[tensor.dtype] += tensor.nbytes
+    return dict(counted.most_common())
+
+
+def _facts(spec: ModelSpec) -> list[tuple[str, str]]:
+    """Name and value of what is worth a line."""
+    layers, attention = spec.decoder.layers, spec.decoder.layers[0].attention
+    bound = "" if spec.context_is_hard or spec.context_length is None else " (as trained; not a bound)"
+    facts = [
+        ("kind", spec.kind.replace("_", "-")),
+        (
+            "layers",
+            f"{len(layers)}" + (f" and {len(spec.encoder.layers)} encoder layers" if spec.encoder else ""),
+        ),
+        ("hidden size", f"{spec.hidden_size}, vocabulary {spec.vocab_size}"),
+        ("attention", _attention(attention)),
+        ("context length", f"{spec.context_length or 'unbounded'}{bound}"),
+        ("output head", "tied to the embedding" if spec.head.tied else "weights of its own"),
+    ]
+    windows = sorted({layer.attention.window for layer in layers if layer.attention.window is not None})
+    if windows:
+        windowed = sum(layer.attention.window is not None for layer in layers)
+        facts.append(
+            ("sliding window", f"{', '.join(map(str, windows))} in {windowed} of {len(layers)} layers")
+        )
+    mixtures = [layer.mlp for layer in layers if isinstance(layer.mlp, MoeSpec)]
+    if mixtures:
+        facts.append(
+            ("experts", f"{mixtures[0].experts}, {mixtures[0].top_k} a token, in {len(mixtures)} layers")
+        )
+    return facts
+
+
+def _attention(spec: AttentionSpec) -> str:
+    positions = "rotary" if spec.rotary else "ALiBi" if spec.alibi else ""
+    scaling = f" ({spec.rotary.kind.value})" if spec.rotary and spec.rotary.kind.value != "default" else ""
+    heads = f"{spec.heads} heads of {spec.head_dim}, {spec.kv_heads} of keys and values"
+    return f"{heads}, {positions}{scaling}" if positions else heads
