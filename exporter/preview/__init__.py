@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from exporter.preview.server import PreviewServer, ServerConfig
+    from exporter.preview.config import ServerConfig
+    from exporter.preview.server import PreviewServer
 
 __all__ = ["PreviewServer", "ServerConfig", "files_beside", "serve"]
 
@@ -37,7 +38,8 @@ def serve(
     """
     if xla_cache is not None:
         _use_cache(xla_cache)
-    from exporter.preview.server import ServerConfig, serve
+    from exporter.preview.config import ServerConfig
+    from exporter.preview.server import serve
 
     serve(
         ServerConfig(
@@ -81,8 +83,12 @@ def files_beside(model_config_file: Path) -> dict[str, Any]:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("PreviewServer", "ServerConfig"):
-        from exporter.preview import server
+    if name == "PreviewServer":
+        from exporter.preview.server import PreviewServer
 
-        return getattr(server, name)
+        return PreviewServer
+    if name == "ServerConfig":
+        from exporter.preview.config import ServerConfig
+
+        return ServerConfig
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

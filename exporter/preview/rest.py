@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from tensorflow_serving.apis import get_model_metadata_pb2
 
-from exporter.preview import json_tensor
+from exporter.preview import json_answer, json_tensor
 from exporter.preview.core import Core, ModelSpec
 from exporter.preview.servable import DEFAULT_SIGNATURE
 from exporter.preview.status import HTTP_STATUS, Code, StatusError, invalid
@@ -106,7 +106,7 @@ def _predict(core: Core, spec: ModelSpec, body: bytes) -> bytes:
     }
     request = json_tensor.parse_predict(document, inputs)
     outputs = core.predict(servable, name, request.tensors, entrypoint="REST")
-    return json_tensor.format_predict(outputs, row_format=request.row_format)
+    return json_answer.format_predict(outputs, row_format=request.row_format)
 
 
 def _status(core: Core, spec: ModelSpec) -> bytes:

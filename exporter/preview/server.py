@@ -8,23 +8,20 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
 import uvicorn
-from google.protobuf import text_format
 
 from exporter.errors import ServingError
 from exporter.preview import grpc_services, model_config, rest
 from exporter.preview.batching import PER_MODEL_FILE, Scheduler, read_parameters
+from exporter.preview.config import ServerConfig, credentials, metrics_path
 from exporter.preview.core import Core
 from exporter.preview.manager import Manager
 from exporter.preview.metrics import Metrics
 from exporter.preview.servable import Servable
 from exporter.preview.status import StatusError
-from serving_configs import protos
 
 logger = logging.getLogger(__name__)
 
@@ -35,36 +32,6 @@ NOTICE = (
 # Requests in work at once; more wait in the sockets.
 WORKERS = 128
 _GRACE_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class ServerConfig:
-    """The flags that the preview server knows, under the real server's names.
-
-    Attributes:
-      model_config_file: models.config; or ``model_name`` and ``model_base_path`` for a single model.
-      rest_port, grpc_port: 0 is any free port (see ``PreviewServer.rest_port``), None is none.
-      host: the address to listen on; the real server listens on every one.
-      batching_parameters_file: merges requests; None leaves every request alone.
-      enable_per_model_batching_parameters: reads ``batching_params.pbtxt`` of each version instead; a
-        version without one is not batched.
-      poll_seconds: how often models.config and the version folders are looked at; 0: once.
-    """
-
-    model_config_file: Path | None = None
-    model_name: str = "default"
-    model_base_path: Path | None = None
-    rest_port: int | None = 8501
-    grpc_port: int | None = 8500
-    host: str = "127.0.0.1"
-    rest_api_timeout_in_ms: int = 30_000
-    batching_parameters_file: Path | None = None
-    enable_per_model_batching_parameters: bool = False
-    monitoring_config_file: Path | None = None
-    ssl_config_file: Path | None = None
-    allow_version_labels_for_unavailable_models: bool = False
-    enable_model_warmup: bool = True
-    poll_seconds: float = 1.0
 
 
 class PreviewServer:
@@ -214,7 +181,7 @@ class PreviewServer:
             core,
             self._executor,
             timeout_seconds=self.config.rest_api_timeout_in_ms / 1000,
-            metrics_path=_metrics_path(self.config.monitoring_config_file),
+            metrics_path=metrics_path(self.config.monitoring_config_file),
         )
         # TensorFlow Serving drops no idle connection; a drain must not wait for them either.
         self._uvicorn = uvicorn.Server(
@@ -229,12 +196,12 @@ class PreviewServer:
     def _start_grpc(self, core: Core) -> None:
         self._grpc = grpc_services.server(core, ThreadPoolExecutor(WORKERS, thread_name_prefix="grpc"))
         address = f"{self.config.host}:{self.config.grpc_port or 0}"
-        credentials = _credentials(self.config.ssl_config_file)
+        secure = credentials(self.config.ssl_config_file)
         try:
-            if credentials is None:
+            if secure is None:
                 self.grpc_port = self._grpc.add_insecure_port(address)
             else:
-                self.grpc_port = self._grpc.add_secure_port(address, credentials)
+                self.grpc_port = self._grpc.add_secure_port(address, secure)
         except RuntimeError as error:
             raise ServingError(f"gRPC port {address}: {error}") from None
         self._grpc.start()
@@ -275,31 +242,6 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ServingError(f"REST port {host}:{port}: {error}") from None
     listener.listen(1024)
     return listener
-
-
-def _parse(path: Path, name: str) -> Any:
-    try:
-        return protos.from_text(path.read_text(encoding="utf-8"), protos.new(name))
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise ServingError(f"{path}: {error}") from None
-
-
-def _metrics_path(file: Path | None) -> str | None:
-    if file is None:
-        return None
-    prometheus = _parse(file, "MonitoringConfig").prometheus_config
-    return (prometheus.path or "/monitoring/prometheus/metrics") if prometheus.enable else None
-
-
-def _credentials(file: Path | None) -> Any:
-    if file is None:
-        return None
-    config = _parse(file, "SSLConfig")
-    return grpc.ssl_server_credentials(
-        [(config.server_key.encode(), config.server_cert.encode())],
-        root_certificates=config.custom_ca.encode() or None,
-        require_client_auth=config.client_verify,
-    )
 
 
 def serve(config: ServerConfig) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from exporter.preview.server import PreviewServer, ServerConfig
+from exporter.preview import PreviewServer, ServerConfig
 from tests.preview import toys
 
 

@@ -15,7 +15,8 @@ from hypothesis.extra import numpy as hnp
 
 from exporter.client.rest import from_json, to_json
 from exporter.preview import json_tensor
-from exporter.preview.json_tensor import Input, format_decimal, format_predict, parse_document, parse_predict
+from exporter.preview.json_answer import format_decimal, format_predict
+from exporter.preview.json_tensor import Input, parse_document, parse_predict
 
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=3, max_side=4)
 ARRAYS = st.one_of(

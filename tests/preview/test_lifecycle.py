@@ -22,9 +22,8 @@ from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc
 
 from exporter.client import GrpcClient, RequestError, RestClient
 from exporter.errors import ServingError
-from exporter.preview import files_beside
+from exporter.preview import PreviewServer, ServerConfig, files_beside
 from exporter.preview.model_config import version_folders
-from exporter.preview.server import PreviewServer, ServerConfig
 from serving_configs import protos, render, write
 from tests.conftest import ROOT
 from tests.preview import toys

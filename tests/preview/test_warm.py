@@ -22,7 +22,7 @@ logging.basicConfig(level=logging.INFO, stream=sys.stdout)
 from exporter import preview
 preview._use_cache(Path(sys.argv[2]))
 print("flags:", os.environ.get("TF_XLA_FLAGS"))
-from exporter.preview.server import PreviewServer, ServerConfig
+from exporter.preview import PreviewServer, ServerConfig
 from exporter.client import RestClient
 config = ServerConfig(model_name="toy", model_base_path=Path(sys.argv[1]), rest_port=0, grpc_port=None)
 with PreviewServer(config) as s:
