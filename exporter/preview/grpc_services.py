@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
 import grpc
+from google.protobuf import wrappers_pb2
 from tensorflow_serving.apis import (
     model_management_pb2,
+    model_service_pb2,
     model_service_pb2_grpc,
     predict_pb2,
+    prediction_service_pb2,
     prediction_service_pb2_grpc,
 )
 
@@ -122,9 +126,32 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         return model_management_pb2.ReloadConfigResponse()
 
 
+def _health(services: Sequence[str]) -> Any:
+    """``grpc.health.v1.Health``: a server that answers at all has loaded its models.
+
+    Request and response have one field, number 1, a string and an enum: the well-known wrappers have the same
+    wire format.
+    """
+
+    def check(request: Any, context: Any) -> Any:
+        if request.value not in ("", *services):
+            context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+        return wrappers_pb2.Int32Value(value=1)  # SERVING
+
+    handler = grpc.unary_unary_rpc_method_handler(
+        check,
+        request_deserializer=wrappers_pb2.StringValue.FromString,
+        response_serializer=wrappers_pb2.Int32Value.SerializeToString,
+    )
+    return grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": handler})
+
+
 def server(core: Core, executor: ThreadPoolExecutor) -> Any:
     """A grpc server with both services; ports are the caller's."""
     result = grpc.server(executor, options=_OPTIONS)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(core), result)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(core), result)
+    services = (prediction_service_pb2.DESCRIPTOR, model_service_pb2.DESCRIPTOR)
+    names = [service.full_name for file in services for service in file.services_by_name.values()]
+    result.add_generic_rpc_handlers((_health(names),))
     return result

@@ -18,7 +18,7 @@ MAX_RECORDS = 1000
 
 def _records(path: Path) -> Iterator[bytes]:
     try:
-        yield from tf.compat.v1.io.tf_record_iterator(str(path))
+        yield from tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
     except tf.errors.DataLossError as error:
         raise StatusError(
             Code.DATA_LOSS, f"{error.message}. Please verify your warmup data is in TFRecord format."

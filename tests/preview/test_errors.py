@@ -376,6 +376,18 @@ def test_grpc_other_calls(server: PreviewServer) -> None:
             stub.GetModelMetadata(metadata)
 
 
+def test_grpc_health(server: PreviewServer) -> None:
+    """Messages by hand: HealthCheckRequest{service = 1}, HealthCheckResponse{status = 1: SERVING}."""
+    with grpc.insecure_channel(server.grpc_target) as channel:
+        check = channel.unary_unary("/grpc.health.v1.Health/Check")
+        assert check(b"") == b"\x08\x01"
+        name = b"tensorflow.serving.PredictionService"
+        assert check(b"\x0a" + bytes([len(name)]) + name) == b"\x08\x01"
+        with pytest.raises(grpc.RpcError) as caught:
+            check(b"\x0a\x01x")
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
 def test_client_errors_carry_the_servers_code_and_message(server: PreviewServer) -> None:
     for client in (RestClient(server.rest_url, "nope"), GrpcClient(server.grpc_target, "nope")):
         with pytest.raises(RequestError, match="Could not find any versions of model nope") as caught:
