@@ -1,7 +1,7 @@
 """Decoding: processors, choice of tokens, search and stopping. Knows a step model, no family.
 
-The calls (``generate``, ``score``, ``next_token``) load TensorFlow, so they are imported on use: ``options``
-must load without it.
+What a signature calls inside its compiled function (``generate``, ``score``, ``next_token``) loads TensorFlow
+and so is imported on use; ``options`` and ``attributes`` do not load it.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from exporter.generation.calls import generate as generate
+    from exporter.generation.calls import next_token as next_token
+    from exporter.generation.calls import score as score
 
-_CALLS = ("generate",)
+_CALLS = "exporter.generation.calls"
 
 
 def __getattr__(name: str) -> Any:
-    if name in _CALLS:
-        return getattr(importlib.import_module("exporter.generation.calls"), name)
+    if name in ("generate", "next_token", "score"):
+        return getattr(importlib.import_module(_CALLS), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,15 +1,28 @@
-"""What a signature calls inside the compiled function."""
+"""What a signature calls inside the compiled function: ``generate``, ``score`` and ``next_token``."""
 
 from __future__ import annotations
 
 from exporter.errors import OptionError
 from exporter.generation.beam import beam_search
+from exporter.generation.lookup import lookup_search
 from exporter.generation.loop import decode
 from exporter.generation.options import GenerationOptions
 from exporter.generation.result import Generated
 from exporter.generation.rows import RowOptions
+from exporter.generation.scoring import NextTokens, Scored, next_token, score
 from exporter.generation.step import Prompt, StepModel
 from exporter.generation.stop import StopAutomaton
+
+__all__ = ["Generated", "NextTokens", "Scored", "generate", "next_token", "score"]
+
+# What greedy search with prompt lookup reads; any other option has to be at its default.
+_LOOKUP_FIELDS = {
+    *("max_new_tokens", "max_length", "stop_strings", "eos_token_id", "pad_token_id", "bos_token_id"),
+    *("decoder_start_token_id", "prompt_lookup_num_tokens", "max_matching_ngram_size", "seed"),
+    # Read by sampling and beam search only.
+    *("temperature", "top_h", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff"),
+    *("early_stopping", "length_penalty", "renormalize_logits"),
+}
 
 
 def generate(
@@ -41,5 +54,16 @@ def generate(
     """
     if options.stop_strings and stop is None:
         raise OptionError("stop_strings: the tokenizer's vocabulary is needed to stop at them")
+    if can_look_up(options, row_options):
+        return lookup_search(model, prompt, options, rows, stop)
     search = beam_search if options.num_beams > 1 else decode
     return search(model, prompt, options, rows, stop, row_options=row_options)
+
+
+def can_look_up(options: GenerationOptions, row_options: bool) -> bool:
+    """Whether prompt lookup is asked for and applies: greedy search without processors or scores.
+
+    Where it does not apply, plain greedy search gives the same ids.
+    """
+    plain = GenerationOptions(**{name: getattr(options, name) for name in _LOOKUP_FIELDS})
+    return options.prompt_lookup_num_tokens > 0 and not row_options and options == plain

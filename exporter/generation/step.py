@@ -50,8 +50,18 @@ class Cache(Protocol):
     def reorder(self, indices: tf.Tensor) -> Cache:
         """Row i takes over row ``indices[i]`` (int32 [rows]); both belong to the same prompt."""
 
+    def per_row(self, step: int) -> Cache:
+        """For a loop that appends up to ``step`` tokens at once, or takes some back: each row counts its own.
+
+        Called on a freshly prefilled (and expanded) cache, before the loop; the capacity grows by ``step``,
+        for the last guess may overshoot.
+        """
+
     def truncate(self, count: tf.Tensor) -> Cache:
-        """Drops each row's newest ``count`` (int32 [rows]) generated tokens: the rollback of a guess."""
+        """Drops each row's newest ``count`` (int32 [rows]) generated tokens: the rollback of a guess.
+
+        Only after ``per_row``.
+        """
 
 
 class StepModel(Protocol):

@@ -43,7 +43,8 @@ class StopAutomaton(tf.Module):
 
     def advance(self, state: tf.Tensor, token: tf.Tensor) -> tf.Tensor:
         """int32 [rows] states after int32 [rows] tokens."""
-        return tf.cast(tf.gather_nd(self.table, tf.stack([token, state], axis=-1)), tf.int32)
+        table = tf.convert_to_tensor(self.table)
+        return tf.cast(tf.gather_nd(table, tf.stack([token, state], axis=-1)), tf.int32)
 
     def matched(self, state: tf.Tensor) -> tf.Tensor:
         """bool [rows]: whether a stop string has been generated."""

@@ -15,6 +15,8 @@ import tensorflow as tf
 
 # Below this distance from the largest logit a token's float32 probability is zero.
 _NEAR = 128.0
+# Far below any difference of logits, far above the subnormal numbers.
+_TINY = 1e-30
 # Halving an interval of float32 values leaves nothing after 280 steps; real rows take some ten.
 _MOST_STEPS = 300
 
@@ -35,6 +37,7 @@ class _Search(NamedTuple):
     Attributes:
       low, high: float32, the interval.
       above_low, above_high: float32, how many keys are above each end.
+      middle: float32, the next guess; stored, so that every use of it is the same number.
       splits: bool, whether the interval can be halved once more.
     """
 
@@ -42,6 +45,7 @@ class _Search(NamedTuple):
     high: tf.Tensor
     above_low: tf.Tensor
     above_high: tf.Tensor
+    middle: tf.Tensor
     splits: tf.Tensor
 
 
@@ -76,33 +80,33 @@ def find_cutoff(
             return count, reaches(count)
         return count, reaches(tf.reduce_sum(tf.where(above, weights, 0.0), axis=-1, keepdims=True))
 
-    def halve(low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
-        return 0.5 * tf.maximum(low, tf.float32.min) + 0.5 * high
-
-    def open_rows(search: _Search) -> tf.Tensor:
-        """Rows whose interval still holds two keys that may differ."""
-        middle = halve(search.low, search.high)
-        return (search.above_low - search.above_high > 1) & (search.low < middle) & (middle < search.high)
-
     def body(search: _Search) -> tuple[_Search]:
-        middle = halve(search.low, search.high)
-        count, enough = measure(middle)
+        count, enough = measure(search.middle)
         up, down = search.splits & enough, search.splits & ~enough
-        following = _Search(
-            low=tf.where(up, middle, search.low),
-            high=tf.where(down, middle, search.high),
+        narrowed = search._replace(
+            low=tf.where(up, search.middle, search.low),
+            high=tf.where(down, search.middle, search.high),
             above_low=tf.where(up, count, search.above_low),
             above_high=tf.where(down, count, search.above_high),
-            splits=search.splits,
         )
-        return (following._replace(splits=open_rows(following)),)
+        return (_halve(narrowed),)
 
-    search = _start(keys, measure)
-    search = search._replace(splits=open_rows(search))
     (search,) = tf.while_loop(
-        lambda search: tf.reduce_any(search.splits), body, (search,), maximum_iterations=_MOST_STEPS
+        lambda search: tf.reduce_any(search.splits),
+        body,
+        (_halve(_start(keys, measure)),),
+        maximum_iterations=_MOST_STEPS,
     )
     return Cutoff(search.low, search.high)
+
+
+def _halve(search: _Search) -> _Search:
+    """The next guess, and in which rows it says something new: two keys may differ, and it lies between."""
+    middle = 0.5 * tf.maximum(search.low, tf.float32.min) + 0.5 * search.high
+    # Some of XLA's threads take subnormal numbers for zero and some do not: no cutoff may be near one.
+    middle = tf.where(tf.abs(middle) < _TINY, 0.0, middle)
+    inside = (search.low < middle) & (middle < search.high)
+    return search._replace(middle=middle, splits=inside & (search.above_low - search.above_high > 1))
 
 
 def _start(keys: tf.Tensor, measure: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]) -> _Search:
@@ -117,5 +121,6 @@ def _start(keys: tf.Tensor, measure: Callable[[tf.Tensor], tuple[tf.Tensor, tf.T
         high=tf.where(near_enough | all_enough, high, lowest),
         above_high=tf.zeros_like(high),
         above_low=tf.where(near_enough, near_count, tf.where(all_enough, all_count, 0.0)),
+        middle=high,
         splits=tf.zeros_like(high, tf.bool),
     )

@@ -60,6 +60,9 @@ class ToyCache:
     def reorder(self, indices: tf.Tensor) -> ToyCache:
         return ToyCache(tf.gather(self.states, indices), tf.gather(self.count, indices))
 
+    def per_row(self, step: int) -> ToyCache:
+        return ToyCache(tf.pad(self.states, [[0, 0], [0, step], [0, 0]]), self.count)
+
     def truncate(self, count: tf.Tensor) -> ToyCache:
         return ToyCache(self.states, self.count - count)
 
