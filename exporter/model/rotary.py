@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -51,8 +51,7 @@ def position_at(turning: Turning, positions: tf.Tensor, seen: tf.Tensor) -> Posi
 
 def frequencies(spec: RotarySpec) -> Floats:
     """float32 [dim / 2]: radians per position, for the kinds where it is a constant (and dynamic's start)."""
-    exponents = np.arange(0, spec.dim, 2, dtype=np.float32) / np.float32(spec.dim)
-    periods = np.power(spec.theta, exponents.astype(np.float64)).astype(np.float32)
+    periods = _periods(spec)
     plain = np.float32(1.0) / periods
     if spec.kind is RopeKind.LINEAR:
         return plain / np.float32(spec.factor)
@@ -61,6 +60,12 @@ def frequencies(spec: RotarySpec) -> Floats:
     if spec.kind is RopeKind.LLAMA3:
         return _llama3(spec, plain)
     return plain
+
+
+def _periods(spec: RotarySpec) -> Floats:
+    """float32 [dim / 2]: theta ** (2 j / dim), rounded once."""
+    exponents = np.arange(0, spec.dim, 2, dtype=np.float32) / np.float32(spec.dim)
+    return np.power(spec.theta, exponents.astype(np.float64)).astype(np.float32)
 
 
 def _yarn(spec: RotarySpec, periods: Floats) -> Floats:
@@ -116,14 +121,20 @@ def _at_length(spec: RotarySpec, seen: tf.Tensor) -> tf.Tensor:
         # NTK-aware: the base grows with the length beyond max_position_embeddings.
         length = tf.cast(tf.maximum(seen, spec.max_length), tf.float32)[..., tf.newaxis]
         growth = spec.factor * length / spec.max_length - (spec.factor - 1)
-        base = spec.theta * tf.pow(growth, spec.dim / (spec.dim - 2))
-        return 1.0 / tf.pow(base, np.arange(0, spec.dim, 2, dtype=np.float32) / np.float32(spec.dim))
+        base = spec.theta * _power(growth, spec.dim / (spec.dim - 2))
+        return 1.0 / _power(base, np.arange(0, spec.dim, 2, dtype=np.float32) / np.float32(spec.dim))
     if spec.kind is RopeKind.LONGROPE:
-        plain = frequencies(spec)
-        short = plain / np.asarray(spec.short_factors, np.float32)
-        long = plain / np.asarray(spec.long_factors, np.float32)
+        short, long = (
+            np.float32(1.0) / (np.asarray(factors, np.float32) * _periods(spec))
+            for factors in (spec.short_factors, spec.long_factors)
+        )
         return tf.where(seen[..., tf.newaxis] > spec.original_length, long, short)
     return tf.constant(frequencies(spec))
+
+
+def _power(base: tf.Tensor, exponent: Any) -> tf.Tensor:
+    """float32 power, rounded once: an error in a frequency is multiplied by the position."""
+    return tf.cast(tf.pow(tf.cast(base, tf.float64), tf.cast(exponent, tf.float64)), tf.float32)
 
 
 def rotate(x: tf.Tensor, cosine: tf.Tensor, sine: tf.Tensor, spec: RotarySpec) -> tf.Tensor:
