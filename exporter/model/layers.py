@@ -106,6 +106,10 @@ def mixture(x: tf.Tensor, weights: Weights, spec: MoeSpec) -> tf.Tensor:
     """
     tokens = tf.reshape(x, [-1, x.shape[-1]])  # [rows, k, hidden] -> [tokens, hidden]
     shares = tf.cast(expert_shares(tokens, weights, spec), x.dtype)  # [tokens, experts]
+    # One more row, without effect: for a single one XLA:CPU fuses the choice of a kernel into the product and
+    # then reads the kernel by column, twenty times slower.
+    more = [[0, 1], [0, 0]]
+    tokens, shares = tf.pad(tokens, more), tf.pad(shares, more)
     chosen = tf.reduce_any(shares > 0, axis=0)
     order = tf.argsort(tf.cast(chosen, tf.int32), direction="DESCENDING", stable=True)
     experts = {name: value for name, value in weights.items() if name in _EXPERT_WEIGHTS}
@@ -119,14 +123,18 @@ def mixture(x: tf.Tensor, weights: Weights, spec: MoeSpec) -> tf.Tensor:
 
     count = tf.reduce_sum(tf.cast(chosen, tf.int32))
     _, output = tf.while_loop(lambda index, _: index < count, add, (0, tf.zeros_like(tokens)))
+    output = tf.reshape(output[:-1], tf.shape(x))
     if spec.shared:
-        gate = tf.sigmoid(linear(tokens, weights, "moe.shared_gate"))
-        output += gate * mlp(tokens, weights, spec.shared, "moe.shared.")
-    return tf.reshape(output, tf.shape(x))
+        gate = tf.sigmoid(linear(x, weights, "moe.shared_gate"))
+        output += gate * mlp(x, weights, spec.shared, "moe.shared.")
+    return output
 
 
 def expert_shares(tokens: tf.Tensor, weights: Weights, spec: MoeSpec) -> tf.Tensor:
-    """float32 [tokens, experts]: the weight of each expert, zero for those outside the token's top k."""
+    """float32 [tokens, experts]: the weight of each expert, zero for those outside the token's top k.
+
+    Of equal logits the first are chosen; which ones the reference takes is not specified.
+    """
     logits = tf.cast(linear(tokens, weights, "moe.router"), tf.float32)
     chosen = tf.reduce_sum(tf.one_hot(tf.math.top_k(logits, spec.top_k).indices, spec.experts), axis=1)
     shares = tf.nn.softmax(logits) * chosen
