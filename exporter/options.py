@@ -43,6 +43,7 @@ class ExportOptions(BaseModel):
       dtype: type of weights and activations in the compiled function.
       tokenizer: "auto" compiles the checkpoint's tokenizer, "none" exports token signatures only.
       special_tokens_in_text: parse special-token text inside a prompt, as the reference does.
+      source_lang, target_lang: languages of a translation model, as its tokenizer spells them.
       overflow: what happens to a prompt longer than the longest bucket.
       row_errors: "answer" puts a row's error into its answer, "raise" fails the request.
       warmup: which warmup records to write.
@@ -70,6 +71,8 @@ class ExportOptions(BaseModel):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     tokenizer: Literal["auto", "none"] = "auto"
     special_tokens_in_text: bool = True
+    source_lang: str | None = None
+    target_lang: str | None = None
     overflow: Literal["error", "truncate_left", "truncate_right"] = "error"
     row_errors: Literal["answer", "raise"] = "answer"
     warmup: Literal["none", "minimal", "full"] = "full"

@@ -18,9 +18,11 @@ from exporter.checkpoint import Checkpoint, locate
 from exporter.errors import OptionError
 from exporter.families import load_weights, read_spec
 from exporter.generation.options import UNPREDICTABLE_SEED, GenerationOptions, resolve_options
+from exporter.languages import Languages, resolve_languages
 from exporter.model import build_model
 from exporter.options import ExportOptions
 from exporter.saved_model.buckets import resolve_buckets
+from exporter.saved_model.languages import LanguageTokenizer
 from exporter.saved_model.manifest import (
     Buckets,
     Manifest,
@@ -74,7 +76,8 @@ def export(options: ExportOptions, output: Path, report: Report = lambda _: null
         path = locate(options.model, options.revision)
         checkpoint = Checkpoint(path)
         spec = read_spec(checkpoint.config, ignore_config_keys=options.ignore_config_keys)
-        generation, presets = _generation_options(options, checkpoint, spec)
+        languages = resolve_languages(path, options.source_lang, options.target_lang)
+        generation, presets = _generation_options(options, checkpoint, spec, languages)
         buckets = resolve_buckets(
             options,
             context_length=spec.context_length,
@@ -83,7 +86,7 @@ def export(options: ExportOptions, output: Path, report: Report = lambda _: null
         )
         spec.check_lengths(buckets.prompt_lengths[-1], generation.max_new_tokens)
     with report("Compile the tokenizer"):
-        tokenizer = _tokenizer(options, path, spec)
+        tokenizer = _tokenizer(options, path, languages)
         texts = _warmup_texts(options, tokenizer, buckets)
     with report("Load the weights"):
         weights = load_weights(spec, checkpoint, options.dtype)
@@ -132,10 +135,10 @@ def export(options: ExportOptions, output: Path, report: Report = lambda _: null
 
 
 def _generation_options(
-    options: ExportOptions, checkpoint: Checkpoint, spec: ModelSpec
+    options: ExportOptions, checkpoint: Checkpoint, spec: ModelSpec, languages: Languages | None
 ) -> tuple[GenerationOptions, dict[str, GenerationOptions]]:
     """The exported defaults, and each preset: the defaults with the preset's own options over them."""
-    overrides = dict(options.generation)
+    overrides = {**(languages.generation if languages else {}), **options.generation}
     if options.max_new_tokens is not None:
         overrides["max_new_tokens"] = options.max_new_tokens
     elif not _LENGTH_KEYS & {*overrides, *(checkpoint.generation_config or checkpoint.config)}:
@@ -161,7 +164,7 @@ def _generation_options(
     return resolve({}), {name: resolve(extra) for name, extra in options.signatures.items()}
 
 
-def _tokenizer(options: ExportOptions, path: Path, spec: ModelSpec) -> TokenizerGraph | None:
+def _tokenizer(options: ExportOptions, path: Path, languages: Languages | None) -> TokenizerGraph | None:
     """The compiled tokenizer, compared with the reference on generated strings; None with "none"."""
     if options.tokenizer == "none":
         return None
@@ -172,7 +175,13 @@ def _tokenizer(options: ExportOptions, path: Path, spec: ModelSpec) -> Tokenizer
         tokenizer=tokenizer,
         special_tokens_in_text=options.special_tokens_in_text,
     ).check()
-    return tokenizer
+    if languages is None:
+        return tokenizer
+    if "score" in options.extra_signatures:
+        raise OptionError(
+            "extra_signatures: score cannot be exported together with source_lang or target_lang"
+        )
+    return LanguageTokenizer(tokenizer, languages)
 
 
 def _warmup_texts(

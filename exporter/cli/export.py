@@ -44,6 +44,8 @@ def export(
             help="Parse special-token text inside prompts (default), or treat it as plain text.",
         ),
     ] = None,
+    source_lang: Annotated[str | None, typer.Option(help="Source language of a translation model.")] = None,
+    target_lang: Annotated[str | None, typer.Option(help="Target language of a translation model.")] = None,
     overflow: Annotated[
         str | None, typer.Option(help="Over-long prompts: error, truncate_left or truncate_right.")
     ] = None,
@@ -80,6 +82,8 @@ def export(
         "dtype": dtype,
         "tokenizer": tokenizer,
         "special_tokens_in_text": special_tokens_in_text,
+        "source_lang": source_lang,
+        "target_lang": target_lang,
         "overflow": overflow,
         "row_errors": row_errors,
         "warmup": warmup,

@@ -78,7 +78,9 @@ def text_signature(program: GenerationProgram, tokenizer: TokenizerGraph, policy
 
     def generate_text(text: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
-            rows = rows_from_text(tokenizer, text, longest=policy.longest, overflow=policy.overflow)
+            rows = rows_from_text(
+                tokenizer, text, longest=_longest(program, policy), overflow=policy.overflow
+            )
         return _text_answer(program.run(rows), tokenizer, text, rows, policy, program.options.stop_strings)
 
     return _trace(generate_text, text=_TEXT)
@@ -92,7 +94,9 @@ def generate_signature(program: GenerationProgram, tokenizer: TokenizerGraph, po
 
     def generate_with_options(text: tf.Tensor, **values: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
-            rows = rows_from_text(tokenizer, text, longest=policy.longest, overflow=policy.overflow)
+            rows = rows_from_text(
+                tokenizer, text, longest=_longest(program, policy), overflow=policy.overflow
+            )
             row_options = RowOptions(**values, finished=tf.zeros_like(text, tf.bool))
             rows = with_errors(rows, check_rows(row_options, program.options))
             row_options = mask_rows(row_options, tf.not_equal(rows.error, ""))
@@ -110,7 +114,9 @@ def tokens_signature(program: GenerationProgram, *, vocab_size: int, policy: Pol
 
     def generate_tokens(input_ids: tf.Tensor, num_tokens: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
-            rows = rows_from_ids(input_ids, num_tokens, vocab_size=vocab_size, longest=policy.longest)
+            rows = rows_from_ids(
+                input_ids, num_tokens, vocab_size=vocab_size, longest=_longest(program, policy)
+            )
         answer = program.run(rows)
         with tf.device(CPU):
             return _finish({"generated_ids": answer["sequences"]}, answer, rows, policy)
@@ -211,6 +217,14 @@ def detokenize(tokenizer: TokenizerGraph, sequences: tf.Tensor, num_tokens: tf.T
     # [batch, n, length] -> [batch * n, length]
     flat = tf.reshape(sequences, [-1, sequences.shape[-1]])
     return tf.reshape(tokenizer.decode(flat, tf.reshape(num_tokens, [-1])), tf.shape(num_tokens))
+
+
+def _longest(program: GenerationProgram, policy: Policy) -> int:
+    """The longest prompt that leaves room for a token: max_length counts a decoder's prompt."""
+    limit = program.options.max_length
+    if limit is None or program.program.encodes:
+        return policy.longest
+    return min(policy.longest, limit - 1)
 
 
 def _ids_specs(width: int) -> dict[str, tf.TensorSpec]:
