@@ -81,7 +81,8 @@ def export(options: ExportOptions, output: Path, report: Report = lambda _: null
         buckets = resolve_buckets(
             options,
             context_length=spec.context_length,
-            max_new_tokens=generation.max_new_tokens,
+            # An encoder's positions hold the prompt alone; what is generated has the decoder's.
+            max_new_tokens=0 if spec.kind == "encoder_decoder" else generation.max_new_tokens,
             context_is_hard=spec.context_is_hard,
         )
         spec.check_lengths(buckets.prompt_lengths[-1], generation.max_new_tokens)
