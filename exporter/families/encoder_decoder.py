@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter.families import bart, t5
+from exporter.families import bart, t5, t5gemma
 from exporter.families.family import Family
 
 FAMILIES: dict[str, Family] = {
@@ -16,6 +16,7 @@ FAMILIES: dict[str, Family] = {
     "pegasus": bart.PEGASUS,
     "plbart": bart.PLBART,
     "t5": t5.T5,
+    "t5gemma": t5gemma.T5GEMMA,
     "umt5": t5.UMT5,
 }
 

@@ -56,6 +56,28 @@ _OLD_KEYS = {
     "prefix": " ",
 }
 
+_MODULE = {
+    "vocab_size": VOCAB,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 64,
+    "sliding_window": 3,
+    "query_pre_attn_scalar": 10,
+}
+_SMALL_MODULE = {**_MODULE, "hidden_size": 24, "num_hidden_layers": 2, "head_dim": 6}
+_PLAIN_MODULE = {
+    **_MODULE,
+    "layer_types": ["full_attention"] * 3,
+    "attn_logit_softcapping": None,
+    "final_logit_softcapping": None,
+    "attention_bias": True,
+}
+_OLD_MODULE = {**_MODULE, "rope_theta": 10000.0, "dropout_rate": 0.0, "model_type": "t5_gemma_module"}
+
 FAMILIES: tuple[FamilyCases, ...] = (
     FamilyCases(
         "t5",
@@ -263,5 +285,25 @@ FAMILIES: tuple[FamilyCases, ...] = (
         v4={**_OLD_KEYS, "static_position_embeddings": True, "tokenizer_class": "NllbTokenizer"},
         v4_removed=("dtype",),
         known_as="M2M-100, NLLB-200",
+    ),
+    FamilyCases(
+        "t5gemma",
+        "T5GemmaConfig",
+        "T5GemmaForConditionalGeneration",
+        {"encoder": _MODULE, "decoder": _MODULE},
+        (
+            Case("windows in both stacks, soft caps, grouped queries", {}),
+            Case(
+                "a smaller encoder with a vocabulary of its own",
+                {"encoder": {**_SMALL_MODULE, "vocab_size": 120}},
+            ),
+            Case(
+                "no windows, no soft caps, biases, head not tied",
+                {"encoder": _PLAIN_MODULE, "decoder": _PLAIN_MODULE, "tie_word_embeddings": False},
+            ),
+        ),
+        v4={"torch_dtype": "float32", "encoder": _OLD_MODULE, "decoder": _OLD_MODULE},
+        v4_removed=("dtype",),
+        known_as="T5Gemma",
     ),
 )
