@@ -1,0 +1,86 @@
+"""Writes docs/support-families.md from the test registry: what is listed there is what the parity tests run.
+
+python scripts/make_family_matrix.py [--check]
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from exporter.families.registry import REFUSED  # noqa: E402
+from tests.encoder_decoder.cases import FAMILIES as ENCODER_DECODER  # noqa: E402
+from tests.families.case import FamilyCases  # noqa: E402
+from tests.families.cases import FAMILIES as DECODER_ONLY  # noqa: E402
+
+TARGET = ROOT / "docs" / "support-families.md"
+COMMAND = "python scripts/make_family_matrix.py"
+
+INTRODUCTION = f"""\
+# Supported model families
+
+<!-- Written by `{COMMAND}` from tests/families and tests/encoder_decoder; do not edit. -->
+
+A checkpoint is supported by the `model_type` of its config.json. `genserve inspect MODEL` says before any
+export whether a checkpoint is supported, and why not. An export either equals the reference or is refused:
+every config key is used, known to be without effect, or an error; every tensor is used or an error.
+
+Each configuration below is a tiny random model of the reference's own class (PyTorch transformers). Against
+it, run on each prompt alone and unpadded, the tests compare:
+
+- the logits of every prompt position and of every cached step (within 1e-4 of a row's range), and the greedy
+  ids of the compiled loop;
+- cached with uncached, one token at a time with several, one padding bucket with another;
+- the weights read from shards, with and without the base model's prefix, with the tied head stored or not;
+- a config.json as version 4 of the reference wrote it with the one that version 5 writes, and the defaults of
+  an empty one with those of the reference's config class.
+"""
+
+
+def table(families: Iterable[FamilyCases]) -> list[str]:
+    """One row a family."""
+    lines = ["| model_type | known as | configurations under test |", "|---|---|---|"]
+    for family in sorted(families, key=lambda family: family.model_type):
+        cases = "; ".join(case.touches for case in family.cases)
+        lines.append(f"| `{family.model_type}` | {family.known_as} | {cases} |")
+    return lines
+
+
+def refusals(refused: Mapping[str, str]) -> list[str]:
+    """One item a reason."""
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for model_type, reason in refused.items():
+        by_reason[reason].append(f"`{model_type}`")
+    return [f"- {', '.join(sorted(types))}: {reason}." for reason, types in by_reason.items()]
+
+
+def render() -> str:
+    """The whole document."""
+    parts = [
+        [INTRODUCTION],
+        [f"## Decoder-only ({len(DECODER_ONLY)})", ""],
+        table(DECODER_ONLY),
+        ["", f"## Encoder-decoder ({len(ENCODER_DECODER)})", ""],
+        table(ENCODER_DECODER),
+        ["", "## Refused by name", ""],
+        refusals(REFUSED),
+        ["", "Any other `model_type` is refused as unknown, with the list of those that work.", ""],
+    ]
+    return "\n".join(line for part in parts for line in part)
+
+
+def main() -> int:
+    """Writes the document; with --check, only says whether it is up to date."""
+    if "--check" in sys.argv[1:]:
+        return 0 if TARGET.read_text(encoding="utf-8") == render() else 1
+    TARGET.write_text(render(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
