@@ -46,8 +46,13 @@ class AddedTokenSplitter(tf.Module):
             self._codes = tf.Variable(codes, trainable=False, name=f"{name}_codes")
 
     def __call__(self, source: Pieces) -> Pieces:
+        # Each piece of the source is a sentence of its own: nothing looks or reaches into the next one.
         cut = tf.strings.regex_replace(source.texts, self._pattern, pieces.CUT + b"\\0" + pieces.CUT)
-        found = pieces.split_at_cuts(source.with_texts(cut))
+        found = self._found(pieces.split_at_cuts(pieces.from_rows(cut)))
+        return Pieces(found.texts, tf.gather(found.splits, source.splits))
+
+    def _found(self, found: Pieces) -> Pieces:
+        """Rows cut around every token's text -> the same, with codes for the tokens that count."""
         index = self._index.lookup(found.texts)
         if any(token.plain or token.single_word for token in self._wanted):
             found, index = self._pass_over(found, index)
