@@ -63,9 +63,16 @@ def _model(config: ConfigReader, model_type: str, shape: Shape, attentions: list
     return shape.model(model_type, layers, norm, head)
 
 
-COHERE = Family(read_cohere, replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm"))
+COHERE = Family(
+    read_cohere,
+    replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm"),
+    harmless=("model_max_length", "pretraining_tp"),
+)
 COHERE2 = Family(
     read_cohere2,
     LLAMA_NAMES,
-    harmless=("cache_implementation", "use_embedding_sharing", "use_parallel_embedding"),
+    harmless=(
+        *("_sliding_window_pattern", "cache_implementation", "use_embedding_sharing"),
+        "use_parallel_embedding",
+    ),
 )

@@ -89,6 +89,6 @@ def names(spec: ModelSpec) -> Names:
 FALCON = Family(
     read,
     names,
-    harmless=("hidden_dropout", "multi_query"),
+    harmless=("hidden_dropout", "multi_query", "ff_factor"),
     aliases={"n_embed": "hidden_size"},
 )

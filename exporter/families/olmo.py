@@ -99,6 +99,6 @@ NAMES = replace(
     k_norm="self_attn.k_norm",
 )
 
-OLMO = Family(read_olmo, LLAMA_NAMES)
+OLMO = Family(read_olmo, LLAMA_NAMES, harmless=("pretraining_tp",))
 OLMO2 = Family(read_olmo2, NAMES)
 OLMO3 = Family(read_olmo3, NAMES)
