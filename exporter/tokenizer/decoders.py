@@ -31,8 +31,13 @@ class Place(NamedTuple):
 
 _PLACES = [Place(first=bool(i & 1), last=bool(i & 2)) for i in range(4)]
 
-Local = Callable[[str, Place], str]
-"""What a decoder makes of one token."""
+
+class Local(NamedTuple):
+    """What a decoder makes of one token."""
+
+    apply: Callable[[str, Place], str]
+    by_place: bool = True  # whether the token's place matters
+
 
 RowStep = Callable[[tf.Tensor], tf.Tensor]
 """string[rows] -> string[rows]."""
@@ -46,14 +51,13 @@ _CLEAN_UP = (
 _WORDPIECE_CLEAN_UP = (*_CLEAN_UP[:7], (" do not", " don't"), *_CLEAN_UP[7:])
 
 
-class _Chain(NamedTuple):
-    """A decoder, taken apart."""
+class Chain(NamedTuple):
+    """What remains to be done in the graph with the tokens' texts."""
 
-    local: list[Local]  # by token, before anything is joined
-    by_place: bool  # whether one of them asks for the token's place
-    divided: str  # why a row's text is more than its tokens' bytes side by side, "" where it is not
-    join: str  # "": tokens side by side, " ": with spaces, "bytes": byte-level, "fallback": byte tokens
-    rows: list[RowStep]  # on the joined rows
+    join: str = ""  # "": side by side, " ": with spaces, "bytes": as UTF-8, "fallback": byte tokens as UTF-8
+    rows: Sequence[RowStep] = ()  # on the joined rows
+    divided: str = ""  # why a row's text is more than its tokens' texts side by side, "" where it is not
+    replacement: bytes = REPLACEMENT  # of ill-formed parts, with "bytes"
 
 
 def token_strings(tokenizer: tokenizers.Tokenizer) -> list[str | None]:
@@ -70,28 +74,40 @@ def special_strings(tokenizer: tokenizers.Tokenizer) -> set[str]:
 class Decoder(tf.Module):  # type: ignore[misc]
     """RaggedTensor int32 [rows, (ids)] -> string[rows]; ids outside the vocabulary are left out."""
 
-    def __init__(self, chain: _Chain, tokens: Sequence[str | None], special: Collection[str]) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        texts: Sequence[bytes | None],
+        *others: Sequence[bytes | None],
+        clean_up: bool = False,
+    ) -> None:
+        """Takes the vocabulary's texts.
+
+        Args:
+          chain: what is done with them.
+          texts: by id, what a token amounts to in mid-row; None: the id is left out.
+          others: the same for tokens that are first, last, both, where that differs.
+          clean_up: whether transformers' clean_up_tokenization is done at the end.
+        """
         super().__init__(name="decoder")
-        self._join = chain.join
-        self._divided = chain.divided
-        self._rows = chain.rows
-        self._size = len(tokens)
+        self._chain = chain
+        self._rows = [*chain.rows, *(_replacing(old, new) for old, new in (_CLEAN_UP if clean_up else ()))]
+        self._divided = "clean_up_tokenization_spaces" if clean_up else chain.divided
+        self._size = len(texts)
         # One entry more, never kept, for all ids outside the vocabulary.
-        kept = [token is not None and token not in special for token in tokens]
-        self._kept = int_variable([*kept, False])
-        tables: list[list[str]] = []
+        self._kept = int_variable([*(text is not None for text in texts), False])
+        tables: list[list[bytes]] = []
         self._variants: list[int] = []  # by place: number of its table
-        for place in _PLACES if chain.by_place else _PLACES[:1]:
-            table = [_apply(chain.local, token or "", place) for token in [*tokens, None]]
+        for variant in (texts, *others):
+            table = [*(text or b"" for text in variant), b""]
             if table not in tables:
                 tables.append(table)
             self._variants.append(tables.index(table))
-        texts = [text for table in tables for text in table]
-        to_bytes = _byte_level if chain.join == "bytes" else str.encode
-        self._texts = string_variable([to_bytes(text) for text in texts])
+        entries = [text for table in tables for text in table]
+        self._texts = string_variable(entries)
         self._bytes = string_variable([bytes([i]) for i in range(256)])
         self._values = int_variable(
-            [_byte_value(text) for text in texts] if chain.join == "fallback" else [0]
+            [_byte_value(text) for text in entries] if chain.join == "fallback" else [0]
         )
 
     @on_cpu
@@ -123,10 +139,10 @@ class Decoder(tf.Module):  # type: ignore[misc]
             )
         begin = self._variants[0] * (self._size + 1)
         texts = self._texts[begin : begin + self._size].numpy().tolist()
-        if self._join == "fallback":
+        if self._chain.join == "fallback":
             values = self._values[begin : begin + self._size].numpy().tolist()
             texts = [text if value < 0 else bytes([value]) for text, value in zip(texts, values, strict=True)]
-        separator = b" " if self._join == " " else b""
+        separator = b" " if self._chain.join == " " else b""
         kept = self._kept[: self._size].numpy().tolist()
         pieces = [separator + text if keep else b"" for text, keep in zip(texts, kept, strict=True)]
         return (pieces + [b""] * size)[:size]
@@ -146,11 +162,11 @@ class Decoder(tf.Module):  # type: ignore[misc]
 
     def _joined(self, entries: tf.Tensor, row: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
         pieces = tf.gather(self._texts, entries)
-        if self._join == "fallback":
+        join = self._chain.join
+        if join == "fallback":
             pieces = self._fall_back(pieces, tf.gather(self._values, entries), row)
-        separator = " " if self._join == " " else ""
-        text = tf.strings.unsorted_segment_join(pieces, row, rows, separator=separator)
-        return replace_ill_formed(text, self._bytes) if self._join == "bytes" else text
+        text = tf.strings.unsorted_segment_join(pieces, row, rows, separator=" " if join == " " else "")
+        return replace_ill_formed(text, self._bytes, self._chain.replacement) if join == "bytes" else text
 
     def _fall_back(self, pieces: tf.Tensor, values: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
         """A run of byte tokens becomes its text, or U+FFFD for each of them where that is ill-formed."""
@@ -193,11 +209,18 @@ def build_decoder(
     Raises:
       TokenizerUnsupportedError: CTC, or an order of decoders that has no exact translation.
     """
-    chain = _compile(list(_flatten(node, path)))
-    if clean_up_tokenization_spaces:
-        chain.rows.extend(_replacing(old, new) for old, new in _CLEAN_UP)
-        chain = chain._replace(divided="clean_up_tokenization_spaces")
-    return Decoder(chain, tokens, special if skip_special_tokens else ())
+    local, chain = _compile(list(_flatten(node, path)))
+    by_place = any(step.by_place for step in local)
+    left_out = special if skip_special_tokens else ()
+    to_bytes = _byte_level if chain.join == "bytes" else str.encode
+    tables = [
+        [
+            None if token is None or token in left_out else to_bytes(_apply(local, token, place))
+            for token in tokens
+        ]
+        for place in (_PLACES if by_place else _PLACES[:1])
+    ]
+    return Decoder(chain, *tables, clean_up=clean_up_tokenization_spaces)
 
 
 def _flatten(node: nodes.Decoder | None, path: str) -> Iterator[tuple[nodes.Decoder | None, str]]:
@@ -208,14 +231,13 @@ def _flatten(node: nodes.Decoder | None, path: str) -> Iterator[tuple[nodes.Deco
         yield node, path
 
 
-def _compile(decoders: list[tuple[nodes.Decoder | None, str]]) -> _Chain:
+def _compile(decoders: list[tuple[nodes.Decoder | None, str]]) -> tuple[list[Local], Chain]:
     """Divides a sequence of decoders into what is done by token, the joining, and what is done by row."""
     local: list[Local] = []
-    by_place = False
     rows: list[RowStep] = []
     join: str | None = None
-    fused = False
     divided = ""
+    fused = False
     for node, path in decoders:
         if node is None:
             join = " "
@@ -232,15 +254,14 @@ def _compile(decoders: list[tuple[nodes.Decoder | None, str]]) -> _Chain:
             join = "fallback"
         else:
             local.append(_local(node, path))
-            by_place |= not isinstance(node, nodes.ReplaceDecoder | nodes.StripDecoder)
             if isinstance(node, nodes.BPEDecoder):
                 divided = f"{path}: BPEDecoder treats the last token otherwise"
-    return _Chain(local, by_place, divided, join or "", rows)
+    return local, Chain(join or "", rows, divided)
 
 
-def _apply(steps: list[Local], token: str, place: Place) -> str:
+def _apply(steps: Sequence[Local], token: str, place: Place) -> str:
     for step in steps:
-        token = step(token, place)
+        token = step.apply(token, place)
     return token
 
 
@@ -250,18 +271,18 @@ def _local(node: nodes.Decoder, path: str) -> Local:
         regex = node.pattern.regex
         pattern = (node.pattern.string or "") if regex is None else tokenizers.Regex(regex)
         replace = tokenizers.decoders.Replace(pattern, node.content)
-        return lambda token, place: replace.decode([token])
+        return Local(lambda token, place: replace.decode([token]), by_place=False)
     if isinstance(node, nodes.StripDecoder):
-        return lambda token, place: _strip(token, node)
+        return Local(lambda token, place: _strip(token, node), by_place=False)
     if isinstance(node, nodes.Metaspace):
         drops_first = node.prepend_scheme != "never"
-        return lambda token, place: token.replace(
-            node.replacement, "" if place.first and drops_first else " "
+        return Local(
+            lambda token, place: token.replace(node.replacement, "" if place.first and drops_first else " ")
         )
     if isinstance(node, nodes.WordPieceDecoder):
-        return lambda token, place: _wordpiece(token, place, node)
+        return Local(lambda token, place: _wordpiece(token, place, node))
     if isinstance(node, nodes.BPEDecoder):
-        return lambda token, place: token.replace(node.suffix, "" if place.last else " ")
+        return Local(lambda token, place: token.replace(node.suffix, "" if place.last else " "))
     raise TokenizerUnsupportedError(path, f"{node.type} cannot be reproduced exactly")
 
 
@@ -325,7 +346,7 @@ def _byte_level(token: str) -> bytes:
     return token.encode() if known is None else known
 
 
-def _byte_value(token: str) -> int:
+def _byte_value(token: bytes) -> int:
     """The byte that a token like ``<0x0A>`` stands for, else -1; Rust's number parser takes a plus sign."""
-    match = re.fullmatch(r"<0x([0-9A-Fa-f]{2}|\+[0-9A-Fa-f])>", token)
+    match = re.fullmatch(rb"<0x([0-9A-Fa-f]{2}|\+[0-9A-Fa-f])>", token)
     return int(match[1], 16) if match else -1

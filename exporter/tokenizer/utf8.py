@@ -56,8 +56,10 @@ def _may_follow(lead: tf.Tensor, byte: tf.Tensor) -> tf.Tensor:
     return (byte >= low) & (byte <= high)
 
 
-def replace_ill_formed(rows: tf.Tensor, byte_strings: tf.Tensor) -> tf.Tensor:
-    """string[rows] -> string[rows], each ill-formed part replaced by one U+FFFD.
+def replace_ill_formed(
+    rows: tf.Tensor, byte_strings: tf.Tensor, replacement: bytes = REPLACEMENT
+) -> tf.Tensor:
+    """string[rows] -> string[rows], each ill-formed part replaced by ``replacement`` (U+FFFD).
 
     Args:
       rows: any bytes.
@@ -74,7 +76,7 @@ def replace_ill_formed(rows: tf.Tensor, byte_strings: tf.Tensor) -> tf.Tensor:
     ends = tf.cumsum(lengths) - 1
     inside = tf.tensor_scatter_nd_update(tf.gather(broken, row), ends[:, None], tf.zeros_like(broken))
     places = tf.where(inside)[:, 0]
-    ill = tf.where(tf.gather(consumed, places), b"", tf.constant(REPLACEMENT, tf.string))
+    ill = tf.where(tf.gather(consumed, places), b"", tf.constant(replacement, tf.string))
     pieces = tf.where(tf.gather(valid, places), tf.gather(byte_strings, tf.gather(stream, places)), ill)
     rebuilt = tf.strings.unsorted_segment_join(pieces, tf.gather(row, places), tf.size(rows))
     return tf.where(broken, rebuilt, rows)

@@ -25,7 +25,7 @@ _UNK_PENALTY = 10.0
 _DROP = -1
 
 
-class _Edges(NamedTuple):
+class Edges(NamedTuple):
     """Pieces that occur in the stream, and one unk for each character that is no piece itself."""
 
     start: tf.Tensor  # int32[edges], byte place
@@ -56,47 +56,10 @@ class Unigram(tf.Module):  # type: ignore[misc]
     def __call__(self, words: tf.Tensor) -> tf.RaggedTensor:
         whole = self._whole(words)
         stream = flat_bytes(tf.where(whole < 0, words, ""))
-        edges = self._edges(stream)
-        ids = self._emit(stream, self._best(stream, edges))
-        return cut_rows(tf.where(tf.equal(stream, END), self._end, ids), self._end, whole)
-
-    def _edges(self, stream: tf.Tensor) -> _Edges:
-        lead = is_lead(stream)
-        leads = tf.cast(tf.where(lead)[:, 0], tf.int32)
-        stops = tf.concat([leads[1:], tf.size(stream)[None]], 0)
-        inside = tf.not_equal(tf.gather(stream, leads), END)
-        starts, stops = tf.boolean_mask(leads, inside), tf.boolean_mask(stops, inside)
-        found = self._trie.matches(stream, starts, tf.zeros_like(starts))
-        # Characters that are pieces: entries that stop where the next character begins.
-        character_stop = tf.scatter_nd(starts[:, None], stops, tf.shape(stream))
-        single = tf.equal(found.stop, tf.gather(character_stop, found.start))
-        is_piece = tf.scatter_nd(found.start[:, None], tf.cast(single, tf.int32), tf.shape(stream)) > 0
-        unknown = ~tf.gather(is_piece, starts)
-        starts, stops = tf.boolean_mask(starts, unknown), tf.boolean_mask(stops, unknown)
-        return _Edges(
-            tf.concat([found.start, starts], 0),
-            tf.concat([found.stop, stops], 0),
-            tf.concat([found.value, tf.fill(tf.shape(starts), self._unknown)], 0),
-        )
-
-    def _best(self, stream: tf.Tensor, edges: _Edges) -> tf.Tensor:
-        """int32[bytes]: at the places where the best pieces begin their ids, ``_DROP`` elsewhere."""
-        end = tf.equal(stream, END)
-        first = tf.concat([tf.ones_like(end[:1]), end[:-1]], 0)
+        edges = find_edges(self._trie, stream, self._unknown)
         scores = tf.gather(self._scores, edges.value)
-        total = _forward(stream, first, edges, scores)
-        # An edge is best if its sum is the one that its stop has kept; of several, the earliest start.
-        wins = tf.equal(tf.gather(total, edges.start) + scores, tf.gather(total, edges.stop))
-        packed = tf.cast(edges.start, tf.int64) * (1 << 32) + tf.cast(edges.value, tf.int64)
-        packed = tf.where(wins, packed, tf.int64.max)
-        best = tf.math.unsorted_segment_min(packed, edges.stop, tf.size(stream))
-        places = tf.range(tf.size(stream))
-        arrived = best < tf.int64.max
-        before = tf.where(arrived, tf.cast(best // (1 << 32), tf.int32), places)
-        reached = follow(before, tf.cast(tf.where(end)[:, 0], tf.int32)) & arrived
-        starts, values = tf.boolean_mask(before, reached), tf.boolean_mask(best, reached)
-        ids = tf.fill(tf.shape(stream), _DROP)
-        return tf.tensor_scatter_nd_update(ids, starts[:, None], tf.cast(values % (1 << 32), tf.int32))
+        ids = self._emit(stream, best_path(stream, edges, scores))
+        return cut_rows(tf.where(tf.equal(stream, END), self._end, ids), self._end, whole)
 
     def _emit(self, stream: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
         """Fuses neighbouring unks, and spells them in byte tokens where there are some; int32[bytes]."""
@@ -115,8 +78,55 @@ class Unigram(tf.Module):  # type: ignore[misc]
         return tf.where(spelled, tf.gather(self._byte_ids, stream), ids)
 
 
-def _forward(stream: tf.Tensor, first: tf.Tensor, edges: _Edges, scores: tf.Tensor) -> tf.Tensor:
-    """float64[bytes]: the best score of each place, word for word in step, character by character."""
+def find_edges(trie: Trie, stream: tf.Tensor, unknown: int) -> Edges:
+    """All pieces in the stream, then ``unknown`` for each character that is no piece of its own."""
+    leads = tf.cast(tf.where(is_lead(stream))[:, 0], tf.int32)
+    stops = tf.concat([leads[1:], tf.size(stream)[None]], 0)
+    inside = tf.not_equal(tf.gather(stream, leads), END)
+    starts, stops = tf.boolean_mask(leads, inside), tf.boolean_mask(stops, inside)
+    found = trie.matches(stream, starts, tf.zeros_like(starts))
+    # Characters that are pieces: entries that stop where the next character begins.
+    character_stop = tf.scatter_nd(starts[:, None], stops, tf.shape(stream))
+    single = tf.equal(found.stop, tf.gather(character_stop, found.start))
+    is_piece = tf.scatter_nd(found.start[:, None], tf.cast(single, tf.int32), tf.shape(stream)) > 0
+    lacking = ~tf.gather(is_piece, starts)
+    starts, stops = tf.boolean_mask(starts, lacking), tf.boolean_mask(stops, lacking)
+    return Edges(
+        tf.concat([found.start, starts], 0),
+        tf.concat([found.stop, stops], 0),
+        tf.concat([found.value, tf.fill(tf.shape(starts), unknown)], 0),
+    )
+
+
+def best_path(stream: tf.Tensor, edges: Edges, scores: tf.Tensor) -> tf.Tensor:
+    """The best way through each word.
+
+    Args:
+      stream: int32[bytes], see ``flat_bytes``.
+      edges: the pieces.
+      scores: [edges], in the type that sums are kept in.
+
+    Returns:
+      int32[bytes]: at the places where the path's edges begin their values, -1 elsewhere.
+    """
+    end = tf.equal(stream, END)
+    first = tf.concat([tf.ones_like(end[:1]), end[:-1]], 0)
+    total = _forward(stream, first, edges, scores)
+    # An edge is best if its sum is the one that its stop has kept; of several, the earliest start.
+    wins = tf.equal(tf.gather(total, edges.start) + scores, tf.gather(total, edges.stop))
+    packed = tf.cast(edges.start, tf.int64) * (1 << 32) + tf.cast(edges.value, tf.int64)
+    packed = tf.where(wins, packed, tf.int64.max)
+    best = tf.math.unsorted_segment_min(packed, edges.stop, tf.size(stream))
+    arrived = best < tf.int64.max
+    before = tf.where(arrived, tf.cast(best // (1 << 32), tf.int32), tf.range(tf.size(stream)))
+    reached = follow(before, tf.cast(tf.where(end)[:, 0], tf.int32)) & arrived
+    starts, values = tf.boolean_mask(before, reached), tf.boolean_mask(best, reached)
+    ids = tf.fill(tf.shape(stream), _DROP)
+    return tf.tensor_scatter_nd_update(ids, starts[:, None], tf.cast(values % (1 << 32), tf.int32))
+
+
+def _forward(stream: tf.Tensor, first: tf.Tensor, edges: Edges, scores: tf.Tensor) -> tf.Tensor:
+    """[bytes]: the greatest sum at each place, all words in step, character by character."""
     characters = tf.cumsum(tf.cast(is_lead(stream), tf.int32))
     base = tf.gather(tf.boolean_mask(characters, first), tf.cumsum(tf.cast(first, tf.int32)) - 1)
     depth = tf.gather(characters - base, edges.stop)  # characters before the stop
@@ -124,12 +134,12 @@ def _forward(stream: tf.Tensor, first: tf.Tensor, edges: _Edges, scores: tf.Tens
     start, stop, score = (tf.gather(x, order) for x in (edges.start, edges.stop, scores))
     splits = tf.cumsum(tf.math.bincount(depth, minlength=1))
     steps = tf.size(splits)
-    zero = tf.zeros_like(stream, tf.float64)
+    zero = tf.zeros_like(stream, scores.dtype)
 
     def step(i: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         here = slice(splits[i - 1], splits[i])
-        candidates = tf.gather(total, start[here]) + score[here]
-        return i + 1, tf.tensor_scatter_nd_max(total, stop[here][:, None], candidates)
+        sums = tf.gather(total, start[here]) + score[here]
+        return i + 1, tf.tensor_scatter_nd_max(total, stop[here][:, None], sums)
 
     _, total = tf.while_loop(
         lambda i, total: i < steps,

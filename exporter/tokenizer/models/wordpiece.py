@@ -55,7 +55,7 @@ class WordPiece(tf.Module):  # type: ignore[misc]
         return tf.math.unsorted_segment_sum(leads, word, tf.size(words)) - 1 > self._max_characters
 
     def _greedy(self, stream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """int32[bytes] the id of the token that begins there, or ``_DROP``; bool[bytes] where none follows."""
+        """int32[bytes] the token that begins there, or ``_DROP``; bool[bytes] where none can follow."""
         end = tf.equal(stream, END)
         first = tf.concat([tf.ones_like(end[:1]), end[:-1]], 0)
         starts = tf.where(is_lead(stream) & ~end if self._continuing >= 0 else first & ~end)[:, 0]

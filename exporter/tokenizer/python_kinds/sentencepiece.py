@@ -1,0 +1,98 @@
+"""SentencePiece models as the C++ library (0.2) encodes with them.
+
+BPE models go through tf.Text's operation. For Unigram models the operation only normalizes: which of several
+equally good divisions is chosen differs between versions of the library, so the Viterbi is ours, in the
+library's arithmetic: float32, all of a text being one word.
+
+Source: sentencepiece's unigram_model.cc (``EncodeOptimized``) and sentencepiece_processor.cc.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_text as tf_text
+from sentencepiece import sentencepiece_model_pb2
+
+from exporter.errors import TokenizerUnsupportedError
+from exporter.tokenizer.models.tables import END, flat_bytes, int_variable, on_cpu
+from exporter.tokenizer.models.trie import Trie
+from exporter.tokenizer.models.unigram import best_path, find_edges
+
+_UNK_PENALTY = np.float32(10.0)
+_Piece = sentencepiece_model_pb2.ModelProto.SentencePiece
+_UNIGRAM, _BPE = sentencepiece_model_pb2.TrainerSpec.UNIGRAM, sentencepiece_model_pb2.TrainerSpec.BPE
+
+
+class SentencePieces(tf.Module):
+    """string[n] -> RaggedTensor string [n, (pieces)]: what ``encode(text, out_type=str)`` gives."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(name="sentencepiece")
+        content = path.read_bytes()
+        proto = sentencepiece_model_pb2.ModelProto.FromString(content)
+        _refuse(proto, path.name)
+        with tf.device("/device:CPU:0"):
+            self._tokenizer = tf_text.SentencepieceTokenizer(content, out_type=tf.string)
+        self._viterbi = _Viterbi(proto) if proto.trainer_spec.model_type == _UNIGRAM else None
+
+    @on_cpu
+    def __call__(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        found = self._tokenizer.tokenize(texts)
+        if self._viterbi is None:
+            return found
+        # The pieces of a text, one after the other, are the normalized text, whatever the division.
+        rows = tf.size(texts)
+        normalized = tf.strings.unsorted_segment_join(
+            found.flat_values, tf.cast(found.value_rowids(), tf.int32), rows
+        )
+        return self._viterbi(normalized)
+
+
+class _Viterbi(tf.Module):
+    """string[n], normalized -> RaggedTensor string [n, (pieces)]; neighbouring unknown characters are one."""
+
+    def __init__(self, proto: Any) -> None:
+        super().__init__(name="viterbi")
+        normal = [piece for piece in proto.pieces if piece.type == _Piece.NORMAL]
+        self._unknown = len(normal)
+        self._trie = Trie({piece.piece.encode(): i for i, piece in enumerate(normal)})
+        scores = [piece.score for piece in normal]
+        self._scores = int_variable([*scores, np.float32(min(scores)) - _UNK_PENALTY], tf.float32)
+
+    @on_cpu
+    def __call__(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        stream = flat_bytes(texts)
+        edges = find_edges(self._trie, stream, self._unknown)
+        values = best_path(stream, edges, tf.gather(self._scores, edges.value))
+        end = tf.equal(stream, END)
+        begins = (values >= 0) | end
+        at = tf.boolean_mask(values, begins)
+        goes_on = tf.equal(at, self._unknown) & tf.concat([[False], tf.equal(at[:-1], self._unknown)], 0)
+        places = tf.boolean_mask(tf.where(begins)[:, 0], ~goes_on)  # of pieces and of ends
+        lengths = tf.concat([places[1:] - places[:-1], tf.zeros_like(places[:1])], 0)
+        is_end = tf.gather(end, places)
+        row = tf.cumsum(tf.cast(is_end, tf.int32), exclusive=True)
+        row_starts = tf.concat([tf.zeros([1], tf.int64), tf.where(end)[:, 0] + 1], 0)
+        keep = tf.where(~is_end)[:, 0]
+        row, places, lengths = (tf.gather(x, keep) for x in (row, places, lengths))
+        pieces = tf.strings.substr(tf.gather(texts, row), places - tf.gather(row_starts, row), lengths)
+        return tf.RaggedTensor.from_value_rowids(
+            pieces, tf.cast(row, tf.int64), nrows=tf.size(texts, tf.int64), validate=False
+        )
+
+
+def _refuse(proto: Any, name: str) -> None:
+    kind = proto.trainer_spec.model_type
+    if kind not in (_UNIGRAM, _BPE):
+        raise TokenizerUnsupportedError(name, "only Unigram and BPE SentencePiece models are compiled")
+    if proto.trainer_spec.byte_fallback:
+        raise TokenizerUnsupportedError(name, "byte_fallback in a SentencePiece model read in Python")
+    defined = [piece.piece for piece in proto.pieces if piece.type == _Piece.USER_DEFINED]
+    if kind == _UNIGRAM and defined:
+        raise TokenizerUnsupportedError(name, f"user-defined symbol {defined[0]!r} in a Unigram model")
+    if proto.trainer_spec.treat_whitespace_as_suffix:
+        raise TokenizerUnsupportedError(name, "treat_whitespace_as_suffix")

@@ -1,0 +1,215 @@
+"""Python-only tokenizers: the compiled graph against the transformers object, encoding and decoding."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sentencepiece
+import tensorflow as tf
+from transformers import BioGptTokenizer, ByT5Tokenizer, M2M100Tokenizer, MarianTokenizer
+
+from exporter.errors import TokenizerUnsupportedError
+from exporter.tokenizer.python_kinds import build_python_kind
+from exporter.tokenizer.python_kinds.sentencepiece import SentencePieces
+from exporter.tokenizer.sources import PythonSource, Settings
+from tests.tokenizer.graphs import WORDS, graph
+
+LINES = [
+    "The quick brown fox jumps over the lazy dog, doesn't it?",
+    "Été: l'œuvre d'un garçon naïf; 12 345,67 € (III)",
+    "日本語のテキスト、テストです。ﾊﾝｶｸ ＦＵＬＬ",
+    "Большой взрыв ▁ underscore ▁▁ and   spaces\t tabs\n lines \x1c end ",
+    "  leading and trailing  ", "", " ", "a", "\0", "x\0y", ">>fr<< Hello", ">>xx<<World", ">>no end",
+    " >>fr<< late", ">>fr<<", "</s>", "a </s> b", "</s></s>", "a <pad>  <unk>b", "x\u3000</s>\x1f y",
+    "<extra_id_0> and <extra_id_12>", "__en__ hi __fr__", "__en____fr__", "____en____",
+    "\U0001f600\u200d\U0001f525 \ufeff \u00ad",
+]  # fmt: skip
+
+
+def texts(seed: str, count: int) -> list[str]:
+    """The lines above, and strings of many scripts, odd spaces and special tokens."""
+    rng = random.Random(seed)
+    units = [*"abcdeehIIil '.,!?()0159", *"éßœﬁ①½", *"ΣσςİДж日本ﾊ", "\u0301", "\U0001f600", "  ", "\t", "\n",
+             "\u3000", "\u2028", "▁", "</s>", "<pad>", "<unk>", ">>fr<<", "__en__", "the", "fox"]  # fmt: skip
+    return LINES + ["".join(rng.choices(units, k=rng.randint(1, 25))) for _ in range(count)]
+
+
+def compiled(tokenizer: Any, **options: Any) -> Any:
+    source = PythonSource(tokenizer, Path(), Settings(eos=tokenizer.eos_token_id))
+    defaults = {"special_tokens_in_text": True, "skip_special_tokens": True, "clean_up": False}
+    return build_python_kind(source, **(defaults | options))
+
+
+def assert_equals(tokenizer: Any, seed: str, full: bool, **options: Any) -> None:
+    """Ids of many texts (in the full run without special tokens, too), and texts of these and of any ids."""
+    module = compiled(tokenizer, **options)
+    found = texts(seed, 5000 if full else 200)
+    for around in (False, True) if full else (True,):
+        encode = graph(lambda words, around=around: module.encode(words, around), WORDS)
+        ids = encode(tf.constant([text.encode() for text in found], tf.string)).to_list()
+        plain = {"split_special_tokens": True} if options.get("special_tokens_in_text") is False else {}
+        for text, row in zip(found, ids, strict=True):
+            assert row == tokenizer(text, add_special_tokens=around, **plain)["input_ids"], text
+    rng = random.Random(seed)
+    rows = [row for row in ids if row]
+    rows += [rng.choices(range(module.vocab_size), k=rng.randint(1, 20)) for _ in range(len(found))]
+    rows = [[i for i in row if _known(tokenizer, i)] for row in rows]
+    assert_decodes(tokenizer, module, rows, bool(options.get("clean_up")))
+
+
+def _known(tokenizer: Any, i: int) -> bool:
+    """Ids that the reference itself can decode."""
+    try:
+        tokenizer.decode([i])
+    except (IndexError, ValueError, TypeError):
+        return False
+    return True
+
+
+def assert_decodes(tokenizer: Any, module: Any, rows: list[list[int]], clean_up: bool) -> None:
+    signature = [tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)]
+    ragged = tf.ragged.constant([*rows, []], tf.int32, ragged_rank=1)
+    lengths = tf.cast(ragged.row_lengths(), tf.int32)
+    ours = graph(module.decode, signature)(ragged.to_tensor(-1), lengths).numpy().tolist()
+    for row, text in zip(rows, ours, strict=False):
+        expected = tokenizer.decode(row, skip_special_tokens=True, clean_up_tokenization_spaces=clean_up)
+        assert text.decode() == expected, row
+
+
+@pytest.mark.parametrize("options", [{}, {"extra_ids": 0}], ids=str)
+def test_byt5(options: dict[str, Any], full: bool) -> None:
+    assert_equals(ByT5Tokenizer(**options), "byt5", full)
+
+
+def test_byt5_special_tokens_as_plain_text(full: bool) -> None:
+    assert_equals(ByT5Tokenizer(), "byt5", full, special_tokens_in_text=False)
+
+
+def test_byt5_clean_up(full: bool) -> None:
+    assert_equals(ByT5Tokenizer(), "byt5", full, clean_up=True)
+
+
+def train(path: Path, kind: str, **options: Any) -> sentencepiece.SentencePieceProcessor:
+    """A small SentencePiece model."""
+    text = (line for line in LINES * 20 if line.strip() and "\0" not in line)
+    sentencepiece.SentencePieceTrainer.Train(
+        sentence_iterator=text, model_writer=(writer := path.open("wb")), vocab_size=150, model_type=kind,
+        hard_vocab_limit=False, character_coverage=0.98, minloglevel=2, **options,
+    )  # fmt: skip
+    writer.close()
+    return sentencepiece.SentencePieceProcessor(model_file=str(path))
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"normalization_rule_name": "identity", "remove_extra_whitespaces": False, "add_dummy_prefix": False},
+        {"normalization_rule_name": "nmt_nfkc_cf", "split_by_whitespace": False},
+    ],
+    ids=["plain", "identity", "case_folding"],
+)
+def test_sentencepiece(kind: str, options: dict[str, Any], tmp_path: Path, full: bool) -> None:
+    """The pieces themselves, against the C++ library."""
+    library = train(tmp_path / "model", kind, **options)
+    function = graph(SentencePieces(tmp_path / "model"), WORDS)
+    found = texts(kind, 20_000 if full else 1000)
+    pieces = function(tf.constant([text.encode() for text in found], tf.string)).to_list()
+    for text, row in zip(found, pieces, strict=True):
+        assert [piece.decode() for piece in row] == library.encode(text, out_type=str), text
+
+
+def test_sentencepiece_refused(tmp_path: Path) -> None:
+    train(tmp_path / "model", "unigram", user_defined_symbols=["fox"])
+    with pytest.raises(TokenizerUnsupportedError, match="user-defined symbol 'fox'"):
+        SentencePieces(tmp_path / "model")
+    train(tmp_path / "model", "char")
+    with pytest.raises(TokenizerUnsupportedError, match="only Unigram and BPE"):
+        SentencePieces(tmp_path / "model")
+
+
+def write(path: Path, content: Any) -> str:
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="module", params=["joint", "separate"])
+def marian(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> MarianTokenizer:
+    """Numbers that have nothing to do with the models', pieces that are missing, and some of no model."""
+    folder = tmp_path_factory.mktemp("marian")
+    source, target = (
+        train(folder / "source.spm", "unigram"),
+        train(folder / "target.spm", "unigram", seed_sentencepiece_size=500),
+    )
+    pieces = {spm.id_to_piece(i) for spm in (source, target) for i in range(3, spm.vocab_size())}
+    known = sorted(pieces)[::-1][5:]
+    words = ["</s>", "<unk>", *known, "Д", "ж", "▁q", ">>fr<<", "<pad>"]
+    vocab = {word: i for i, word in enumerate(dict.fromkeys(words))}
+    options: dict[str, Any] = {}
+    if request.param == "separate":
+        others = [word for word in vocab if not word.startswith("<")][::-1]
+        target = {"</s>": 0, "<unk>": 1} | {word: i for i, word in enumerate(others, start=2)}
+        target["<pad>"] = vocab["<pad>"]
+        options = {
+            "separate_vocabs": True,
+            "target_vocab_file": write(folder / "target_vocab.json", target),
+        }
+    return MarianTokenizer(
+        str(folder / "source.spm"), str(folder / "target.spm"), write(folder / "vocab.json", vocab), **options
+    )
+
+
+def test_marian(marian: MarianTokenizer, full: bool) -> None:
+    assert_equals(marian, "marian", full, special_tokens_in_text=marian.separate_vocabs)
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_m2m100(kind: str, tmp_path: Path, full: bool) -> None:
+    spm = train(tmp_path / "sentencepiece.bpe.model", kind)
+    words = [
+        "<s>",
+        "<pad>",
+        "</s>",
+        "<unk>",
+        *(spm.id_to_piece(i) for i in range(spm.vocab_size() - 1, 6, -1)),
+    ]
+    vocab = {word: i for i, word in enumerate(dict.fromkeys(words))}
+    files = (write(tmp_path / "vocab.json", vocab), str(tmp_path / "sentencepiece.bpe.model"))
+    assert_equals(M2M100Tokenizer(*files, src_lang="fr", tgt_lang="en"), "m2m", full)
+
+
+@pytest.mark.parity
+def test_real_marian(shared: Path, full: bool) -> None:
+    tokenizer = MarianTokenizer.from_pretrained(str(shared / "tokenizers" / "opus-mt-en-mg"))
+    assert_equals(tokenizer, "real", full)
+    lines = (shared / "corpora" / "udhr_all.txt").read_text(encoding="utf-8").splitlines()
+    lines = lines if full else lines[::60]
+    encode = graph(compiled(tokenizer).encode, WORDS)
+    ours = encode(tf.constant([line.encode() for line in lines], tf.string)).to_list()
+    assert ours == tokenizer(lines)["input_ids"]
+
+
+def test_others_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "merges.txt").write_text("#version: 0.2\na b</w> 1\n\n", encoding="utf-8")
+    vocab = {word: i for i, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", "a", "b</w>"])}
+    pytest.importorskip("sacremoses")
+    tokenizer = BioGptTokenizer(write(tmp_path / "vocab.json", vocab), str(tmp_path / "merges.txt"))
+    with pytest.raises(TokenizerUnsupportedError, match="--tokenizer none"):
+        compiled(tokenizer)
+
+
+def test_unknown_class_and_option_are_refused() -> None:
+    with pytest.raises(TokenizerUnsupportedError, match=r"list.*--tokenizer none"):
+        build_python_kind(
+            PythonSource([], Path(), Settings()),
+            special_tokens_in_text=True,
+            skip_special_tokens=True,
+            clean_up=False,
+        )
+    with pytest.raises(TokenizerUnsupportedError, match="skip_special_tokens"):
+        compiled(ByT5Tokenizer(), skip_special_tokens=False)
