@@ -22,8 +22,9 @@ GENSERVE = str(Path(sys.executable).parent / "genserve")
 #: Demo checkpoint -> its prompts: the first goes over REST, the second over gRPC.
 PROMPTS = {
     "stories": ("Once upon a time", "Question: What colour is the sky? Answer:"),
+    "translate": ("translate English to German: forty-two", "translate digits to French: 1980"),
 }
-READY_SECONDS = 300.0
+READY_SECONDS = 900.0
 
 
 def main() -> int:
@@ -31,7 +32,7 @@ def main() -> int:
         for name in PROMPTS:
             run(
                 "export", f"demo:{name}", folder, "--prompt-lengths", "32", "--batch-sizes", "1",
-                "--max-new-tokens", "64",
+                "--max-new-tokens", "96", "--warmup", "minimal",
             )  # fmt: skip
         rest, grpc = free_ports()
         with served(folder, rest, grpc):
@@ -55,7 +56,7 @@ def run(*arguments: str) -> str:
 def ask(model: str, prompt: str, *endpoint: str) -> None:
     """Sends one prompt and shows it with its completion."""
     answer = run("generate", *endpoint, "--model", model, "--prompt", prompt)
-    if not answer.strip():
+    if answer.strip() in ("", prompt):
         raise SystemExit(f"demo: {model} answered {prompt!r} with nothing")
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from torch.nn.utils.rnn import pad_sequence
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from demo_checkpoints.story_text import documents
@@ -15,8 +14,9 @@ from demo_checkpoints.training import save, train
 
 END = "<|endoftext|>"
 VOCAB_SIZE = 640
-IGNORED = -100  # label that the loss leaves out
 CONTEXT = 256
+ROW = 256  # tokens of a training row, which holds several documents
+IGNORED = -100  # label that the loss leaves out
 TRAIN_DOCUMENTS, TRAIN_SEED = 30_000, 1
 HELD_OUT_DOCUMENTS, HELD_OUT_SEED = 600, 2
 
@@ -35,15 +35,15 @@ without a download; it knows nothing but that little world.
 Documents are separated by `<|endoftext|>`, so greedy decoding stops by itself.
 
 Made by `scripts/make_demo_checkpoints.py stories`. Perplexity per token on {held_out} held-out documents
-that do not occur in the training text: {perplexity:.3f} (`training.json`). The text and the tokenizer are
-the same on every run; the weights are, with the versions named in `training.json`, on the same kind of
-CPU, and otherwise differ in their last digits.
+that do not occur in the training text: {perplexity:.3f} (`training.json`).
+The text and the tokenizer are the same on every run; the weights are when the processor, its threads and
+the versions named there are, and otherwise come out alike.
 
 License: Apache-2.0, like the project.
 """
 
 
-def make(directory: Path, *, steps: int = 1200, batch_tokens: int = 4096) -> None:
+def make(directory: Path, *, steps: int = 900, batch_size: int = 16) -> None:
     """Trains the tokenizer and the model and writes the checkpoint."""
     train_text = documents(TRAIN_SEED, TRAIN_DOCUMENTS)
     known = set(train_text)
@@ -57,19 +57,22 @@ def make(directory: Path, *, steps: int = 1200, batch_tokens: int = 4096) -> Non
     model = GPT2LMHeadModel(_config(end))
     with torch.no_grad():
         model.transformer.wpe.weight.copy_(sinusoids(CONTEXT, model.config.n_embd))
-    batches = batched([[*encoding.ids, end] for encoding in tokenizer.encode_batch(train_text)], batch_tokens)
-    order = torch.randperm(len(batches))
+    rows, positions, labels = packed(
+        [[*encoding.ids, end] for encoding in tokenizer.encode_batch(train_text)]
+    )
+    order = torch.randperm(len(rows))
 
     def loss_of_step(step: int) -> torch.Tensor:
-        batch = batches[order[step % len(batches)]]
-        return model(input_ids=batch.clamp(min=0), labels=batch).loss
+        picked = order[torch.arange(step * batch_size, (step + 1) * batch_size) % len(rows)]
+        batch = {"input_ids": rows[picked], "position_ids": positions[picked], "labels": labels[picked]}
+        return model(**batch, use_cache=False).loss
 
     seconds = train(model, loss_of_step, steps=steps, learning_rate=3e-3)
     result = perplexity(model, [[*tokenizer.encode(text).ids, end] for text in held_out])
     print(f"trained in {seconds:.0f} s; held-out perplexity {result:.3f} on {len(held_out)} documents")
     facts = {
         "steps": steps,
-        "batch_tokens": batch_tokens,
+        "batch_size": batch_size,
         "context": CONTEXT,
         "train_documents": TRAIN_DOCUMENTS,
         "held_out_documents": len(held_out),
@@ -99,19 +102,26 @@ def train_tokenizer(texts: list[str]) -> Tokenizer:
     return tokenizer
 
 
-def batched(sequences: list[list[int]], batch_tokens: int) -> list[torch.Tensor]:
-    """Documents of like length side by side, [rows, length], right-padded with ``IGNORED``.
+def packed(sequences: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Whole documents one after another in rows: ids, positions and labels, int64 [rows, ROW].
 
-    One document a row, from position 0 on, as prompts are: nothing before it distracts from it.
+    Positions begin anew with each document, by which transformers keeps documents from seeing each other:
+    every one is learned as if it stood alone, as prompts do. What is left of a row is not learned from.
     """
-    batches: list[torch.Tensor] = []
-    rows: list[torch.Tensor] = []
-    for ids in sorted(sequences, key=len):
-        if rows and (len(rows) + 1) * len(ids) > batch_tokens:
-            batches.append(pad_sequence(rows, batch_first=True, padding_value=IGNORED))
-            rows = []
-        rows.append(torch.tensor(ids))
-    return [*batches, pad_sequence(rows, batch_first=True, padding_value=IGNORED)]
+    rows: list[list[int]] = []
+    positions: list[list[int]] = []
+    for sequence in sequences:
+        if not rows or len(rows[-1]) + len(sequence) > ROW:
+            rows.append([])
+            positions.append([])
+        rows[-1] += sequence
+        positions[-1] += range(len(sequence))
+    labels = _filled(rows, IGNORED)
+    return labels.clamp(min=0), _filled(positions, 0), labels
+
+
+def _filled(rows: list[list[int]], value: int) -> torch.Tensor:
+    return torch.tensor([row + [value] * (ROW - len(row)) for row in rows])
 
 
 def sinusoids(length: int, width: int) -> torch.Tensor:
@@ -121,7 +131,7 @@ def sinusoids(length: int, width: int) -> torch.Tensor:
     """
     rates = 10_000.0 ** (-torch.arange(0, width, 2) / width)
     angles = torch.arange(length)[:, None] * rates  # [length, width / 2]
-    return 0.08 * torch.cat([angles.sin(), angles.cos()], dim=1)
+    return 0.05 * torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
 @torch.no_grad()
@@ -142,7 +152,7 @@ def _config(end: int) -> GPT2Config:
         n_embd=128,
         n_layer=3,
         n_head=4,
-        initializer_range=0.08,  # about 1 / sqrt(n_embd); GPT-2's 0.02 is for wider models
+        initializer_range=0.05,  # GPT-2's 0.02 is for wider models
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,

@@ -179,7 +179,7 @@ def _count_things(rng: random.Random) -> str:
 
 def _question(rng: random.Random) -> str:
     """A question, its answer, and now and then a second pair."""
-    pairs = [favour(rng, [_fact, _sum, _how_many, _after])(rng) for _ in range(rng.choice([1, 1, 2]))]
+    pairs = [favour(rng, [_how_many, _fact, _sum, _after])(rng) for _ in range(rng.choice([1, 1, 2]))]
     return " ".join(f"{context}Question: {question} Answer: {answer}" for context, question, answer in pairs)
 
 

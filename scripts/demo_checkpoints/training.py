@@ -56,7 +56,8 @@ def save(model: Any, directory: Path, tokenizer_config: dict[str, Any], facts: d
     (directory / "model.safetensors").chmod(0o644)
     write_json(directory / "tokenizer_config.json", tokenizer_config)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    write_json(directory / "training.json", {"parameters": parameters, **facts, "versions": versions()})
+    run = {"threads": torch.get_num_threads(), "versions": versions()}
+    write_json(directory / "training.json", {"parameters": parameters, **facts, **run})
     total = sum(path.stat().st_size for path in directory.iterdir())
     print(f"{directory}: {parameters:,} parameters, {total / 1e6:.2f} MB in all")
 

@@ -40,7 +40,7 @@ tested, without a download; it knows nothing else.
 Made by `scripts/make_demo_checkpoints.py translate`. {held_out} numbers were held out of training in every
 direction; greedy decoding answers {accuracy:.1%} of them exactly ({lowest:.1%} in the worst of the twelve
 directions; `training.json` has each). The text and the tokenizer are the same on every run; the weights
-are, with the versions named in `training.json`, on the same kind of CPU, and otherwise differ a little.
+are when the processor, its threads and the versions named there are, and otherwise come out alike.
 
 License: Apache-2.0, like the project.
 """
