@@ -1,8 +1,8 @@
 """The server's configuration messages, and their text format.
 
-``tensorflow-serving-api`` ships model_server_config and platform_config. The other messages that the
-server reads from text files are not in the package, so their descriptors are built here from the documented
-fields (session_bundle_config.proto, monitoring_config.proto, ssl_config.proto of TensorFlow Serving): enough
+``tensorflow-serving-api`` ships model_server_config. The other messages that the server reads from text files
+are not in every version of the package, so their descriptors are built here from the documented fields
+(session_bundle_config.proto, platform_config.proto, monitoring_config.proto, ssl_config.proto): enough
 to write the files with the protobuf library and to parse them back with its strictness.
 """
 
@@ -19,10 +19,9 @@ from google.protobuf import (
     text_format,
     wrappers_pb2,
 )
-from tensorflow_serving.config import model_server_config_pb2, platform_config_pb2
+from tensorflow_serving.config import model_server_config_pb2
 
 ModelServerConfig = model_server_config_pb2.ModelServerConfig
-PlatformConfigMap = platform_config_pb2.PlatformConfigMap
 
 _PACKAGE = "tensorflow.serving"
 # message -> ((field, number, type, repeated), ...); a message type is capitalised, or absolute with a dot.
@@ -64,6 +63,9 @@ _MESSAGES: dict[str, tuple[tuple[str, int, str, bool], ...]] = {
         ("enable_model_warmup", 779, "bool", False),
     ),
     "SavedModelBundleSourceAdapterConfig": (("legacy_config", 1000, "SessionBundleConfig", False),),
+    "PlatformConfig": (("source_adapter_config", 1, ".google.protobuf.Any", False),),
+    # A map on the wire is a repeated message of keys and values.
+    "PlatformConfigMap": (("platform_configs", 1, "PlatformConfigMap.PlatformConfigsEntry", True),),
 }
 
 
@@ -87,9 +89,12 @@ def _pool() -> descriptor_pool.DescriptorPool:
     file = descriptor_pb2.FileDescriptorProto(
         name="genserve/serving_messages.proto", package=_PACKAGE, syntax="proto3"
     )
-    file.dependency.append("google/protobuf/wrappers.proto")
+    file.dependency.extend(["google/protobuf/any.proto", "google/protobuf/wrappers.proto"])
     for name, fields in _MESSAGES.items():
-        file.message_type.add(name=name, field=[_field(*field) for field in fields])
+        message = file.message_type.add(name=name, field=[_field(*field) for field in fields])
+        if name == "PlatformConfigMap":
+            entry = [_field("key", 1, "string", False), _field("value", 2, "PlatformConfig", False)]
+            message.nested_type.add(name="PlatformConfigsEntry", field=entry).options.map_entry = True
     pool.Add(file)
     return pool
 

@@ -50,7 +50,7 @@ def platform(manifests: Sequence[Manifest], options: ServingOptions) -> str:
     bundle.enable_model_warmup = True
     if options.batching:
         bundle.batching_parameters.CopyFrom(batching.server_parameters(manifests, options))
-    config = protos.PlatformConfigMap()
+    config = protos.new("PlatformConfigMap")
     config.platform_configs["tensorflow"].source_adapter_config.Pack(adapter)
     return protos.to_text(config)
 

@@ -183,11 +183,22 @@ def test_small_server_files() -> None:
     assert session.intra_op_parallelism_threads == 4
     ssl = protos.from_text(files["ssl.config"], protos.new("SSLConfig"))
     assert (ssl.server_key, ssl.server_cert, ssl.client_verify) == (PEM, PEM, False)
-    platform = protos.from_text(files["platform.config"], protos.PlatformConfigMap())
+    platform = protos.from_text(files["platform.config"], protos.new("PlatformConfigMap"))
     packed = platform.platform_configs["tensorflow"].source_adapter_config
     adapter = protos.new("SavedModelBundleSourceAdapterConfig")
     assert packed.Unpack(adapter)
     assert adapter.legacy_config.batching_parameters.max_batch_size.value == 8
+
+
+def test_platform_config_is_the_servers_own_message() -> None:
+    """The descriptor built here must agree with the package's, where the package has it (2.19 has not)."""
+    real = pytest.importorskip("tensorflow_serving.config.platform_config_pb2")
+    files = render([manifest()], ServingOptions())
+    ours = protos.from_text(files["platform.config"], protos.new("PlatformConfigMap"))
+    parsed = real.PlatformConfigMap.FromString(ours.SerializeToString())
+    packed = parsed.platform_configs["tensorflow"].source_adapter_config
+    assert packed.type_url.endswith("/tensorflow.serving.SavedModelBundleSourceAdapterConfig")
+    assert packed.value
 
 
 def test_session_config_is_tensorflows_own_message() -> None:
