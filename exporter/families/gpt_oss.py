@@ -7,7 +7,7 @@ from typing import Any
 
 from exporter.families.family import Family
 from exporter.families.llama import LLAMA_NAMES
-from exporter.families.mixtures import ROUTER_TRAINING
+from exporter.families.mixtral import ROUTER_TRAINING, read_mixture
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import rotary
 from exporter.families.shape import Shape, read_shape, read_windows, rms_norm, tied
@@ -67,13 +67,12 @@ def _attention(config: ConfigReader, shape: Shape) -> AttentionSpec:
 
 
 def _mixture(config: ConfigReader, shape: Shape) -> MoeSpec:
-    experts, chosen = config.integer("num_local_experts", 128), config.integer("num_experts_per_tok", 4)
-    if chosen > experts:
-        config.problem(f"num_experts_per_tok={chosen} is more than the {experts} experts there are")
     config.expect("swiglu_alpha", 1.702, why="only gpt-oss's own activation is built")
     config.expect("swiglu_limit", 7.0, why="only gpt-oss's own activation is built")
     expert = MlpSpec(shape.width, Activation.GPT_OSS, gated=True, up_bias=True, down_bias=True)
-    return MoeSpec(experts, min(chosen, experts), Routing.SOFTMAX_TOP_K, expert, router_bias=True)
+    experts = config.integer("num_local_experts", 128)
+    mixture = read_mixture(config, expert, experts=experts, top_k=4, routing=Routing.SOFTMAX_TOP_K)
+    return replace(mixture, router_bias=True)
 
 
 GPT_OSS = Family(

@@ -1,0 +1,102 @@
+"""Qwen2-MoE and Qwen3-MoE (Qwen Team 2024 and 2025)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from exporter.families.family import Family
+from exporter.families.llama import LLAMA_NAMES
+from exporter.families.mixtral import ROUTER_TRAINING, read_mixture
+from exporter.families.reader import ConfigReader
+from exporter.families.rope import read_rotary
+from exporter.families.shape import Shape, gated_mlp, read_shape, read_windows, rms_norm, tied
+from exporter.spec import AttentionSpec, HeadSpec, LayerSpec, ModelSpec, MoeSpec, Routing
+
+
+def read_qwen2_moe(config: ConfigReader) -> ModelSpec:
+    """Qwen2 with some dense layers, and an expert beside the chosen ones that all tokens share."""
+    shape = read_shape(
+        config, vocab=151936, hidden=2048, width=5632, layers=24, heads=16, kv_heads=16, max_length=32768
+    )
+    sliding, last = config.flag("use_sliding_window", False), config.integer("max_window_layers", 28, 0)
+    config.harmless("sliding_window")  # the reference writes 0 where it is not used
+    windows = read_windows(
+        config,
+        shape.layers,
+        config.integer("sliding_window", 4096) if sliding else None,
+        lambda layer: sliding and layer % 2 == 0 and layer < last,
+    )
+    attention = shape.attention(
+        rotary=read_rotary(config, shape.head_dim, shape.max_length),
+        qkv_bias=config.flag("qkv_bias", True),
+    )
+    shared = gated_mlp(config, config.integer("shared_expert_intermediate_size", 5632))
+    mixture = replace(_mixture(config, width=1408, experts=60, top_k=4), shared=shared)
+    attentions = [replace(attention, window=size) for size in windows]
+    return _model(config, "qwen2_moe", shape, attentions, mixture)
+
+
+def read_qwen3_moe(config: ConfigReader) -> ModelSpec:
+    """Qwen3 with some dense layers."""
+    shape = read_shape(
+        config, vocab=151936, hidden=2048, width=6144, layers=24, heads=32, kv_heads=4, max_length=32768
+    )
+    window = config.optional_integer("sliding_window", None if "sliding_window" in config else 4096)
+    bias = config.flag("attention_bias", False)
+    attention = shape.attention(
+        rotary=read_rotary(config, shape.head_dim, shape.max_length),
+        qkv_bias=bias,
+        out_bias=bias,
+        qk_norm=rms_norm(config),
+        window=window if config.flag("use_sliding_window", False) else None,
+    )
+    mixture = _mixture(config, width=768, experts=128, top_k=8)
+    return _model(config, "qwen3_moe", shape, [attention] * shape.layers, mixture)
+
+
+def _mixture(config: ConfigReader, *, width: int, experts: int, top_k: int) -> MoeSpec:
+    return read_mixture(
+        config,
+        gated_mlp(config, config.integer("moe_intermediate_size", width)),
+        experts=config.integer("num_experts", experts),
+        top_k=top_k,
+        routing=Routing.SOFTMAX_TOP_K if config.flag("norm_topk_prob", False) else Routing.SOFTMAX,
+    )
+
+
+def _model(
+    config: ConfigReader, model_type: str, shape: Shape, attentions: list[AttentionSpec], mixture: MoeSpec
+) -> ModelSpec:
+    """Every ``decoder_sparse_step``-th layer mixes, unless ``mlp_only_layers`` names it."""
+    step, dense = config.integer("decoder_sparse_step", 1), config.raw("mlp_only_layers") or []
+    norm, plain = rms_norm(config), gated_mlp(config, shape.width)
+    layers = [
+        LayerSpec(
+            attention,
+            mixture if index not in dense and (index + 1) % step == 0 else plain,
+            attention_norm=norm,
+            mlp_norm=norm,
+        )
+        for index, attention in enumerate(attentions)
+    ]
+    return shape.model(model_type, layers, norm, HeadSpec(tied(config)))
+
+
+EXPERT, SHARED = "mlp.experts.{e}.", "mlp.shared_expert."
+NAMES = replace(
+    LLAMA_NAMES,
+    q_norm="self_attn.q_norm",
+    k_norm="self_attn.k_norm",
+    router="mlp.gate",
+    experts=(f"{EXPERT}gate_proj", f"{EXPERT}up_proj", f"{EXPERT}down_proj"),
+    shared=(f"{SHARED}gate_proj", f"{SHARED}up_proj", f"{SHARED}down_proj"),
+    shared_gate="mlp.shared_expert_gate",
+)
+
+QWEN2_MOE = Family(read_qwen2_moe, NAMES, harmless=ROUTER_TRAINING)
+QWEN3_MOE = Family(
+    read_qwen3_moe,
+    NAMES,
+    harmless=(*ROUTER_TRAINING, "max_window_layers"),
+    aliases={"num_local_experts": "num_experts"},
+)
