@@ -10,10 +10,17 @@ from typing import Any
 import pytest
 import sentencepiece
 import tensorflow as tf
-from transformers import BioGptTokenizer, ByT5Tokenizer, M2M100Tokenizer, MarianTokenizer
+import tokenizers
+from transformers import (
+    BlenderbotSmallTokenizer,
+    ByT5Tokenizer,
+    M2M100Tokenizer,
+    MarianTokenizer,
+)
 
 from exporter.errors import TokenizerUnsupportedError
 from exporter.tokenizer.python_kinds import build_python_kind
+from exporter.tokenizer.python_kinds.lower import Lower
 from exporter.tokenizer.python_kinds.sentencepiece import SentencePieces
 from exporter.tokenizer.sources import PythonSource, Settings
 from tests.tokenizer.graphs import WORDS, graph
@@ -194,22 +201,67 @@ def test_real_marian(shared: Path, full: bool) -> None:
     assert ours == tokenizer(lines)["input_ids"]
 
 
-def test_others_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "merges.txt").write_text("#version: 0.2\na b</w> 1\n\n", encoding="utf-8")
-    vocab = {word: i for i, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", "a", "b</w>"])}
-    pytest.importorskip("sacremoses")
-    tokenizer = BioGptTokenizer(write(tmp_path / "vocab.json", vocab), str(tmp_path / "merges.txt"))
-    with pytest.raises(TokenizerUnsupportedError, match="--tokenizer none"):
-        compiled(tokenizer)
+def test_others_are_refused() -> None:
+    bio_gpt = type("BioGptTokenizer", (), {"eos_token_id": 2})()  # the real one needs sacremoses
+    with pytest.raises(TokenizerUnsupportedError, match="BioGptTokenizer: .*--tokenizer none"):
+        compiled(bio_gpt)
 
 
-def test_unknown_class_and_option_are_refused() -> None:
-    with pytest.raises(TokenizerUnsupportedError, match=r"list.*--tokenizer none"):
-        build_python_kind(
-            PythonSource([], Path(), Settings()),
-            special_tokens_in_text=True,
-            skip_special_tokens=True,
-            clean_up=False,
-        )
+def test_special_tokens_are_always_skipped() -> None:
     with pytest.raises(TokenizerUnsupportedError, match="skip_special_tokens"):
         compiled(ByT5Tokenizer(), skip_special_tokens=False)
+
+
+@pytest.fixture(scope="module")
+def blenderbot_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Files as they are published: merges with end marks, a vocabulary with ``@@`` marks and gaps."""
+    folder = tmp_path_factory.mktemp("blenderbot_small")
+    model = tokenizers.Tokenizer(tokenizers.models.BPE(end_of_word_suffix="</w>"))
+    model.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    trainer = tokenizers.trainers.BpeTrainer(vocab_size=220, end_of_word_suffix="</w>", show_progress=False)
+    model.train_from_iterator([line.lower() for line in LINES] * 5, trainer)
+    merges = [" ".join(pair) for pair in json.loads(model.to_str())["model"]["merges"]]
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]), encoding="utf-8")
+    marked = [t.removesuffix("</w>") if t.endswith("</w>") else f"{t}@@" for t in model.get_vocab()]
+    kept = [token for i, token in enumerate(sorted(marked)) if i % 9]
+    words = ["__null__", "__start__", "__end__", "__unk__", "__newln__", *kept, "σ@@", "ς", "i̇"]
+    vocab = {word: i for i, word in enumerate(dict.fromkeys(words))}
+    return write(folder / "vocab.json", vocab), str(folder / "merges.txt")
+
+
+def test_blenderbot_small(blenderbot_files: tuple[str, str], full: bool) -> None:
+    tokenizer = BlenderbotSmallTokenizer(*blenderbot_files)
+    assert_equals(tokenizer, "blenderbot", full)
+    encode = graph(compiled(tokenizer).encode, WORDS)
+    found = [
+        "don't'\n stop'.\n",
+        "''",
+        ".\n",
+        "..(a)\n\n b",
+        "a\n",
+        "\n",
+        "__start__ x__end__",
+        "__newln__",
+        "@@ a@@ b</w>",
+    ]
+    ours = encode(tf.constant([text.encode() for text in found], tf.string)).to_list()
+    assert ours == [tokenizer(text)["input_ids"] for text in found]
+
+
+def test_blenderbot_small_refuses_rules_out_of_order(
+    blenderbot_files: tuple[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "merges.txt").write_text("#version: 0.2\nth e\nt h\n\n", encoding="utf-8")
+    with pytest.raises(TokenizerUnsupportedError, match="used by an earlier rule"):
+        compiled(BlenderbotSmallTokenizer(blenderbot_files[0], str(tmp_path / "merges.txt")))
+
+
+def test_lower_case_as_python_does() -> None:
+    """Every character alone and between letters, and capital sigmas in all surroundings."""
+    rng = random.Random(0)
+    every = [chr(point) for point in range(1, 0x110000) if not 0xD800 <= point < 0xE000]
+    found = ["".join(every), *(f"A{a}Σ{b}Bσ" for a, b in zip(every[::50], every[7::50], strict=False))]
+    found += ["".join(rng.choices("ΣΣσAa.'\u0301\u0345 1İ日ʰ", k=rng.randint(1, 8))) for _ in range(5000)]
+    ours = graph(Lower(), WORDS)(tf.constant([text.encode() for text in found], tf.string)).numpy()
+    for text, low in zip(found, ours, strict=True):
+        assert low.decode() == text.lower(), text[:20]
