@@ -11,7 +11,6 @@ import numpy as np
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
-    model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
 )
@@ -59,7 +58,12 @@ class GrpcClient:
             else grpc.secure_channel(target, credentials, settings)
         )
         self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
-        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
+        # Without ModelServiceStub: tensorflow-serving-api 2.19's cannot be imported with protobuf 4 or newer.
+        self._model_status = self._channel.unary_unary(
+            "/tensorflow.serving.ModelService/GetModelStatus",
+            request_serializer=get_model_status_pb2.GetModelStatusRequest.SerializeToString,
+            response_deserializer=get_model_status_pb2.GetModelStatusResponse.FromString,
+        )
         self._signatures: dict[str, Any] | None = None
 
     def predict(
@@ -95,7 +99,7 @@ class GrpcClient:
         """As ``RestClient.status``."""
         request = get_model_status_pb2.GetModelStatusRequest()
         self._fill(request.model_spec)
-        response = self._call(self._models.GetModelStatus, request)
+        response = self._call(self._model_status, request)
         states = get_model_status_pb2.ModelVersionStatus.State
         return [
             {

@@ -9,11 +9,9 @@ from typing import Any, NoReturn
 import grpc
 from google.protobuf import wrappers_pb2
 from tensorflow_serving.apis import (
+    get_model_status_pb2,
     model_management_pb2,
-    model_service_pb2,
-    model_service_pb2_grpc,
     predict_pb2,
-    prediction_service_pb2,
     prediction_service_pb2_grpc,
 )
 
@@ -23,6 +21,9 @@ from exporter.preview.core import Core, ModelSpec
 from exporter.preview.servable import DEFAULT_SIGNATURE
 from exporter.preview.status import Code, StatusError, invalid
 from exporter.preview.tensors import from_proto, to_proto
+
+PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
+MODEL_SERVICE = "tensorflow.serving.ModelService"
 
 # The server cuts longer messages: they travel in a header.
 _MESSAGE_LIMIT = 1024
@@ -106,7 +107,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         raise StatusError(Code.UNIMPLEMENTED, "the preview server does not implement MultiInference")
 
 
-class ModelService(model_service_pb2_grpc.ModelServiceServicer):
+class ModelService:
     """GetModelStatus and HandleReloadConfigRequest."""
 
     def __init__(self, core: Core) -> None:
@@ -124,6 +125,34 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
             raise invalid(str(error)) from None
         self._core.manager.apply(configs)
         return model_management_pb2.ReloadConfigResponse()
+
+    def handler(self) -> Any:
+        """The service's methods as a generic handler.
+
+        Written out, because ``model_service_pb2`` of tensorflow-serving-api 2.19 cannot be imported with
+        protobuf 4 or newer; its messages can.
+        """
+        methods = {
+            "GetModelStatus": (
+                self.GetModelStatus,
+                get_model_status_pb2.GetModelStatusRequest,
+                get_model_status_pb2.GetModelStatusResponse,
+            ),
+            "HandleReloadConfigRequest": (
+                self.HandleReloadConfigRequest,
+                model_management_pb2.ReloadConfigRequest,
+                model_management_pb2.ReloadConfigResponse,
+            ),
+        }
+        handlers = {
+            name: grpc.unary_unary_rpc_method_handler(
+                method,
+                request_deserializer=request.FromString,
+                response_serializer=response.SerializeToString,
+            )
+            for name, (method, request, response) in methods.items()
+        }
+        return grpc.method_handlers_generic_handler(MODEL_SERVICE, handlers)
 
 
 def _health(services: Sequence[str]) -> Any:
@@ -150,8 +179,7 @@ def server(core: Core, executor: ThreadPoolExecutor) -> Any:
     """A grpc server with both services; ports are the caller's."""
     result = grpc.server(executor, options=_OPTIONS)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(core), result)
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(core), result)
-    services = (prediction_service_pb2.DESCRIPTOR, model_service_pb2.DESCRIPTOR)
-    names = [service.full_name for file in services for service in file.services_by_name.values()]
-    result.add_generic_rpc_handlers((_health(names),))
+    result.add_generic_rpc_handlers(
+        (ModelService(core).handler(), _health([PREDICTION_SERVICE, MODEL_SERVICE]))
+    )
     return result
