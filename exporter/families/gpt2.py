@@ -87,4 +87,10 @@ GPT2 = Family(
         "summary_proj_to_labels",
         "summary_first_dropout",
     ),
+    aliases={
+        "hidden_size": "n_embd",
+        "max_position_embeddings": "n_positions",
+        "num_attention_heads": "n_head",
+        "num_hidden_layers": "n_layer",
+    },
 )
