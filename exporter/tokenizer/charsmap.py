@@ -68,3 +68,8 @@ def make_charsmap(entries: Mapping[bytes, bytes]) -> bytes:
             units[base] = len(values) | 1 << 31
             values += entries[key] + b"\0"
     return struct.pack("<I", 4 * len(units)) + struct.pack(f"<{len(units)}I", *units) + values
+
+
+def make_charsmap_text(entries: Mapping[bytes, bytes]) -> str:
+    """``make_charsmap`` as a tokenizer.json holds it."""
+    return base64.b64encode(make_charsmap(entries)).decode()

@@ -70,9 +70,16 @@ def _from_json(path: Path) -> JsonSource:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:
         raise CheckpointError(f"{path}: the tokenizers library cannot read it: {error}") from error
+    if isinstance(file.model, nodes.Unigram):
+        file = file.model_copy(update={"model": _as_read(tokenizer)})
     settings = _settings(path.parent)
     bos, eos, pad = (_token_id(settings, tokenizer, f"{role}_token") for role in ("bos", "eos", "pad"))
     return JsonSource(file, _plain(tokenizer), Settings(bos, eos, pad, _cleans_up(settings, file.model)))
+
+
+def _as_read(tokenizer: Tokenizer) -> nodes.Model:
+    """The model as the library holds it: it reads decimals to the last bit but one, which decides ties."""
+    return nodes.parse_tokenizer(json.loads(tokenizer.to_str())).model
 
 
 def _plain(tokenizer: Tokenizer) -> Tokenizer:
@@ -106,11 +113,16 @@ def _load(directory: Path) -> Any:
     named = any((directory / name).is_file() for name in ("config.json", "tokenizer_config.json"))
     loader = transformers.AutoTokenizer if named else getattr(transformers, _class_by_files(directory))
     try:
-        return loader.from_pretrained(str(directory), **options)
+        tokenizer = loader.from_pretrained(str(directory), **options)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
         raise CheckpointError(
             f"{directory}: transformers cannot read its tokenizer files: {error}"
         ) from error
+    names = sorted(set(type(tokenizer).vocab_files_names.values()))
+    if names and not any((directory / name).is_file() for name in names):
+        # transformers makes up an empty vocabulary where it finds none.
+        raise CheckpointError(f"{directory}: no tokenizer files; expected {' or '.join(names)}")
+    return tokenizer
 
 
 def _class_by_files(directory: Path) -> str:
