@@ -95,20 +95,28 @@ def past_bias(
 
 
 def generated_bias(
-    sight: Sight, lengths: tf.Tensor, tokens: tf.Tensor, query: tf.Tensor, table: tf.Tensor | None = None
+    sight: Sight,
+    lengths: tf.Tensor,
+    tokens: tf.Tensor,
+    query: tf.Tensor,
+    table: tf.Tensor | None = None,
+    owned: tf.Tensor | None = None,
 ) -> Bias:
     """Generated tokens attending to generated ones.
 
     Args:
       lengths: int32 [rows], the prompt's tokens in each row.
-      tokens: int32 [1 or rows, capacity], the generated token in each slot.
+      tokens: int32 [1 or rows, slots], the generated token in each slot.
       query: int32 [1 or rows, k], indices of the querying tokens among the generated.
       table: as in ``prompt_bias``.
+      owned: bool [rows, slots], the slots that are a row's own, or None where all are.
     """
     distance = query[:, :, tf.newaxis] - tokens[:, tf.newaxis]
     seen = (distance >= 0) & (tokens >= 0)[:, tf.newaxis]
     if sight.window is not None:
         seen &= distance < sight.window
+    if owned is not None:
+        seen &= owned[:, tf.newaxis]
     mask = _mask(sight.alibi, seen, lengths[:, tf.newaxis] + tokens if sight.alibi else tokens)
     return Bias(mask, relative_bias(sight.relative, table, distance))
 

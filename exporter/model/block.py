@@ -7,9 +7,9 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from exporter.model.attention import Bias, Segment, attend, project, project_query
-from exporter.model.cache import write
 from exporter.model.layers import Weights, feed_forward, linear, norm
 from exporter.model.rotary import Position
+from exporter.model.writing import write
 from exporter.spec import Block, LayerSpec
 
 
@@ -50,6 +50,7 @@ def prefill_layer(
 def extend_layer(
     spec: LayerSpec,
     copies: int,
+    sharing: int,
     wraps: bool,
     weights: Weights,
     x: tf.Tensor,
@@ -63,6 +64,7 @@ def extend_layer(
 
     Args:
       copies: rows per prompt.
+      sharing: rows per generated segment.
       wraps: the generated segment is a ring.
       x: [rows, k, hidden].
       memory: the layer's cross-attention, None without.
@@ -75,8 +77,9 @@ def extend_layer(
 
     def attention(normed: tf.Tensor) -> tf.Tensor:
         query, key, value = project(normed, weights, spec.attention, position)
-        written.extend(write((generated.keys, generated.values), (key, value), count, wraps=wraps))
-        segments = [(prompt, copies), (Segment(written[0], written[1], generated.bias), 1)]
+        buffers, heads = (generated.keys, generated.values), spec.attention.kv_heads
+        written.extend(write(buffers, (key, value), count, wraps=wraps, sharing=sharing, kv_heads=heads))
+        segments = [(prompt, copies), (Segment(written[0], written[1], generated.bias), sharing)]
         return linear(attend(query, segments, spec.attention, weights), weights, "attention.out")
 
     x = _around(spec, weights, x, attention, memory, copies, False)

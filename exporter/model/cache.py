@@ -7,6 +7,14 @@ Layout. Per layer there are two segments of keys and of values:
     generated  [rows * kv_heads, capacity, head_dim]   part of ``state``; slot t holds generated token t, or
                                                        token t modulo the capacity in a windowed layer's ring
 
+A few rows of one prompt (its beams) share their generated segment too:
+
+    generated  [batch * kv_heads, capacity * copies, head_dim]    slot ``t * copies + c`` holds what the
+                                                                  prompt's c-th row wrote as token t
+
+Each row sees the slots that ``owners[row, t]`` names, and ``reorder`` moves these numbers only: a beam search
+never copies keys and values. All of a prompt's slots are read once for all its rows.
+
 An encoder's keys and values (``Memory``) are a third, invariant segment of every layer.
 
 They have three axes, not four, because XLA:CPU makes batched products of three: with four it would reshape
@@ -22,21 +30,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from exporter.model.attention import Segment
 from exporter.model.bias import memory_bias
-from exporter.model.xla_ops import update_columns, update_slots
+
+# Up to so many rows of a prompt share their generated segments. Every row then looks at the slots of all and
+# masks the others', which costs arithmetic in proportion, but no copy when rows are reordered.
+SHARING_ROWS = 8
 
 
 class CacheState(NamedTuple):
-    """What a loop carries: tokens generated so far (int32 [] or [rows]), and the generated segments."""
+    """What a loop carries.
+
+    Attributes:
+      count: int32 [] or [rows], tokens generated so far.
+      keys, values: the generated segments, one a layer.
+      owners: int32 [rows, capacity], which of its prompt's rows wrote what a row has as token t; () where no
+        segment is shared.
+    """
 
     count: tf.Tensor
     keys: tuple[tf.Tensor, ...]
     values: tuple[tf.Tensor, ...]
+    owners: Any = ()
 
 
 class LayerPrompt(NamedTuple):
@@ -76,6 +95,7 @@ class KVCache:
       copies: rows per prompt.
       step: the largest number of tokens that one ``extend`` may append in a windowed layer's ring.
       per_row_counts: whether ``state.count`` is per row.
+      shared: whether a prompt's rows share their generated segments.
       memory: an encoder's keys and values, None in decoder-only models.
     """
 
@@ -88,6 +108,7 @@ class KVCache:
     copies: int = 1
     step: int = 1
     per_row_counts: bool = False
+    shared: bool = False
     memory: Memory | None = None
 
     @classmethod
@@ -122,29 +143,52 @@ class KVCache:
         rows = tf.shape(self.lengths)[0] * self.copies
         state = CacheState(tf.zeros([rows], tf.int32), (), ())
         grown = replace(
-            self, state=state, capacity=self.capacity + step, step=max(step, self.step), per_row_counts=True
+            self,
+            state=state,
+            capacity=self.capacity + step,
+            step=max(step, self.step),
+            per_row_counts=True,
+            shared=False,
         )
         return grown._allocated()
 
     def expand(self, n: int) -> KVCache:
-        """Rows [batch] -> [batch * n], a prompt's rows adjacent; the prompts' tensors are shared."""
+        """Rows [batch] -> [batch * n], a prompt's rows adjacent; the prompts' tensors are shared.
+
+        Raises:
+          ValueError: the rows already share their generated segments.
+        """
+        if n == 1:
+            return self
+        if self.shared:
+            raise ValueError("a cache whose rows share their segments is expanded once")
+        if n <= SHARING_ROWS and self.copies == 1 and not self.per_row_counts:
+            return self._expand_shared(n)
         count = tf.repeat(self.state.count, n, axis=0) if self.per_row_counts else self.state.count
-        state = CacheState(
-            count,
-            tuple(self._by_row(part, partial(tf.repeat, repeats=n, axis=0)) for part in self.state.keys),
-            tuple(self._by_row(part, partial(tf.repeat, repeats=n, axis=0)) for part in self.state.values),
-        )
-        return replace(self, state=state, copies=self.copies * n)
+        repeated = self._map_segments(self._by_row(partial(tf.repeat, repeats=n, axis=0)))
+        return replace(self, state=repeated._replace(count=count), copies=self.copies * n)
+
+    def _expand_shared(self, n: int) -> KVCache:
+        """What is generated so far becomes every row's own."""
+
+        def side_by_side(part: tf.Tensor) -> tf.Tensor:
+            _, ring, head_dim = part.shape
+            return tf.reshape(tf.tile(part[:, :, tf.newaxis], [1, 1, n, 1]), [-1, ring * n, head_dim])
+
+        state = self._map_segments(side_by_side)
+        expanded = replace(self, state=state, copies=n, shared=True)
+        owners = tf.tile(expanded._own(), [1, self.capacity])
+        return expanded.with_state(state._replace(owners=owners))
 
     def reorder(self, indices: tf.Tensor) -> KVCache:
-        """Row i takes over row ``indices[i]`` of the same prompt: only generated segments move."""
+        """Row i takes over row ``indices[i]`` of the same prompt; what the prompt left in the cache stays."""
+        if self.shared:
+            written = tf.range(self.capacity) < self.state.count
+            owners = tf.where(written, tf.gather(self.state.owners, indices), self._own())
+            return self.with_state(self.state._replace(owners=owners))
         count = tf.gather(self.state.count, indices) if self.per_row_counts else self.state.count
-        state = CacheState(
-            count,
-            tuple(self._by_row(part, partial(tf.gather, indices=indices)) for part in self.state.keys),
-            tuple(self._by_row(part, partial(tf.gather, indices=indices)) for part in self.state.values),
-        )
-        return replace(self, state=state)
+        moved = self._map_segments(self._by_row(partial(tf.gather, indices=indices)))
+        return self.with_state(moved._replace(count=count))
 
     def truncate(self, count: tf.Tensor) -> KVCache:
         """Forgets each row's newest ``count`` tokens (int32 [rows]).
@@ -185,10 +229,14 @@ class KVCache:
             )
 
     def slot_tokens(self, layer: int, k: int) -> tf.Tensor:
-        """int32 [1 or rows, capacity]: which generated token each slot holds once k more are written.
+        """int32 [1 or rows, slots]: which generated token each slot holds once k more are written.
 
         Slots not yet written name tokens that are negative or still to come.
         """
+        tokens = self._ring_tokens(layer, k)
+        return tf.repeat(tokens, self.copies, axis=1) if self.shared else tokens
+
+    def _ring_tokens(self, layer: int, k: int) -> tf.Tensor:
         ring = self.ring(layer)
         slots = tf.range(ring)[tf.newaxis]
         if ring == self.capacity:
@@ -196,11 +244,41 @@ class KVCache:
         last = tf.reshape(self.state.count, [-1, 1]) + (k - 1)
         return last - tf.math.floormod(last - slots, ring)
 
-    def _by_row(self, part: tf.Tensor, change: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-        """Applies a change of rows to a generated segment: its first axis is split into rows and heads."""
-        rows, (_, ring, head_dim) = tf.shape(self.lengths)[0] * self.copies, part.shape
-        by_row = tf.reshape(part, [rows, -1, ring, head_dim])
-        return tf.reshape(change(by_row), [-1, ring, head_dim])
+    @property
+    def sharing(self) -> int:
+        """How many rows write to one generated segment."""
+        return self.copies if self.shared else 1
+
+    def owned(self, layer: int, k: int) -> tf.Tensor | None:
+        """bool [rows, slots]: which slots of a shared segment are the row's; None where each has its own."""
+        if not self.shared:
+            return None
+        owners = self.state.owners
+        if self.wraps(layer):
+            tokens = self._ring_tokens(layer, k)[0]
+            owners = tf.gather(owners, tf.clip_by_value(tokens, 0, self.capacity - 1), axis=1)
+        # [rows, ring, copies] -> [rows, ring * copies]
+        return tf.reshape(
+            owners[:, :, tf.newaxis] == tf.range(self.copies), [-1, self.ring(layer) * self.copies]
+        )
+
+    def _own(self) -> tf.Tensor:
+        """int32 [rows, 1]: each row's place among its prompt's."""
+        return (tf.range(tf.shape(self.lengths)[0] * self.copies) % self.copies)[:, tf.newaxis]
+
+    def _map_segments(self, change: Callable[[tf.Tensor], tf.Tensor]) -> CacheState:
+        """The state with every generated segment changed."""
+        keys, values = (tuple(map(change, parts)) for parts in (self.state.keys, self.state.values))
+        return self.state._replace(keys=keys, values=values)
+
+    def _by_row(self, change: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
+        """A change of rows as one of generated segments, whose first axis is split into rows and heads."""
+
+        def changed(part: tf.Tensor) -> tf.Tensor:
+            rows, (_, ring, head_dim) = tf.shape(self.lengths)[0] * self.copies, part.shape
+            return tf.reshape(change(tf.reshape(part, [rows, -1, ring, head_dim])), [-1, ring, head_dim])
+
+        return changed
 
     def _allocated(self) -> KVCache:
         """With empty generated segments for the present rows and capacity."""
@@ -211,28 +289,3 @@ class KVCache:
         keys = tuple(empty(layer, prompt.keys) for layer, prompt in enumerate(self.prompts))
         values = tuple(empty(layer, prompt.values) for layer, prompt in enumerate(self.prompts))
         return replace(self, state=self.state._replace(keys=keys, values=values))
-
-
-def write(
-    buffers: tuple[tf.Tensor, tf.Tensor],
-    updates: tuple[tf.Tensor, tf.Tensor],
-    count: tf.Tensor,
-    *,
-    wraps: bool,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Writes the tokens ``count ... count + k - 1`` of every row to their slots.
-
-    One slice for all rows where they advance together; a select over the segment where each row has its own
-    place, or where several tokens may run over the end of a ring.
-    """
-    ring, k = buffers[0].shape[1], updates[0].shape[1]
-    if count.shape.rank == 0 and (not wraps or k == 1):
-        start = count % ring if wraps else count
-        key, value = (update_columns(*pair, start) for pair in zip(buffers, updates, strict=True))
-        return key, value
-    slots = (tf.reshape(count, [-1, 1]) + tf.range(k)) % ring
-    if count.shape.rank == 1:
-        # [rows, k] -> [rows * kv_heads, k]
-        slots = tf.repeat(slots, tf.shape(buffers[0])[0] // tf.shape(slots)[0], axis=0)
-    key, value = (update_slots(*pair, slots) for pair in zip(buffers, updates, strict=True))
-    return key, value

@@ -14,7 +14,7 @@ from exporter.generation.step import Prompt
 from exporter.model.attention import Bias, Segment
 from exporter.model.bias import Sight, generated_bias, past_bias, prompt_bias
 from exporter.model.block import extend_layer, prefill_layer
-from exporter.model.cache import CacheState, KVCache, LayerPrompt, Memory
+from exporter.model.cache import KVCache, LayerPrompt, Memory
 from exporter.model.embedding import embed, logits_of
 from exporter.model.layers import norm, scoped
 from exporter.model.rotary import Turning, position_at
@@ -83,7 +83,7 @@ class Transformer(tf.Module):
         read = cache.memory.segments(cache.copies) if cache.memory else [None] * len(layers)
         keys, values = [], []
         for index, layer in enumerate(layers):
-            call = self._layer_function(extend_layer, layer, cache.copies, cache.wraps(index))
+            call = self._layer_function(extend_layer, layer, cache.copies, cache.sharing, cache.wraps(index))
             sight = Sight.of(layer.attention, index)
             if sight not in biases:
                 biases[sight] = _biases(cache, positions, k, sight, index, relative_table(weights, sight))
@@ -100,7 +100,7 @@ class Transformer(tf.Module):
             )
             keys.append(new_keys)
             values.append(new_values)
-        new_state = CacheState(state.count + k, tuple(keys), tuple(values))
+        new_state = state._replace(count=state.count + k, keys=tuple(keys), values=tuple(values))
         return self._logits(weights, x), cache.with_state(new_state)
 
     def _read_source(self, weights: Mapping[str, tf.Tensor], prompt: Prompt) -> Memory | None:
@@ -147,7 +147,8 @@ def _biases(
     kept = tf.shape(cache.prompts[layer].keys)[1]
     query = tf.reshape(cache.state.count, [-1, 1]) + tf.range(k)
     past = past_bias(sight, lengths, cache.prompt_length, kept, positions, table)
-    return past, generated_bias(sight, lengths, cache.slot_tokens(layer, k), query, table)
+    tokens, owned = cache.slot_tokens(layer, k), cache.owned(layer, k)
+    return past, generated_bias(sight, lengths, tokens, query, table, owned)
 
 
 def relative_table(weights: Mapping[str, tf.Tensor], sight: Sight) -> tf.Tensor | None:

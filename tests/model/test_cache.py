@@ -42,12 +42,15 @@ def test_long_decoding_in_small_rings(kind: str) -> None:
 
 
 @KINDS
-def test_expand_and_reorder(kind: str) -> None:
+@pytest.mark.parametrize("shared", [True, False])
+def test_expand_and_reorder(kind: str, shared: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exporter.model.cache.SHARING_ROWS", 3 if shared else 2)
     model, rng = random_model(CONFIGS[kind]), np.random.default_rng(1)
     _, cache = model.prefill(prompt_of(PROMPTS, 9), max_new_tokens=12)
     cache = cache.expand(3)
+    assert cache.shared == shared
     for prompt, kept in zip(cache.prompts, cache.state.keys, strict=True):
-        assert 3 * prompt.keys.shape[0] == kept.shape[0], "prompts are shared, not copied"
+        assert prompt.keys.shape[0] * (1 if shared else 3) == kept.shape[0], "prompts are not copied"
     histories = [list(PROMPTS[row // 3]) for row in range(6)]
     for order in ([0, 1, 2, 3, 4, 5], [2, 0, 0, 4, 5, 3], [1, 1, 1, 3, 3, 4], [0, 2, 1, 5, 3, 4]) * 2:
         fed = tokens(rng, 6, 1)
@@ -90,6 +93,19 @@ def test_reorder_of_rows_that_count_for_themselves(kind: str) -> None:
     more = tokens(rng, 2, 2)
     logits, _ = model.extend(tf.constant(more), cache)
     check(model, logits, [[*PROMPTS[0], *fed[1], *more[0]], [*PROMPTS[0], *fed[0][:1], *more[1]]])
+
+
+@KINDS
+def test_expand_after_some_steps(kind: str) -> None:
+    model, rng = random_model(CONFIGS[kind]), np.random.default_rng(4)
+    _, cache = model.prefill(prompt_of(PROMPTS, 7), max_new_tokens=6)
+    fed = tokens(rng, 2, 1)
+    _, cache = model.extend(tf.constant(fed), cache.expand(1))
+    cache, more = cache.expand(2), tokens(rng, 4, 1)
+    logits, _ = model.extend(tf.constant(more), cache)
+    check(model, logits, [[*PROMPTS[row // 2], *fed[row // 2], *more[row]] for row in range(4)])
+    with pytest.raises(ValueError, match="expanded once"):
+        cache.expand(2)
 
 
 def test_truncate_needs_rows_that_count_for_themselves() -> None:

@@ -12,14 +12,17 @@ import tensorflow as tf
 
 from exporter.generation.step import Prompt
 from exporter.model import Transformer
-from tests.model.toys import CONFIGS, prompt_of, random_model
+from tests.model.toys import CONFIGS, VOCAB, prompt_of, random_model
 
 BUCKET, NEW = 24, 40
 PROMPTS = [list(range(1, 20)), [7, 8]]
 
 
 def decoder(model: Transformer, copies: int) -> Any:
-    """A polymorphic, compiled greedy loop over ``copies`` rows a prompt; returns ids [NEW, rows]."""
+    """A polymorphic, compiled loop; returns ids [NEW, rows].
+
+    Greedy, but of several ``copies`` the first takes over the last, and all others the one before them.
+    """
 
     def decode(tokens: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
         logits, cache = model.prefill(Prompt(tokens, lengths), max_new_tokens=NEW)
@@ -28,7 +31,11 @@ def decoder(model: Transformer, copies: int) -> Any:
 
         def body(step: tf.Tensor, chosen: tf.Tensor, ids: tf.TensorArray, state: Any) -> Any:
             logits, new = model.extend(chosen[:, tf.newaxis], cache.with_state(state))
+            rows = tf.range(tf.shape(chosen)[0])
+            rotated = rows - rows % copies + (rows - 1) % copies
+            new = new.reorder(rotated) if copies > 1 else new
             chosen = tf.argmax(logits[:, 0], axis=-1, output_type=tf.int32)
+            chosen = tf.gather((chosen + rows % copies) % VOCAB, rotated)
             return step + 1, chosen, ids.write(step, chosen), new.state
 
         ids = tf.TensorArray(tf.int32, NEW, element_shape=[None]).write(0, first)
@@ -39,17 +46,17 @@ def decoder(model: Transformer, copies: int) -> Any:
 
 
 def copied_in_loops(hlo: str, smallest: int) -> list[str]:
-    """Copies and transposes of at least ``smallest`` elements in loop bodies, fused or not."""
+    """Copies, transposes and gathers of at least ``smallest`` elements in loop bodies, fused or not."""
     computations = {part.split(" ", 1)[0]: part for part in re.split(r"\n(?=%|ENTRY)", hlo)}
     found = []
     for body in set(re.findall(r"body=(%[\w.-]+)", hlo)):
         for line in computations[body].splitlines():
-            made = re.search(r"= \w+\[([\d,]+)\]\S* (copy|transpose|fusion)\(", line)
+            made = re.search(r"= \w+\[([\d,]+)\]\S* (copy|transpose|gather|fusion)\(", line)
             if not made or math.prod(int(size) for size in made[1].split(",")) < smallest:
                 continue
             called = re.search(r"calls=(%[\w.-]+)", line)
             root = computations[called[1]].rpartition("ROOT")[2] if called else line
-            if re.search(r" (copy|transpose|concatenate)\(", root):
+            if re.search(r" (copy|transpose|gather|concatenate)\(", root):
                 found.append(line.strip()[:150])
     return found
 
@@ -72,10 +79,13 @@ def test_compiled_equals_uncompiled(kind: str) -> None:
     compiled = decode(prompt.tokens, prompt.lengths).numpy()
     logits, cache = model.prefill(prompt, max_new_tokens=NEW)
     cache, chosen = cache.expand(2), tf.repeat(tf.argmax(logits, axis=-1, output_type=tf.int32), 2)
+    swapped = tf.constant([1, 0, 3, 2])
     for step in range(NEW):
         np.testing.assert_array_equal(compiled[step], chosen)
         logits, cache = model.extend(chosen[:, tf.newaxis], cache)
+        cache = cache.reorder(swapped)
         chosen = tf.argmax(logits[:, 0], axis=-1, output_type=tf.int32)
+        chosen = tf.gather((chosen + tf.constant([0, 1, 0, 1])) % VOCAB, swapped)
 
 
 def test_rollback_compiles() -> None:

@@ -1,0 +1,52 @@
+"""Writing new keys and values into the generated segments of a cache (layout: ``exporter.model.cache``)."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from exporter.model.xla_ops import update_columns, update_slots
+
+
+def write(
+    buffers: tuple[tf.Tensor, tf.Tensor],
+    updates: tuple[tf.Tensor, tf.Tensor],
+    count: tf.Tensor,
+    *,
+    wraps: bool,
+    sharing: int,
+    kv_heads: int,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Writes the tokens ``count ... count + k - 1`` of every row to their slots.
+
+    One slice for all rows where they advance together; a select over the segment where each row has its own
+    place, or where several tokens may run over the end of a ring.
+
+    Args:
+      buffers: generated keys and values.
+      updates: new ones, [rows * kv_heads, k, head_dim].
+      count: int32 [] or [rows].
+      wraps: the buffers are rings.
+      sharing: how many rows write to one buffer.
+      kv_heads: of the layer.
+    """
+    slots, k = buffers[0].shape[1], updates[0].shape[1]
+    if sharing > 1:
+        key, value = (_side_by_side(update, sharing, kv_heads) for update in updates)
+        updates = (key, value)
+    if count.shape.rank == 0 and (not wraps or k == 1):
+        start = (count * sharing) % slots if wraps else count * sharing
+        key, value = (update_columns(*pair, start) for pair in zip(buffers, updates, strict=True))
+        return key, value
+    places = (tf.reshape(count, [-1, 1]) * sharing + tf.range(k * sharing)) % slots
+    if count.shape.rank == 1:
+        # [rows, k] -> [rows * kv_heads, k]
+        places = tf.repeat(places, tf.shape(buffers[0])[0] // tf.shape(places)[0], axis=0)
+    key, value = (update_slots(*pair, places) for pair in zip(buffers, updates, strict=True))
+    return key, value
+
+
+def _side_by_side(update: tf.Tensor, sharing: int, kv_heads: int) -> tf.Tensor:
+    """[batch * sharing * kv_heads, k, head_dim] -> [batch * kv_heads, k * sharing, head_dim]."""
+    _, k, head_dim = update.shape
+    by_row = tf.reshape(update, [-1, sharing, kv_heads, k, head_dim])
+    return tf.reshape(tf.transpose(by_row, [0, 2, 3, 1, 4]), [-1, k * sharing, head_dim])
