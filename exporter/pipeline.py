@@ -143,7 +143,9 @@ def _generation_options(
     if options.max_new_tokens is not None:
         overrides["max_new_tokens"] = options.max_new_tokens
     elif not _LENGTH_KEYS & {*overrides, *(checkpoint.generation_config or checkpoint.config)}:
-        overrides["max_new_tokens"] = DEFAULT_MAX_NEW_TOKENS
+        # At most half of a short context, so that the other half holds prompts.
+        room = DEFAULT_MAX_NEW_TOKENS if spec.context_length is None else max(1, spec.context_length // 2)
+        overrides["max_new_tokens"] = min(DEFAULT_MAX_NEW_TOKENS, room)
 
     if "score" in options.outputs:
         overrides["scores"] = True
