@@ -203,7 +203,7 @@ def test_real_marian(shared: Path, full: bool) -> None:
 
 def test_others_are_refused() -> None:
     bio_gpt = type("BioGptTokenizer", (), {"eos_token_id": 2})()  # the real one needs sacremoses
-    with pytest.raises(TokenizerUnsupportedError, match="BioGptTokenizer: .*--tokenizer none"):
+    with pytest.raises(TokenizerUnsupportedError, match=r"BioGptTokenizer: .*--tokenizer none"):
         compiled(bio_gpt)
 
 

@@ -10,7 +10,7 @@ Source: ``encode_optimized`` in ``models/unigram`` of the ``tokenizers`` library
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tokenizers
@@ -47,6 +47,7 @@ class Unigram(tf.Module):  # type: ignore[misc]
         # Of equal pieces the last one counts.
         pieces = {piece.encode(): i for i, (piece, _) in enumerate(node.vocab) if piece}
         self._trie = Trie(pieces)
+        self._longest = max(1, *(len(piece) for piece, _ in node.vocab))
         self._byte_ids = _byte_ids(node, path)
         library = tokenizers.models.Unigram(list(node.vocab), unk, node.byte_fallback)
         whole = {p: i for p, i in pieces.items() if [t.id for t in library.tokenize(p.decode())] == [i]}
@@ -58,7 +59,7 @@ class Unigram(tf.Module):  # type: ignore[misc]
         stream = flat_bytes(tf.where(whole < 0, words, ""))
         edges = find_edges(self._trie, stream, self._unknown)
         scores = tf.gather(self._scores, edges.value)
-        ids = self._emit(stream, best_path(stream, edges, scores))
+        ids = self._emit(stream, best_path(stream, edges, scores, self._longest))
         return cut_rows(tf.where(tf.equal(stream, END), self._end, ids), self._end, whole)
 
     def _emit(self, stream: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
@@ -98,20 +99,20 @@ def find_edges(trie: Trie, stream: tf.Tensor, unknown: int) -> Edges:
     )
 
 
-def best_path(stream: tf.Tensor, edges: Edges, scores: tf.Tensor) -> tf.Tensor:
+def best_path(stream: tf.Tensor, edges: Edges, scores: tf.Tensor, longest: int) -> tf.Tensor:
     """The best way through each word.
 
     Args:
       stream: int32[bytes], see ``flat_bytes``.
       edges: the pieces.
       scores: [edges], in the type that sums are kept in.
+      longest: characters of the longest piece.
 
     Returns:
       int32[bytes]: at the places where the path's edges begin their values, -1 elsewhere.
     """
     end = tf.equal(stream, END)
-    first = tf.concat([tf.ones_like(end[:1]), end[:-1]], 0)
-    total = _forward(stream, first, edges, scores)
+    total = _forward(stream, edges, scores, longest)
     # An edge is best if its sum is the one that its stop has kept; of several, the earliest start.
     wins = tf.equal(tf.gather(total, edges.start) + scores, tf.gather(total, edges.stop))
     packed = tf.cast(edges.start, tf.int64) * (1 << 32) + tf.cast(edges.value, tf.int64)
@@ -125,28 +126,60 @@ def best_path(stream: tf.Tensor, edges: Edges, scores: tf.Tensor) -> tf.Tensor:
     return tf.tensor_scatter_nd_update(ids, starts[:, None], tf.cast(values % (1 << 32), tf.int32))
 
 
-def _forward(stream: tf.Tensor, first: tf.Tensor, edges: Edges, scores: tf.Tensor) -> tf.Tensor:
-    """[bytes]: the greatest sum at each place, all words in step, character by character."""
-    characters = tf.cumsum(tf.cast(is_lead(stream), tf.int32))
-    base = tf.gather(tf.boolean_mask(characters, first), tf.cumsum(tf.cast(first, tf.int32)) - 1)
-    depth = tf.gather(characters - base, edges.stop)  # characters before the stop
-    order = tf.argsort(depth)
-    start, stop, score = (tf.gather(x, order) for x in (edges.start, edges.stop, scores))
-    splits = tf.cumsum(tf.math.bincount(depth, minlength=1))
-    steps = tf.size(splits)
-    zero = tf.zeros_like(stream, scores.dtype)
+def _forward(stream: tf.Tensor, edges: Edges, scores: tf.Tensor, longest: int) -> tf.Tensor:
+    """[bytes]: the greatest sum at each character's first byte, all words in step, character by character.
 
-    def step(i: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        here = slice(splits[i - 1], splits[i])
-        sums = tf.gather(total, start[here]) + score[here]
-        return i + 1, tf.tensor_scatter_nd_max(total, stop[here][:, None], sums)
+    Characters are taken in the order of their places in their words. Only the last ``longest`` of these
+    places are at hand in a step, so that a long word costs no more per character than a short one.
+    """
+    order = _by_depth(stream)
+    start, stop = (tf.gather(order.number, place) for place in (edges.start, edges.stop))
+    sorting = tf.argsort(stop)
+    start, stop, score = (tf.gather(x, sorting) for x in (start, stop, scores))
+    splits = tf.searchsorted(stop, order.splits)
+    steps = tf.size(order.splits) - 1
+    zeros = tf.zeros([order.splits[1]], scores.dtype)
+    totals = tf.TensorArray(scores.dtype, steps, element_shape=[None], infer_shape=False).write(0, zeros)
 
-    _, total = tf.while_loop(
-        lambda i, total: i < steps,
+    def step(i: tf.Tensor, recent: tf.Tensor, totals: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, Any]:
+        here = slice(splits[i], splits[i + 1])
+        oldest = order.splits[tf.maximum(i - longest, 0)]
+        sums = tf.gather(recent, start[here] - oldest) + score[here]
+        begin, end = order.splits[i], order.splits[i + 1]
+        new = tf.math.unsorted_segment_max(sums, stop[here] - begin, end - begin)
+        expired = order.splits[tf.maximum(i + 1 - longest, 0)] - oldest
+        return i + 1, tf.concat([recent[expired:], new], 0), totals.write(i, new)
+
+    _, _, totals = tf.while_loop(
+        lambda i, recent, totals: i < steps,
         on_cpu(step),
-        (tf.constant(1), tf.where(first, zero, zero - math.inf)),
+        (tf.constant(1), zeros, totals),
+        shape_invariants=(tf.TensorShape([]), tf.TensorShape([None]), tf.TensorShape(None)),
     )
-    return total
+    return tf.gather(totals.concat(), order.number)
+
+
+class _ByDepth(NamedTuple):
+    """Characters, numbered by their place in their word first."""
+
+    number: tf.Tensor  # int32[bytes], of the character that the byte belongs to
+    splits: tf.Tensor  # int32[places + 1], place i has the numbers splits[i] to splits[i + 1]
+
+
+def _by_depth(stream: tf.Tensor) -> _ByDepth:
+    """Numbers characters and ends of words."""
+    lead = is_lead(stream)
+    end = tf.boolean_mask(tf.equal(stream, END), lead)
+    index = tf.range(tf.size(end))
+    first = tf.concat([tf.ones_like(end[:1]), end[:-1]], 0)
+    base = tf.gather(tf.boolean_mask(index, first), tf.cumsum(tf.cast(first, tf.int32)) - 1)
+    depth = index - base
+    order = tf.argsort(depth)
+    number = tf.scatter_nd(order[:, None], index, tf.shape(index))
+    counts = tf.math.bincount(depth, minlength=1)
+    return _ByDepth(
+        tf.gather(number, tf.cumsum(tf.cast(lead, tf.int32)) - 1), tf.concat([[0], tf.cumsum(counts)], 0)
+    )
 
 
 def _checked_unk(node: nodes.Unigram, path: str) -> int:

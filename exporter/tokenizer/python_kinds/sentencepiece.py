@@ -60,6 +60,7 @@ class _Viterbi(tf.Module):
         normal = [piece for piece in proto.pieces if piece.type == _Piece.NORMAL]
         self._unknown = len(normal)
         self._trie = Trie({piece.piece.encode(): i for i, piece in enumerate(normal)})
+        self._longest = max(len(piece.piece) for piece in normal)
         scores = [piece.score for piece in normal]
         self._scores = int_variable([*scores, np.float32(min(scores)) - _UNK_PENALTY], tf.float32)
 
@@ -67,7 +68,7 @@ class _Viterbi(tf.Module):
     def __call__(self, texts: tf.Tensor) -> tf.RaggedTensor:
         stream = flat_bytes(texts)
         edges = find_edges(self._trie, stream, self._unknown)
-        values = best_path(stream, edges, tf.gather(self._scores, edges.value))
+        values = best_path(stream, edges, tf.gather(self._scores, edges.value), self._longest)
         end = tf.equal(stream, END)
         begins = (values >= 0) | end
         at = tf.boolean_mask(values, begins)
