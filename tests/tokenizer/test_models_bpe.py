@@ -193,7 +193,24 @@ def test_refused(change: dict[str, Any], named: str) -> None:
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("name", ["gpt2", "mistral-7b-v0.1", "clip", "barthez"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("gpt2", "mistral-7b-v0.1", "clip", "barthez"),
+        *(
+            pytest.param(name, marks=pytest.mark.full)
+            for name in (
+                "gpt-neox-20b",
+                "gpt-oss",
+                "mistral-nemo",
+                "phi-3-mini",
+                "qwen2",
+                "roberta-base",
+                "whisper-tiny",
+            )
+        ),
+    ],
+)
 def test_real_vocabularies(name: str, shared: Path, full: bool) -> None:
     file = shared / "tokenizers" / name / "tokenizer.json"
     tokenizer = tokenizers.Tokenizer.from_file(str(file))
@@ -206,7 +223,7 @@ def test_real_vocabularies(name: str, shared: Path, full: bool) -> None:
     words = [text]
     if tokenizer.pre_tokenizer:
         words = [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text)]
-    byte_level = tokenizer.pre_tokenizer is not None and name != "barthez"
+    byte_level = '"ByteLevel"' in file.read_text(encoding="utf-8").split('"post_processor"')[0]
     if byte_level:
         alphabet = byte_alphabet()
         words = [bytes(alphabet[character] for character in word).decode(errors="ignore") for word in words]
