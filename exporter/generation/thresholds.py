@@ -2,7 +2,7 @@
 
 Sorting 50,000 logits per row and step costs more than the model. All that top-k, top-p and their relatives
 need from a sorted distribution is one cutoff, and a cutoff is found by counting or summing what lies above
-a guess: some ten passes over the row.
+a guess: some twenty passes over the row.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-# Below this distance from the largest logit a token's float32 probability is zero.
-_NEAR = 128.0
-# Far below any difference of logits, far above the subnormal numbers.
-_TINY = 1e-30
-# Halving an interval of float32 values leaves nothing after 280 steps; real rows take some ten.
-_MOST_STEPS = 300
+# The smallest normal float32.
+_TINY = 2.0**-126
+# There are 2**32 float32 values.
+_MOST_STEPS = 34
 
 
 class Cutoff(NamedTuple):
@@ -36,7 +34,7 @@ class _Search(NamedTuple):
 
     Attributes:
       low, high: float32, the interval.
-      above_low, above_high: float32, how many keys are above each end.
+      above_low, above_high: float32, how many keys are above each end; 0 with weights.
       middle: float32, the next guess; stored, so that every use of it is the same number.
       splits: bool, whether the interval can be halved once more.
     """
@@ -73,12 +71,16 @@ def find_cutoff(
         return weight >= target if inclusive else weight > target
 
     def measure(at: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """How many keys are above, and whether their weight reaches the target."""
+        """How many keys are above, and whether their weight reaches the target.
+
+        With weights nothing is counted, for that would be a second pass: the search goes on to the last bit.
+        """
         above = keys > at
-        count = tf.reduce_sum(tf.cast(above, tf.float32), axis=-1, keepdims=True)
         if weights is None:
+            count = tf.reduce_sum(tf.cast(above, tf.float32), axis=-1, keepdims=True)
             return count, reaches(count)
-        return count, reaches(tf.reduce_sum(tf.where(above, weights, 0.0), axis=-1, keepdims=True))
+        weight = tf.reduce_sum(tf.where(above, weights, 0.0), axis=-1, keepdims=True)
+        return tf.zeros_like(weight), reaches(weight)
 
     def body(search: _Search) -> tuple[_Search]:
         count, enough = measure(search.middle)
@@ -89,38 +91,53 @@ def find_cutoff(
             above_low=tf.where(up, count, search.above_low),
             above_high=tf.where(down, count, search.above_high),
         )
-        return (_halve(narrowed),)
+        return (_halve(narrowed, weights is None),)
 
     (search,) = tf.while_loop(
         lambda search: tf.reduce_any(search.splits),
         body,
-        (_halve(_start(keys, measure)),),
+        (_halve(_start(keys, measure), weights is None),),
         maximum_iterations=_MOST_STEPS,
     )
     return Cutoff(search.low, search.high)
 
 
-def _halve(search: _Search) -> _Search:
+def _halve(search: _Search, counted: bool) -> _Search:
     """The next guess, and in which rows it says something new: two keys may differ, and it lies between."""
-    middle = 0.5 * tf.maximum(search.low, tf.float32.min) + 0.5 * search.high
-    # Some of XLA's threads take subnormal numbers for zero and some do not: no cutoff may be near one.
+    low, high = _ordinal(search.low), _ordinal(search.high)
+    # The mean of two int32 without overflow, rounded down.
+    middle = _value((low & high) + tf.bitwise.right_shift(low ^ high, 1))
+    # Some of XLA's threads take subnormal numbers for zero and some do not: no cutoff may be one.
     middle = tf.where(tf.abs(middle) < _TINY, 0.0, middle)
-    inside = (search.low < middle) & (middle < search.high)
-    return search._replace(middle=middle, splits=inside & (search.above_low - search.above_high > 1))
+    splits = (search.low < middle) & (middle < search.high)
+    if counted:
+        splits &= search.above_low - search.above_high > 1
+    return search._replace(middle=middle, splits=splits)
+
+
+def _ordinal(value: tf.Tensor) -> tf.Tensor:
+    """float32 -> int32 in the same order, so that 32 halvings separate any two numbers."""
+    bits = tf.bitcast(value, tf.int32)
+    return tf.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+
+
+def _value(ordinal: tf.Tensor) -> tf.Tensor:
+    """The inverse of ``_ordinal``."""
+    return tf.bitcast(tf.where(ordinal < 0, ordinal ^ 0x7FFFFFFF, ordinal), tf.float32)
 
 
 def _start(keys: tf.Tensor, measure: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]) -> _Search:
-    """The first interval: from the largest key down to where the weight is sure to reach the target."""
+    """The first interval: all keys, or nothing where all of them do not reach the target."""
     high = tf.reduce_max(keys, axis=-1, keepdims=True)
-    near, lowest = high - _NEAR, tf.fill(tf.shape(high), -math.inf)
-    near_count, near_enough = measure(near)
-    all_count, all_enough = measure(lowest)
+    least = tf.reduce_min(tf.where(keys > -math.inf, keys, high), axis=-1, keepdims=True)
+    below = least - (tf.abs(least) * 1e-6 + _TINY)
+    count, enough = measure(below)
     return _Search(
-        low=tf.where(near_enough, near, lowest),
+        low=tf.where(enough, below, -math.inf),
         # Where nothing reaches the target everything is kept, and the search is over.
-        high=tf.where(near_enough | all_enough, high, lowest),
+        high=tf.where(enough, high, -math.inf),
+        above_low=tf.where(enough, count, 0.0),
         above_high=tf.zeros_like(high),
-        above_low=tf.where(near_enough, near_count, tf.where(all_enough, all_count, 0.0)),
         middle=high,
         splits=tf.zeros_like(high, tf.bool),
     )

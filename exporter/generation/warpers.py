@@ -88,8 +88,9 @@ def top_k(logits: tf.Tensor, k: tf.Tensor | float) -> tf.Tensor:
 def top_p(logits: tf.Tensor, p: tf.Tensor | float, keep: int = 1) -> tf.Tensor:
     """Keeps the fewest largest tokens with at least the probability p (TopPLogitsWarper); inf keeps all."""
     weights = _weights(logits)
-    low = find_cutoff(logits, p * tf.reduce_sum(weights, axis=-1, keepdims=True), weights).low
-    return tf.where((logits > low) | _largest(logits, keep), logits, -math.inf)
+    # The weights order tokens as the logits do, and one array is read faster than two.
+    low = find_cutoff(weights, p * tf.reduce_sum(weights, axis=-1, keepdims=True), weights).low
+    return tf.where((weights > low) | _largest(logits, keep), logits, -math.inf)
 
 
 def min_p(logits: tf.Tensor, p: tf.Tensor | float, keep: int = 1) -> tf.Tensor:
