@@ -60,6 +60,7 @@ _RELOAD = """
 import sys
 sys.modules["exporter"] = sys.modules["transformers"] = sys.modules["tokenizers"] = None
 import tensorflow as tf
+import tensorflow_text
 words = [bytes.fromhex(word) for word in sys.argv[2:]]
 loaded = tf.saved_model.load(sys.argv[1])
 print(loaded.encode(tf.constant(words, tf.string)).to_list())
@@ -67,10 +68,11 @@ print(loaded.encode(tf.constant(words, tf.string)).to_list())
 
 
 def reloaded_encode(module: Any, words: Sequence[bytes], directory: Path) -> list[list[int]]:
-    """Ids from a SavedModel of ``module``, loaded in a process that has nothing but TensorFlow."""
+    """Ids from a SavedModel of ``module``, loaded in a process with TensorFlow and tf.Text alone."""
     saved = tf.Module()
     saved.module = module
-    saved.encode = tf.function(lambda words: module(words), input_signature=WORDS)
+    encode = getattr(module, "encode", module)
+    saved.encode = tf.function(lambda words: encode(words), input_signature=WORDS)
     tf.saved_model.save(saved, str(directory))
     arguments = [sys.executable, "-c", _RELOAD, str(directory), *(word.hex() for word in words)]
     result = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=300)

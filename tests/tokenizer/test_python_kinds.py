@@ -23,7 +23,7 @@ from exporter.tokenizer.python_kinds import build_python_kind
 from exporter.tokenizer.python_kinds.lower import Lower
 from exporter.tokenizer.python_kinds.sentencepiece import SentencePieces
 from exporter.tokenizer.sources import PythonSource, Settings
-from tests.tokenizer.graphs import WORDS, graph
+from tests.tokenizer.graphs import WORDS, graph, reloaded_encode
 
 LINES = [
     "The quick brown fox jumps over the lazy dog, doesn't it?",
@@ -173,6 +173,12 @@ def marian(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def test_marian(marian: MarianTokenizer, full: bool) -> None:
     assert_equals(marian, "marian", full, special_tokens_in_text=marian.separate_vocabs)
+
+
+def test_saved_and_loaded_without_us(marian: MarianTokenizer, tmp_path: Path) -> None:
+    found = [">>fr<<the (III) fox", "日本語 ﾊﾝｶｸ</s> x", ""]
+    loaded = reloaded_encode(compiled(marian), [text.encode() for text in found], tmp_path)
+    assert loaded == marian(found)["input_ids"]
 
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
