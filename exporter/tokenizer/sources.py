@@ -109,11 +109,12 @@ def _load(directory: Path) -> Any:
     """The transformers tokenizer of a directory: by its configuration, or else by its files."""
     import transformers
 
-    options = {"local_files_only": True, "trust_remote_code": False}
-    named = any((directory / name).is_file() for name in ("config.json", "tokenizer_config.json"))
-    loader = transformers.AutoTokenizer if named else getattr(transformers, _class_by_files(directory))
+    name, options = "AutoTokenizer", {"local_files_only": True, "trust_remote_code": False}
+    if not any((directory / file).is_file() for file in ("config.json", "tokenizer_config.json")):
+        name, more = _class_by_files(directory)
+        options |= more
     try:
-        tokenizer = loader.from_pretrained(str(directory), **options)
+        tokenizer = getattr(transformers, name).from_pretrained(str(directory), **options)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
         raise CheckpointError(
             f"{directory}: transformers cannot read its tokenizer files: {error}"
@@ -125,13 +126,16 @@ def _load(directory: Path) -> Any:
     return tokenizer
 
 
-def _class_by_files(directory: Path) -> str:
-    """The tokenizer class that a directory without configuration files must mean."""
-    if (directory / "vocab.json").is_file() and (directory / "merges.txt").is_file():
-        words = "</w>" in (directory / "merges.txt").read_text(encoding="utf-8")
-        return "OpenAIGPTTokenizer" if words else "GPT2Tokenizer"
-    if (directory / "vocab.txt").is_file():
-        return "BertTokenizer"
+def _class_by_files(directory: Path) -> tuple[str, dict[str, bool]]:
+    """The tokenizer class, and its options, that a directory without configuration files must mean."""
+    vocab, merges, words = (directory / name for name in ("vocab.json", "merges.txt", "vocab.txt"))
+    if vocab.is_file() and merges.is_file():
+        whole_words = "</w>" in merges.read_text(encoding="utf-8")
+        return ("OpenAIGPTTokenizer" if whole_words else "GPT2Tokenizer"), {}
+    if words.is_file():
+        entries = words.read_text(encoding="utf-8").splitlines()
+        cased = any(entry != entry.lower() for entry in entries if not entry.startswith("["))
+        return "BertTokenizer", {"do_lower_case": not cased}
     found = sorted(path.name for path in directory.iterdir())
     raise CheckpointError(
         f"{directory}: no tokenizer.json, vocab.json with merges.txt, or vocab.txt; a SentencePiece model "

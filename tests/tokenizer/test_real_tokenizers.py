@@ -7,12 +7,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 from exporter.errors import CheckpointError
 from exporter.tokenizer import build_tokenizer, verify_tokenizer
 from tests.conftest import SHARED
 
 FOLDERS = sorted(path.parent.name for path in SHARED.glob("tokenizers/*/tokenizer.json"))
+FOLDERS += sorted(path.parent.name for path in SHARED.glob("tokenizers/*/source.spm"))  # Marian
 # Folders without tokenizer.json: (folder, files, the model_type that a checkpoint's config.json would name)
 OLDER = {
     "gpt2 from vocab.json": ("gpt2", ("vocab.json", "merges.txt"), None),
@@ -58,6 +60,16 @@ def test_files_of_an_older_layout(name: str, shared: Path, full: bool, tmp_path:
         (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
     report = verify_tokenizer(tmp_path, corpus_lines(shared, full), count=20_000 if full else 500)
     assert report.mismatches == 0, str(report)
+
+
+@pytest.mark.parametrize(
+    ("folder", "ids"),
+    [("bert-base-cased", [101, 8667, 1362, 102]), ("openai-gpt", [3570, 1276])],
+)
+def test_a_directory_of_vocabulary_files_alone(folder: str, ids: list[int], shared: Path) -> None:
+    """Without configuration the vocabulary tells whether text is lower-cased."""
+    encode = build_tokenizer(shared / "tokenizers" / folder).encode
+    assert encode(tf.constant(["Hello world"])).to_list() == [ids]
 
 
 @pytest.mark.parametrize("config", [None, "bigbird_pegasus"])

@@ -1,0 +1,253 @@
+"""Writes docs/support-tokenizers.md: every node of tokenizer.json, and the published tokenizers.
+
+python scripts/make_tokenizer_matrix.py [--check]              render, or fail on a difference
+python scripts/make_tokenizer_matrix.py --measure [--strings N] [--every N] [--only NAME]
+                                                               check ../shared first, and record the figures
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from pydantic import TypeAdapter  # noqa: E402
+
+from exporter.errors import TokenizerUnsupportedError  # noqa: E402
+from exporter.tokenizer import nodes  # noqa: E402
+
+TARGET = ROOT / "docs" / "support-tokenizers.md"
+RESULTS = ROOT / "docs" / "support-tokenizers.json"
+SHARED = ROOT.parent / "shared"
+COMMAND = "python scripts/make_tokenizer_matrix.py"
+
+INTRODUCTION = f"""\
+# Supported tokenizers
+
+<!-- Written by `{COMMAND}`; do not edit. -->
+
+A tokenizer.json is compiled node by node. What a node becomes equals the `tokenizers` library token for
+token, or the export refuses and names the node by its path in the file. How it works:
+[tokenizers.md](tokenizers.md).
+
+## Nodes
+
+Each row is a node as the compiler answers it today. The tests run every compiled one against the library on
+generated strings and on all 1,112,064 code points, alone and between two letters.
+"""
+
+PUBLISHED = """\
+## Published tokenizers
+
+Encoded by the graph and by the reference, and decoded by both, together with as many rows of random ids:
+lines of the corpora in `../shared/corpora` and generated strings.
+
+| tokenizer | pipeline | strings | mismatches |
+|---|---|---|---|
+"""
+
+Example = dict[str, Any]
+_REGEX = {"Regex": r"\p{N}{1,3}"}
+_LOOK_AHEAD = {"Regex": r" ?\p{L}+|\s+(?!\S)|\s+"}
+_SPLIT = {"type": "Split", "pattern": _REGEX, "behavior": "Isolated", "invert": False}
+_METASPACE = {"type": "Metaspace", "replacement": "\u2581"}
+_BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+_BPE = {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]]}
+_PAIR = {"sep": ["b", 1], "cls": ["a", 0]}
+
+# section -> node -> (what is special about it, example)
+EXAMPLES: dict[str, list[tuple[str, Example]]] = {
+    "normalizer": [
+        *(
+            (" ", {"type": name})
+            for name in ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt")
+        ),
+        (" ", {"type": "Strip"}),
+        (" ", {"type": "BertNormalizer"}),
+        ("string", {"type": "Replace", "pattern": {"String": " "}, "content": "_"}),
+        ("regex", {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}),
+        ("regex with a look-ahead", {"type": "Replace", "pattern": _LOOK_AHEAD, "content": " "}),
+        (" ", {"type": "Prepend", "prepend": "_"}),
+        ("SentencePiece charsmap", {"type": "Precompiled", "precompiled_charsmap": None}),
+        (" ", {"type": "ByteLevel"}),
+        (" ", {"type": "Sequence", "normalizers": [{"type": "NFC"}]}),
+    ],
+    "pre_tokenizer": [
+        ("use_regex on and off, add_prefix_space", _BYTES),
+        ("all behaviors, invert", _SPLIT),
+        (r"`\s+(?!\S)\|\s+` as the last alternatives", {**_SPLIT, "pattern": _LOOK_AHEAD}),
+        ("Contiguous with a look-ahead", {**_SPLIT, "pattern": _LOOK_AHEAD, "behavior": "Contiguous"}),
+        ("other look-around, anchors, back-references", {**_SPLIT, "pattern": {"Regex": "(?<=a)b"}}),
+        ("all prepend schemes, split on and off", _METASPACE),
+        (
+            "prepend_scheme first after another pre-tokenizer",
+            {
+                "type": "Sequence",
+                "pretokenizers": [{"type": "WhitespaceSplit"}, {**_METASPACE, "prepend_scheme": "first"}],
+            },
+        ),
+        *(
+            (" ", {"type": n})
+            for n in ("Whitespace", "WhitespaceSplit", "BertPreTokenizer", "UnicodeScripts")
+        ),
+        ("individual or contiguous", {"type": "Digits", "individual_digits": True}),
+        ("all behaviors", {"type": "Punctuation", "behavior": "Isolated"}),
+        (" ", {"type": "CharDelimiterSplit", "delimiter": "-"}),
+        (" ", {"type": "FixedLength", "length": 5}),
+        (" ", {"type": "Sequence", "pretokenizers": [_SPLIT, {**_BYTES, "use_regex": False}]}),
+    ],
+    "model": [
+        ("byte-level, byte_fallback, fuse_unk, ignore_merges, affixes", _BPE),
+        ("dropout", {**_BPE, "dropout": 0.1}),
+        ("unk, byte_fallback", {"type": "Unigram", "vocab": [["<unk>", 0.0], ["a", -1.0]], "unk_id": 0}),
+        (" ", {"type": "WordPiece", "vocab": {"[UNK]": 0, "a": 1}}),
+        (" ", {"type": "WordLevel", "vocab": {"[UNK]": 0, "a": 1}, "unk_token": "[UNK]"}),
+    ],
+    "post_processor": [
+        ("single sequences", {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}]}),
+        (" ", {"type": "RobertaProcessing", **_PAIR}),
+        (" ", {"type": "BertProcessing", **_PAIR}),
+        (" ", {"type": "ByteLevel"}),
+        (" ", {"type": "Sequence", "processors": [{"type": "ByteLevel"}]}),
+    ],
+    "decoder": [
+        (" ", {"type": "ByteLevel"}),
+        (" ", {"type": "WordPiece"}),
+        (" ", {"type": "BPEDecoder"}),
+        (" ", _METASPACE),
+        (" ", {"type": "CTC"}),
+        ("string", {"type": "Replace", "pattern": {"String": "_"}, "content": " "}),
+        (" ", {"type": "Fuse"}),
+        (" ", {"type": "Strip", "content": " ", "start": 1, "stop": 0}),
+        (" ", {"type": "ByteFallback"}),
+        (" ", {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]}),
+    ],
+}
+UNIONS: dict[str, Any] = {
+    "normalizer": nodes.Normalizer,
+    "pre_tokenizer": nodes.PreTokenizer,
+    "model": nodes.Model,
+    "post_processor": nodes.PostProcessor,
+    "decoder": nodes.Decoder,
+}
+
+
+def builders() -> dict[str, Callable[[Any], Any]]:
+    """The compiler of every section."""
+    from exporter.tokenizer.decoders import build_decoder
+    from exporter.tokenizer.models import build_model
+    from exporter.tokenizer.normalizers import build_normalizer
+    from exporter.tokenizer.post_processors import build_post_processor
+    from exporter.tokenizer.pre_tokenizers import build_pre_tokenizer
+
+    return {
+        "normalizer": build_normalizer,
+        "pre_tokenizer": build_pre_tokenizer,
+        "model": build_model,
+        "post_processor": build_post_processor,
+        "decoder": lambda node: build_decoder(node, ["a", "b"]),
+    }
+
+
+def node_types(section: str) -> set[str]:
+    """Every node type that a file may name in a section."""
+    union = get_args(UNIONS[section])[0]
+    return {str(get_args(node.model_fields["type"].annotation)[0]) for node in get_args(union)}
+
+
+def answer(section: str, example: Example) -> str:
+    """``compiled``, or why not."""
+    if example["type"] == "Precompiled":
+        from exporter.tokenizer.charsmap import make_charsmap_text
+
+        example = {**example, "precompiled_charsmap": make_charsmap_text({b"\xef\xbc\xa1": b"A"})}
+    node = TypeAdapter(UNIONS[section]).validate_python(example)
+    try:
+        builders()[section](node)
+    except TokenizerUnsupportedError as refusal:
+        reason = str(refusal).split(": ", 2)[2].rsplit(";", 1)[0]
+        return f"refused: {reason}".replace("|", r"\|")
+    return "compiled"
+
+
+def node_rows() -> Iterator[str]:
+    """A table a section."""
+    for section, examples in EXAMPLES.items():
+        yield f"\n### {section}\n\n| node | with | answer |\n|---|---|---|\n"
+        for special, example in examples:
+            yield f"| {example['type']} | {special.strip()} | {answer(section, example)} |\n"
+
+
+def sources(directory: Path) -> Iterator[tuple[str, Path]]:
+    """Every published tokenizer: as tokenizer.json, and in the layouts that transformers converts."""
+    from tests.tokenizer.test_real_tokenizers import FOLDERS, OLDER
+
+    for folder in FOLDERS:
+        yield folder, SHARED / "tokenizers" / folder
+    for name, (folder, files, model_type) in OLDER.items():
+        copy = directory / name
+        copy.mkdir()
+        for file in files:
+            shutil.copy(SHARED / "tokenizers" / folder / file, copy)
+        if model_type:
+            (copy / "config.json").write_text(json.dumps({"model_type": model_type}))
+        yield name, copy
+
+
+def measure(strings: int, every: int, only: str) -> None:
+    """Checks the published tokenizers whose name holds ``only``, and records what was found."""
+    from exporter.tokenizer import verify_tokenizer
+
+    lines: list[str] = []
+    for path in sorted((SHARED / "corpora").glob("*.txt")):
+        lines += path.read_text(encoding="utf-8").split("\n")[::every]
+    results = {row["tokenizer"]: row for row in json.loads(RESULTS.read_text())} if only else {}
+    with tempfile.TemporaryDirectory() as directory:
+        for name, source in sources(Path(directory)):
+            if only not in name:
+                continue
+            report = verify_tokenizer(source, lines, count=strings)
+            print(name, report, flush=True)
+            found = {"pipeline": report.kind, "strings": report.strings, "mismatches": report.mismatches}
+            results[name] = {"tokenizer": name, **found}
+    RESULTS.write_text(json.dumps(list(results.values()), indent=1) + "\n", encoding="utf-8")
+
+
+def render() -> str:
+    """The whole document."""
+    rows = [
+        f"| {row['tokenizer']} | {row['pipeline']} | {row['strings']:,} | {row['mismatches']} |\n"
+        for row in json.loads(RESULTS.read_text(encoding="utf-8"))
+    ]
+    return INTRODUCTION + "".join(node_rows()) + "\n" + PUBLISHED + "".join(rows)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--measure", action="store_true")
+    parser.add_argument("--strings", type=int, default=20_000)
+    parser.add_argument("--every", type=int, default=1, help="check every N-th line of the corpora")
+    parser.add_argument("--only", default="", help="check the tokenizers with this in their name")
+    arguments = parser.parse_args()
+    if arguments.measure:
+        measure(arguments.strings, arguments.every, arguments.only)
+    text = render()
+    if arguments.check:
+        return int(TARGET.read_text(encoding="utf-8") != text)
+    TARGET.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
