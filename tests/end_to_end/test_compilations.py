@@ -86,10 +86,27 @@ assert count == int(COUNT)
 def test_nothing_compiles_after_the_warmup_records(stories: ExportResult) -> None:
     replay = _REPLAY.replace("COUNT", str(stories.manifest.warmup.records))
     warm = compilations(stories.directory, replay)
-    assert len(warm) == 4
+    # Two programs (the exported defaults, the per-row options) in four buckets.
+    assert len(warm) == 8
+    assert len(set(warm)) == 2
     traffic = """
 for rows in range(0, 10):
     for words in (1, 3, 10, 17, 40, 80):
         ask(*["a " * words] * rows)
+
+NEUTRAL = dict(max_new_tokens=4, temperature=0.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0,
+               presence_penalty=0.0, frequency_penalty=0.0, seed=-1)
+INTEGERS = dict(max_new_tokens=tf.int32, top_k=tf.int32, seed=tf.int64)
+def generate(rows, **options):
+    inputs = {k: tf.fill([rows], tf.constant(v, INTEGERS.get(k, tf.float32)))
+              for k, v in {**NEUTRAL, **options}.items()}
+    return signatures["generate"](text=tf.constant(["a"] * rows), **inputs)
+SETTINGS = dict(
+    max_new_tokens=(1, 16, 0, 99), temperature=(0.0, 0.7, 2.0, float("nan")), top_k=(1, 50), top_p=(0.5, 2.0),
+    min_p=(0.1,), repetition_penalty=(1.3,), presence_penalty=(0.5,), frequency_penalty=(-0.5,), seed=(0, 7))
+for name, values in SETTINGS.items():
+    for value in values:
+        for rows in (1, 3):
+            generate(rows, **{"temperature": 1.0, name: value})
 """
     assert compilations(stories.directory, replay + traffic) == warm
