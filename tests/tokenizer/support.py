@@ -69,7 +69,7 @@ def every_code_point(full: bool) -> Iterator[list[str]]:
     In the full run each is a text of its own; in the quick tier 512 share one, which costs little.
     """
     points = chars.all_characters()
-    for text in ("{}", "a{}b") if full else ("{}\n", "a{}b "):
+    for text in ("{0}", "a{0}b") if full else ("a{0}b {0}\n",):
         each = [text.format(character) for character in points]
         if not full:
             each = ["".join(each[start : start + 512]) for start in range(0, len(each), 512)]
