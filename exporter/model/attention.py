@@ -103,6 +103,9 @@ def attend(
 ) -> tf.Tensor:
     """One softmax over all segments.
 
+    Scores are laid out [prompts, kv_heads, copies, groups, k, length], as the products make them, where all
+    segments have the same ``copies``; else row by row, with 1 in the place of copies.
+
     Args:
       query: [rows, k, heads, head_dim].
       segments: each with its ``copies``: how many adjacent rows share one entry of it.
@@ -110,56 +113,68 @@ def attend(
     Returns:
       [rows, k, heads * head_dim].
     """
-    k, dtype = tf.shape(query)[1], query.dtype
+    dtype, kinds = query.dtype, {copies for _, copies in segments}
+    common = kinds.pop() if len(kinds) == 1 else 1
     query = query * tf.cast(spec.scale, dtype)
-    scores = [_scores(query, segment, copies, spec, k) for segment, copies in segments]
+    scores = [_scores(query, segment, copies, common, spec) for segment, copies in segments]
     if spec.sinks:
-        sinks = tf.cast(weights["attention.sinks"], tf.float32)[tf.newaxis, :, tf.newaxis, tf.newaxis]
-        scores.append(tf.broadcast_to(sinks, tf.concat([tf.shape(scores[0])[:3], [1]], axis=0)))
-    shares = tf.nn.softmax(scores[0] if len(scores) == 1 else tf.concat(scores, axis=-1))
+        sinks = tf.reshape(tf.cast(weights["attention.sinks"], tf.float32), [1, spec.kv_heads, 1, -1, 1, 1])
+        scores.append(tf.broadcast_to(sinks, tf.concat([tf.shape(scores[0])[:5], [1]], axis=0)))
+    shares = tf.cast(_softmax(scores[0] if len(scores) == 1 else tf.concat(scores, axis=-1)), dtype)
     columns = tf.stack([tf.shape(part)[-1] for part in scores])
     parts = [shares] if len(scores) == 1 else tf.split(shares, columns, axis=-1, num=len(scores))
     values = [
-        _values(tf.cast(part, dtype), segment, copies, spec, k)
+        _values(part, segment, copies, common, spec)
         for part, (segment, copies) in zip(parts, segments, strict=False)  # the sinks carry no value
     ]
     total = values[0] if len(values) == 1 else tf.add_n(values)
-    # [rows, heads, k, head_dim] -> [rows, k, heads * head_dim]
-    total = tf.transpose(total, [0, 2, 1, 3])
-    return tf.reshape(total, tf.concat([tf.shape(total)[:2], [spec.heads * spec.head_dim]], axis=0))
+    # [prompts, kv_heads, copies, groups, k, head_dim] -> [rows, k, heads * head_dim]
+    total = tf.transpose(total, [0, 2, 4, 1, 3, 5])
+    return tf.reshape(total, [-1, tf.shape(query)[1], spec.heads * spec.head_dim])
 
 
-def _scores(query: tf.Tensor, segment: Segment, copies: int, spec: AttentionSpec, k: tf.Tensor) -> tf.Tensor:
-    """float32 [rows, heads, k, length]."""
-    groups, length = spec.heads // spec.kv_heads, tf.shape(segment.keys)[1]
-    # [rows, k, heads, head_dim] -> [rows / copies, copies, k, kv_heads, groups, head_dim]
+def _softmax(scores: tf.Tensor) -> tf.Tensor:
+    """Over the last axis; the kernel outside compiled code takes few axes."""
+    return tf.reshape(tf.nn.softmax(tf.reshape(scores, [-1, tf.shape(scores)[-1]])), tf.shape(scores))
+
+
+def _scores(query: tf.Tensor, segment: Segment, copies: int, common: int, spec: AttentionSpec) -> tf.Tensor:
+    """float32 [prompts, kv_heads, common, groups, k, length]."""
+    k, groups = tf.shape(query)[1], spec.heads // spec.kv_heads
+    # [rows, k, heads, head_dim] -> [prompts * kv_heads, copies * groups * k, head_dim]
     split = tf.reshape(query, [-1, copies, k, spec.kv_heads, groups, spec.head_dim])
-    # -> [rows / copies * kv_heads, copies * groups * k, head_dim]
-    split = tf.transpose(split, [0, 3, 1, 4, 2, 5])
-    split = tf.reshape(split, [-1, copies * groups * k, spec.head_dim])
+    split = tf.reshape(tf.transpose(split, [0, 3, 1, 4, 2, 5]), [-1, copies * groups * k, spec.head_dim])
     scores = tf.cast(tf.matmul(split, segment.keys, transpose_b=True), tf.float32)
-    if copies > 1:
-        # [rows / copies, kv_heads, copies, groups * k, length] -> [rows / copies, copies, kv_heads, ...]
-        scores = tf.reshape(scores, [-1, spec.kv_heads, copies, groups * k, length])
-        scores = tf.transpose(scores, [0, 2, 1, 3, 4])
-    scores = tf.reshape(scores, [-1, spec.heads, k, length])
+    scores = tf.reshape(scores, [-1, spec.kv_heads, copies, groups, k, tf.shape(segment.keys)[1]])
+    if copies != common:
+        # -> [rows, kv_heads, 1, groups, k, length]
+        scores = tf.transpose(scores, [0, 2, 1, 3, 4, 5])
+        scores = tf.reshape(scores, tf.concat([[-1, spec.kv_heads, 1], tf.shape(scores)[3:]], axis=0))
     if spec.softcap is not None:
         scores = spec.softcap * tf.tanh(scores / spec.softcap)
-    if segment.bias.relative is not None:
-        scores += segment.bias.relative
-    return scores + segment.bias.mask
+    for bias in segment.bias:
+        scores = scores if bias is None else scores + _spread(bias, common, spec)
+    return scores
 
 
-def _values(shares: tf.Tensor, segment: Segment, copies: int, spec: AttentionSpec, k: tf.Tensor) -> tf.Tensor:
-    """[rows, heads, k, length] -> [rows, heads, k, head_dim]."""
-    groups, length = spec.heads // spec.kv_heads, tf.shape(segment.values)[1]
-    # [rows, heads, k, length] -> [rows / copies * kv_heads, copies * groups * k, length]
-    if copies > 1:
-        shares = tf.reshape(shares, [-1, copies, spec.kv_heads, groups * k, length])
-        shares = tf.transpose(shares, [0, 2, 1, 3, 4])
-    shares = tf.reshape(shares, [-1, copies * groups * k, length])
-    values = tf.matmul(shares, segment.values)
-    if copies > 1:
-        values = tf.reshape(values, [-1, spec.kv_heads, copies, groups * k, spec.head_dim])
-        values = tf.transpose(values, [0, 2, 1, 3, 4])
-    return tf.reshape(values, [-1, spec.heads, k, spec.head_dim])
+def _values(shares: tf.Tensor, segment: Segment, copies: int, common: int, spec: AttentionSpec) -> tf.Tensor:
+    """[prompts, kv_heads, common, groups, k, length] -> the same with head_dim instead of length."""
+    groups, k, length = spec.heads // spec.kv_heads, tf.shape(shares)[4], tf.shape(segment.values)[1]
+    if copies != common:
+        # [rows, kv_heads, 1, groups, k, length] -> [prompts, kv_heads, copies, groups, k, length]
+        shares = tf.reshape(shares, [-1, copies, spec.kv_heads, groups, k, length])
+        shares = tf.transpose(shares, [0, 2, 1, 3, 4, 5])
+    values = tf.matmul(tf.reshape(shares, [-1, copies * groups * k, length]), segment.values)
+    values = tf.reshape(values, [-1, spec.kv_heads, copies, groups, k, spec.head_dim])
+    if copies != common:
+        values = tf.transpose(values, [0, 2, 1, 3, 4, 5])
+        values = tf.reshape(values, [-1, spec.kv_heads, 1, groups, k, spec.head_dim])
+    return values
+
+
+def _spread(bias: tf.Tensor, copies: int, spec: AttentionSpec) -> tf.Tensor:
+    """[rows or 1, heads or 1, k or 1, length] -> [prompts, kv_heads, copies, groups, k, length], or 1s."""
+    rows = copies if bias.shape[0] != 1 else 1
+    heads = [spec.kv_heads, spec.heads // spec.kv_heads] if bias.shape[1] != 1 else [1, 1]
+    split = tf.reshape(bias, tf.concat([[-1, rows], heads, tf.shape(bias)[2:]], axis=0))
+    return tf.transpose(split, [0, 2, 1, 3, 4, 5])
