@@ -94,7 +94,7 @@ def test_bad_rows_answer_beside_good_ones(client: Any, expected: dict[str, str])
     ("signature", "inputs", "code"),
     [
         ("serving_default", {}, "INVALID_ARGUMENT"),
-        ("serving_default", {"text": ["a"], "extra": ["b"]}, "INVALID_ARGUMENT"),
+        ("serving_default", {"txt": ["a"]}, "INVALID_ARGUMENT"),
         ("serving_default", {"text": [1]}, "INVALID_ARGUMENT"),
         ("tokens", {"input_ids": [[1, 2, 3]], "num_tokens": [3]}, "INVALID_ARGUMENT"),
         ("no_such_signature", {"text": ["a"]}, None),

@@ -227,8 +227,8 @@ def test_outputs_that_have_no_rows(server: PreviewServer) -> None:
 
 
 def test_a_request_that_takes_too_long(start: Any, toy_versions: Any) -> None:
-    server = start(model_name="toy", model_base_path=toy_versions, rest_api_timeout_in_ms=200)
-    response = send(server, {"signature_name": "slow", "inputs": [1_000_000]})
+    server = start(model_name="toy", model_base_path=toy_versions, rest_api_timeout_in_ms=4000)
+    response = send(server, {"signature_name": "slow", "inputs": [8_000_000]})
     check(server, response, 504, "Timed out waiting for notification")
 
 
