@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,13 +54,14 @@ print(json.dumps({
 """
 
 
-def test_runs_without_the_exporter(stories: ExportResult) -> None:
+def check_isolated(directory: Path) -> None:
+    """Runs every signature of a version in a process without the exporter and the reference libraries."""
     process = subprocess.run(
-        [sys.executable, "-c", _SCRIPT, str(stories.directory)],
+        [sys.executable, "-c", _SCRIPT, str(directory)],
         capture_output=True,
         text=True,
         check=False,
-        cwd=stories.directory,
+        cwd=directory,
     )
     assert process.returncode == 0, process.stderr
     answer = json.loads(process.stdout.splitlines()[-1])
@@ -67,4 +69,8 @@ def test_runs_without_the_exporter(stories: ExportResult) -> None:
     assert answer["blocked"] == []
     assert answer["default"] == answer["decoded"]
     assert all(answer["default"])
-    assert answer["empty"] == [[0], [0], [0], [0]]
+    assert {tuple(shape) for shape in answer["empty"]} == {(0,)}
+
+
+def test_runs_without_the_exporter(stories: ExportResult) -> None:
+    check_isolated(stories.directory)

@@ -12,6 +12,7 @@ import torch
 from exporter.demo import demo_path
 from exporter.options import make_options
 from exporter.pipeline import ExportResult, export
+from tests.end_to_end.test_isolation import check_isolated
 from tests.reference import Reference
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.parity]
@@ -103,6 +104,10 @@ def test_next_tokens_are_the_reference_distribution(signatures: Any, reference: 
         best = torch.topk(torch.softmax(logits, -1), 10)
         np.testing.assert_allclose(answer["probabilities"].numpy()[i], best.values, atol=1e-4)
         assert answer["tokens"].numpy()[i][0] == best.indices[0]
+
+
+def test_runs_without_the_exporter(exported: ExportResult) -> None:
+    check_isolated(exported.directory)
 
 
 def test_bad_rows_are_errors_in_every_signature(signatures: Any) -> None:
