@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Kind = Literal["gpt2", "t5"]
@@ -14,10 +14,14 @@ class Shape:
 
     kind: Kind
     config: dict[str, Any]
+    #: The positions' embeddings times this: large, and the next token depends on its position alone, so that
+    #: no text repeats itself. (At 1 a random GPT-2 says its last token for ever.)
+    position_scale: float = 1.0
 
 
 SHAPES = {
     "gpt2-124m": Shape("gpt2", {}),
+    "gpt2-124m-varied": Shape("gpt2", {}, position_scale=100.0),
     "t5-small": Shape("t5", {}),
     "tiny-gpt2": Shape("gpt2", {"n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 512}),
     "tiny-t5": Shape("t5", {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "vocab_size": 512}),
@@ -36,6 +40,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
         "no_repeat_ngram_size": 3,
     },
     "beam-4": {"num_beams": 4},
+    "lookup": {"prompt_lookup_num_tokens": 10},
 }
 
 
@@ -47,6 +52,7 @@ class Case:
       shape: key of ``SHAPES``.
       strategy: key of ``STRATEGIES``.
       batch, prompt, new_tokens: rows, tokens per prompt (T5: per source text), tokens generated per row.
+      text: strings in, strings out; else ids.
     """
 
     shape: str
@@ -54,11 +60,13 @@ class Case:
     batch: int
     prompt: int
     new_tokens: int = 64
+    text: bool = False
 
     @property
     def name(self) -> str:
         """``gpt2-124m.greedy.b8.p32.n64``: also the name of the result's file."""
-        return f"{self.shape}.{self.strategy}.b{self.batch}.p{self.prompt}.n{self.new_tokens}"
+        name = f"{self.shape}.{self.strategy}.b{self.batch}.p{self.prompt}.n{self.new_tokens}"
+        return f"{name}.text" if self.text else name
 
     @property
     def tokens(self) -> int:
@@ -76,6 +84,24 @@ class Target:
     than: Case | None = None
 
 
+@dataclass(frozen=True)
+class Limit:
+    """A figure of one of our results that must not go beyond ``bound``.
+
+    Attributes:
+      figure: "compile": seconds of the first call beyond a warm one, over tf-xla's (which also traces in it);
+        "graph": bytes of saved_model.pb; "export", "load": seconds; "tokenizer": seconds of encoding prompts
+        and decoding answers, over those of the request; "bandwidth": bytes of weights times steps, over what
+        memory can give in that time.
+      least: the figure must not be below the bound; else not above.
+    """
+
+    figure: Literal["compile", "graph", "export", "load", "tokenizer", "bandwidth"]
+    case: Case
+    bound: float
+    least: bool = False
+
+
 def _gpt2(strategy: str, batch: int, prompt: int) -> Case:
     return Case("gpt2-124m", strategy, batch, prompt)
 
@@ -83,6 +109,9 @@ def _gpt2(strategy: str, batch: int, prompt: int) -> Case:
 GREEDY_1, GREEDY_8, GREEDY_8_LONG = _gpt2("greedy", 1, 32), _gpt2("greedy", 8, 32), _gpt2("greedy", 8, 512)
 TOP_P, PROCESSORS = _gpt2("top-p", 8, 32), _gpt2("processors", 8, 32)
 BEAM_1, BEAM_8, BEAM_8_LONG = _gpt2("beam-4", 1, 32), _gpt2("beam-4", 8, 32), _gpt2("beam-4", 8, 512)
+TEXT = Case("gpt2-124m", "greedy", 1, 32, text=True)
+SAME_1, SAME_4 = _gpt2("lookup", 1, 32), _gpt2("lookup", 4, 32)
+VARIED_1, VARIED_4 = (Case("gpt2-124m-varied", "lookup", batch, 32) for batch in (1, 4))
 T5_CASES = tuple(
     Case("t5-small", strategy, batch, 64) for strategy in ("greedy", "beam-4") for batch in (1, 8)
 )
@@ -108,10 +137,28 @@ TARGETS = (
     Target(BEAM_1, 1.3, "tf-xla"),
     Target(BEAM_1, 1.3, "ctranslate2"),
     *(Target(case, 1.3, "tf-xla") for case in T5_CASES),
+    *(Target(case, 2.0, than=replace(case, strategy="greedy")) for case in (SAME_1, SAME_4)),
+    *(Target(case, 0.9, than=replace(case, strategy="greedy")) for case in (VARIED_1, VARIED_4)),
 )
 
-#: Every case that a target names, once, in order.
-TARGET_CASES = tuple(dict.fromkeys(target.case for target in TARGETS))
+LIMITS = (
+    Limit("bandwidth", GREEDY_1, 0.9, least=True),
+    *(Limit("compile", case, 0.5) for case in (GREEDY_1, GREEDY_8, GREEDY_8_LONG, BEAM_8, *T5_CASES)),
+    Limit("graph", TEXT, 3e6),
+    Limit("export", TEXT, 30.0),
+    Limit("load", TEXT, 3.0),
+    Limit("tokenizer", TEXT, 0.02),
+)
+
+#: Every case that a target or a limit names, once, in order.
+TARGET_CASES = tuple(
+    dict.fromkeys(
+        case
+        for goal in (*TARGETS, *LIMITS)
+        for case in (goal.case, getattr(goal, "than", None))
+        if case is not None
+    )
+)
 
 #: For the charts, genserve alone: one axis moves, the others rest.
 SWEEPS = {
@@ -126,6 +173,8 @@ SMOKE_CASES = (
     Case("tiny-gpt2", "top-p", 2, 16, 8),
     Case("tiny-gpt2", "processors", 2, 16, 8),
     Case("tiny-gpt2", "beam-4", 2, 16, 8),
+    Case("tiny-gpt2", "lookup", 2, 16, 8),
+    Case("tiny-gpt2", "greedy", 2, 16, 8, text=True),
     Case("tiny-t5", "greedy", 2, 16, 8),
     Case("tiny-t5", "beam-4", 2, 16, 8),
 )

@@ -32,6 +32,7 @@ def make_checkpoint(shape: Shape, directory: Path) -> Path:
         names = {"tokenizer_class": "T5Tokenizer", "pad_token": "<pad>", "eos_token": "</s>", "extra_ids": 0}
     else:
         model = GPT2LMHeadModel(GPT2Config(**ends, **shape.config))
+        model.transformer.wpe.weight.data *= shape.position_scale
         tokenizer = _byte_level_bpe(model.config.vocab_size)
         names = {"tokenizer_class": "GPT2Tokenizer", "unk_token": "<|endoftext|>"}
     staging = directory.with_name(directory.name + ".part")

@@ -53,6 +53,7 @@ class Result:
       tokens: generated tokens per call.
       load_seconds, first_seconds: reading (and converting) the model; the first call, with compilation.
       export_seconds, graph_bytes: of the artifact; None for peers.
+      tokenizer_seconds: encoding the prompts and decoding the answers alone; None for cases of ids.
       versions: of the peer's packages.
       settings: what it was measured with.
     """
@@ -65,6 +66,7 @@ class Result:
     graph_bytes: int | None
     versions: dict[str, str]
     settings: dict[str, int]
+    tokenizer_seconds: float | None = None
 
     @property
     def tokens_per_second(self) -> float:
@@ -128,6 +130,7 @@ class Bench:
             "options": STRATEGIES[case.strategy],
             "prompts": prompts.tolist(),
             "new_tokens": case.new_tokens,
+            "text": case.text,
             "work": str(_directory(self.root / "work")),
             **asdict(self.settings),
         }
@@ -148,9 +151,10 @@ class Bench:
             f"--generation={key}={json.dumps(value)}" for key, value in STRATEGIES[case.strategy].items()
         ]
         started = time.perf_counter()
+        tokenizer = [] if case.text else ["--tokenizer", "none"]
         command = [
             sys.executable, "-m", "exporter", "export", str(checkpoint), str(output), "--name", "model",
-            "--tokenizer", "none", "--warmup", "none", "--batch-sizes", str(case.batch),
+            *tokenizer, "--warmup", "none", "--batch-sizes", str(case.batch),
             "--prompt-lengths", str(case.prompt), "--max-new-tokens", str(case.new_tokens), *options,
         ]  # fmt: skip
         _call(command, self.settings)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import fnmatch
 from dataclasses import dataclass
 
-from exporter.benchmark.cases import SHAPES, Case, Kind
+from exporter.benchmark.cases import Case
 
 #: Environment -> what pip installs into .venv-bench-NAME; "main" is the project's own .venv.
 ENVIRONMENTS: dict[str, tuple[str, ...]] = {
@@ -16,7 +17,10 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
     "ctranslate2": ("ctranslate2>=4.6,<5", "transformers==4.57.*", "torch<=2.13.0"),
 }
 
-_ALL_STRATEGIES = ("greedy", "top-p", "processors", "beam-4")
+#: What most peers are measured at; of our own kind alone are text, prompt lookup and many processors at once.
+_COMMON = ("gpt2-124m.*", "t5-small.*", "tiny-*")
+#: Slow peers, or peers that no further target names.
+_GREEDY = ("gpt2-124m.greedy.b[18].p32.*", "tiny-gpt2.greedy.*")
 
 
 @dataclass(frozen=True)
@@ -27,34 +31,30 @@ class Peer:
       environment: key of ``ENVIRONMENTS``.
       runner: script in ``runners/``.
       variant: what the runner is told to do; each runner documents its own.
-      kinds, strategies: what the peer can do at all.
+      cases: patterns of the names of cases that the peer is measured at.
     """
 
     environment: str
     runner: str
     variant: str = ""
-    kinds: tuple[Kind, ...] = ("gpt2", "t5")
-    strategies: tuple[str, ...] = _ALL_STRATEGIES
+    cases: tuple[str, ...] = _COMMON
 
     def can(self, case: Case) -> bool:
-        """Whether the case lies within the peer's reach."""
-        return SHAPES[case.shape].kind in self.kinds and case.strategy in self.strategies
+        """Whether the peer is measured at the case; others than genserve get ids, and have no lookup."""
+        if self.runner == "genserve":
+            return True
+        ours = case.text or case.strategy in ("lookup", "processors")
+        return not ours and any(fnmatch.fnmatch(case.name, pattern) for pattern in self.cases)
 
 
 PEERS = {
     "genserve": Peer("main", "genserve"),
-    "tf-eager": Peer("tf", "transformers_tf", "eager", strategies=("greedy", "top-p", "beam-4")),
-    "tf-graph": Peer("tf", "transformers_tf", "graph", strategies=("greedy", "top-p", "beam-4")),
-    "tf-xla": Peer("tf", "transformers_tf", "xla", strategies=("greedy", "top-p", "beam-4")),
+    "tf-eager": Peer("tf", "transformers_tf", "eager", _GREEDY),
+    "tf-graph": Peer("tf", "transformers_tf", "graph", _GREEDY),
+    "tf-xla": Peer("tf", "transformers_tf", "xla"),
     "torch": Peer("main", "transformers_torch", "dynamic"),
-    "torch-static": Peer("main", "transformers_torch", "static"),
-    "keras-hub": Peer(
-        "keras-hub", "keras_hub_gpt2", kinds=("gpt2",), strategies=("greedy", "top-p", "beam-4")
-    ),
-    "ctranslate2": Peer(
-        "ctranslate2", "ctranslate2_cpu", "float32", strategies=("greedy", "top-p", "beam-4")
-    ),
-    "ctranslate2-int8": Peer(
-        "ctranslate2", "ctranslate2_cpu", "int8", strategies=("greedy", "top-p", "beam-4")
-    ),
+    "torch-static": Peer("main", "transformers_torch", "static", _GREEDY),
+    "keras-hub": Peer("keras-hub", "keras_hub_gpt2", cases=_GREEDY),
+    "ctranslate2": Peer("ctranslate2", "ctranslate2_cpu", "float32"),
+    "ctranslate2-int8": Peer("ctranslate2", "ctranslate2_cpu", "int8"),
 }

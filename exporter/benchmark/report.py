@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from pathlib import Path
 
-from exporter.benchmark.cases import SWEEPS, TARGET_CASES, TARGETS, Case, Target
+from exporter.benchmark.cases import LIMITS, SWEEPS, TARGET_CASES, TARGETS, Case, Limit, Target
 from exporter.benchmark.harness import Bench, Result
 from exporter.benchmark.peers import PEERS
 
@@ -38,6 +39,7 @@ def write(bench: Bench, path: Path, facts: dict[str, str], bandwidth: float) -> 
         + f"\n- {_method(bench)}\n",
         "## Tokens per second\n\nIn brackets: genserve's speed relative to the peer's.\n\n" + speeds(bench),
         "## Targets\n\n" + targets(bench),
+        limits(bench, bandwidth),
         "## Load, first call, export\n\n" + starts(bench),
         *_charts(bench, path),
     ]
@@ -85,6 +87,69 @@ def measured(bench: Bench, target: Target) -> float | None:
     if ours is None or other is None:
         return None
     return ours.tokens_per_second / other.tokens_per_second
+
+
+def limits(bench: Bench, bandwidth: float) -> str:
+    """Every limit with the figure; ``bandwidth`` in bytes per second."""
+    rows = [["figure", "case", "target", "measured", "met"]]
+    for limit in LIMITS:
+        value = figure(bench, limit, bandwidth)
+        words, show = _FIGURES[limit.figure]
+        sign = ">=" if limit.least else "<="
+        met = None if value is None else (value >= limit.bound if limit.least else value <= limit.bound)
+        rows.append(
+            [
+                words,
+                limit.case.name,
+                f"{sign} {show.format(limit.bound)}",
+                MISSING if value is None else show.format(value),
+                MISSING if met is None else ("yes" if met else "no"),
+            ]
+        )
+    return _table(rows)
+
+
+#: Limit.figure -> what it is called, how it is written.
+_FIGURES = {
+    "bandwidth": ("weights read, of what memory can give", "{:.2f}"),
+    "compile": ("compilation of a bucket, relative to tf-xla", "{:.2f}"),
+    "graph": ("saved_model.pb, bytes", "{:,.0f}"),
+    "export": ("export, seconds", "{:.1f}"),
+    "load": ("load, seconds", "{:.1f}"),
+    "tokenizer": ("tokenizer's share of a request", "{:.4f}"),
+}
+
+
+def figure(bench: Bench, limit: Limit, bandwidth: float) -> float | None:
+    """The figure that a limit speaks of; None while a result is missing."""
+    ours = bench.result("genserve", limit.case)
+    if ours is None:
+        return None
+    if limit.figure == "bandwidth":
+        steps = ours.tokens_per_second / limit.case.batch
+        return steps * step_bytes(bench.root / "checkpoints" / limit.case.shape) / bandwidth
+    if limit.figure == "compile":
+        peer = bench.result("tf-xla", limit.case)
+        return None if peer is None else _compilation(ours) / _compilation(peer)
+    if limit.figure == "tokenizer":
+        return (
+            None
+            if ours.tokenizer_seconds is None
+            else ours.tokenizer_seconds / statistics.median(ours.seconds)
+        )
+    return {"graph": ours.graph_bytes, "export": ours.export_seconds, "load": ours.load_seconds}[limit.figure]
+
+
+def _compilation(result: Result) -> float:
+    return result.first_seconds - statistics.median(result.seconds)
+
+
+def step_bytes(checkpoint: Path) -> int:
+    """Bytes of weights that a decoding step of a GPT-2 must read: all but the table of positions."""
+    with (checkpoint / "model.safetensors").open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    tensors = {name: entry["data_offsets"] for name, entry in header.items() if name != "__metadata__"}
+    return sum(end - start for name, (start, end) in tensors.items() if not name.endswith("wpe.weight"))
 
 
 def starts(bench: Bench) -> str:

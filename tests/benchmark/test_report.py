@@ -6,10 +6,22 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from exporter.benchmark import report
-from exporter.benchmark.cases import GREEDY_1, GREEDY_8, TARGET_CASES, TARGETS, TOP_P, Case, Target
+from exporter.benchmark.cases import (
+    GREEDY_1,
+    GREEDY_8,
+    LIMITS,
+    TARGET_CASES,
+    TARGETS,
+    TOP_P,
+    Case,
+    Limit,
+    Target,
+)
 from exporter.benchmark.harness import Bench, Result, Settings
 from exporter.benchmark.peers import PEERS
 
@@ -78,3 +90,20 @@ def test_targets_only_ask_what_their_peers_can_do() -> None:
         assert (target.peer is None) != (target.than is None)
         if target.peer is not None:
             assert PEERS[target.peer].can(target.case), target
+
+
+def test_limits_from_above_and_from_below(bench: Bench) -> None:
+    """1 s of compilation against 1.5 s; 32 steps a second of 160 bytes, where memory gives 10,240."""
+    _store(bench, "genserve", GREEDY_1, [1.0])
+    _store(bench, "tf-xla", GREEDY_1, [0.5])
+    compilation, bandwidth = Limit("compile", GREEDY_1, 0.5), Limit("bandwidth", GREEDY_1, 0.9, least=True)
+    checkpoint = bench.root / "checkpoints" / GREEDY_1.shape
+    checkpoint.mkdir(parents=True)
+    weights = {"wte.weight": np.zeros([10, 4], np.float32), "h.0.wpe.weight": np.zeros([9, 4], np.float32)}
+    save_file(weights, checkpoint / "model.safetensors")
+    assert report.figure(bench, compilation, 1.0) == pytest.approx(1.0 / 1.5)
+    assert report.figure(bench, bandwidth, 10_240.0) == pytest.approx(64 * 160 / 10_240)
+    lines = report.limits(bench, 20_480.0).splitlines()
+    assert f"| compilation of a bucket, relative to tf-xla | {GREEDY_1.name} | <= 0.50 | 0.67 | no |" in lines
+    assert f"| weights read, of what memory can give | {GREEDY_1.name} | >= 0.90 | 0.50 | no |" in lines
+    assert sum("–" in line for line in lines) == len(LIMITS) - 2

@@ -6,6 +6,7 @@ Runners are scripts for foreign environments: they import this file as a neighbo
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ class Job:
       options: generation options by transformers' names.
       prompts: ids [batch][prompt].
       new_tokens: tokens that every row must get.
+      text: the case is one of strings.
       warmup, trials: calls that are not, and that are, counted.
       threads: CPU threads.
       work: a directory for converted models, kept between jobs.
@@ -39,13 +41,15 @@ class Job:
     options: dict[str, Any]
     prompts: list[list[int]]
     new_tokens: int
+    text: bool
     warmup: int
     trials: int
     threads: int
     work: str
 
 
-#: Generates once; returns the number of new tokens of every row.
+#: Generates once; returns the number of new tokens of every row. An attribute ``tokenizer``
+#: does the tokenizer's part of the work alone.
 Generate = Callable[[], list[int]]
 
 
@@ -71,6 +75,9 @@ def main(prepare: Callable[[Job], Generate], *distributions: str) -> None:
         "first_seconds": first_seconds,
         "versions": {name: metadata.version(name) for name in distributions},
     }
+    if hasattr(generate, "tokenizer"):
+        parts = [_timed(generate.tokenizer)[0] for _ in range(job.warmup + job.trials)]
+        result["tokenizer_seconds"] = statistics.median(parts[job.warmup :])
     Path(sys.argv[2]).write_text(json.dumps(result))
 
 
