@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from exporter.saved_model.manifest import Manifest
+from serving_configs import batching
 from serving_configs.docker_run import entrypoint, environment
 from serving_configs.flags import Device, server_flags
 from serving_configs.options import ServingOptions
@@ -78,7 +79,7 @@ def _serving(
             "retries": 3,
             "start_period": f"{start_seconds(manifests)}s",
         },
-        "stop_grace_period": f"{max(30, round(options.rest_timeout_seconds))}s",
+        "stop_grace_period": f"{max(30, round(batching.rest_timeout(manifests, options)))}s",
         "read_only": True,
         "tmpfs": ["/tmp"],
         "security_opt": ["no-new-privileges:true"],

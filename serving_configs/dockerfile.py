@@ -32,4 +32,4 @@ def render(manifests: Sequence[Manifest], options: ServingOptions, release: Rele
 
 def ignore() -> str:
     """What never belongs into an image: private keys, and what an export leaves half done."""
-    return f"# {GENERATED}\n**/.*\nserving/ssl.config\nserving/tls\n"
+    return f"# {GENERATED}\n**/.*\nserving/ssl.config\nserving/options.yaml\nserving/tls\n"

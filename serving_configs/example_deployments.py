@@ -101,7 +101,7 @@ def _stories(version: int) -> Manifest:
 EXAMPLES: dict[str, tuple[list[Manifest], ServingOptions]] = {
     "one-gpu-one-model": (
         [_chat(1)],
-        ServingOptions(gpu_memory_gib=24, latency_goal_seconds=20, batch_seconds=4.0),
+        ServingOptions(gpu_memory_gib=24, latency_goal_seconds=20, batch_seconds=4.0, concurrent_clients=64),
     ),
     "one-gpu-two-models": (
         [_chat(3), _chat(4), _stories(1)],

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from exporter.saved_model.manifest import Manifest
+from serving_configs import batching
 from serving_configs.memory import gpu_memory_fraction
 from serving_configs.options import ServingOptions
 from serving_configs.versions import Release
@@ -28,7 +29,7 @@ def server_flags(
     values: dict[str, object] = {
         "port": options.grpc_port,
         "rest_api_port": options.rest_port,
-        "rest_api_timeout_in_ms": round(options.rest_timeout_seconds * 1000),
+        "rest_api_timeout_in_ms": round(batching.rest_timeout(manifests, options) * 1000),
         "model_config_file": f"{config_dir}/models.config",
         "model_config_file_poll_wait_seconds": options.poll_seconds,
         "file_system_poll_wait_seconds": options.poll_seconds,
@@ -47,8 +48,9 @@ def server_flags(
         values["allow_version_labels_for_unavailable_models"] = True
     if options.batching:
         values["enable_batching"] = True
+        values["grpc_max_threads"] = values["rest_api_num_threads"] = batching.handler_threads(options)
         values["batching_parameters_file"] = f"{config_dir}/batching.config"
-        if len({(manifest.buckets, manifest.name) for manifest in manifests}) > 1:
+        if batching.differ(manifests, options):
             values["enable_per_model_batching_parameters"] = True
     if options.ssl:
         values["ssl_config_file"] = f"{config_dir}/ssl.config"

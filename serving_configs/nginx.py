@@ -9,6 +9,7 @@ from serving_configs.text import template
 def render(
     options: ServingOptions,
     *,
+    timeout_seconds: float,
     upstream: str = "serving",
     listen: str = "8443",
     tls_directory: str = "/etc/nginx/tls",
@@ -20,5 +21,5 @@ def render(
         upstream=upstream,
         listen=listen,
         tls_directory=tls_directory,
-        timeout=round(options.rest_timeout_seconds),
+        timeout=round(timeout_seconds),
     )

@@ -39,8 +39,12 @@ class ServingOptions(_Frozen):
       serving_version: "2.19" | "2.20" | "2.21"; None is the oldest release that runs every model.
       batching: whether the server merges requests (needs row errors as data, see the exporter's options).
       latency_goal_seconds: how long a request may take, waiting included; sizes the queue.
-      batch_seconds: measured time of one full batch in the longest bucket; None if not measured.
+      concurrent_clients: how many requests may be in work or waiting at once; None: 64 where no batch was
+        measured, else as many as the latency goal allows.
+      batch_seconds: measured time of one full batch in the longest bucket; None: the manifests' own.
       batch_timeout_micros: how long an open batch waits for company; None: 1 % of the goal, at most 50 ms.
+      rest_timeout_seconds: after which a REST request is given up; None: 120, or three times the longest wait
+        that the queue allows where a batch was measured.
       version_policy: "latest" (``num_versions`` of them), "all", or "specific" (the manifests' versions).
       version_labels: model name -> label -> version.
       poll_seconds: how often the server looks for new versions and a changed models.config; 0: once.
@@ -57,9 +61,10 @@ class ServingOptions(_Frozen):
     https_port: int = Field(default=8443, ge=1, le=65535)
     batching: bool = True
     latency_goal_seconds: float = Field(default=10.0, gt=0)
+    concurrent_clients: int | None = Field(default=None, ge=1)
     batch_seconds: float | None = Field(default=None, gt=0)
     batch_timeout_micros: int | None = Field(default=None, ge=0)
-    rest_timeout_seconds: float = Field(default=120.0, gt=0)
+    rest_timeout_seconds: float | None = Field(default=None, gt=0)
     version_policy: Literal["latest", "all", "specific"] = "latest"
     num_versions: int = Field(default=1, ge=1)
     version_labels: dict[str, dict[str, int]] = {}

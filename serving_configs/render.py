@@ -23,6 +23,9 @@ from serving_configs import (
 from serving_configs.options import ServingOptions
 from serving_configs.versions import choose_release
 
+# Their owner alone may read them: a private key may stand in them.
+_PRIVATE = {"ssl.config", "options.yaml"}
+
 
 def render(manifests: Sequence[Manifest], options: ServingOptions | None = None) -> dict[str, str]:
     """File name (relative to ``OUT/serving``) -> text.
@@ -52,7 +55,9 @@ def render(manifests: Sequence[Manifest], options: ServingOptions | None = None)
         "server-gpu.env": native_run.env_file(manifests, "gpu"),
         "server-cpu.env": native_run.env_file(manifests, "cpu"),
         "docker-compose.yaml": compose.render(manifests, options, release),
-        "nginx.conf.template": nginx.render(options),
+        "nginx.conf.template": nginx.render(
+            options, timeout_seconds=batching.rest_timeout(manifests, options)
+        ),
         "Dockerfile": dockerfile.render(manifests, options, release),
         "Dockerfile.dockerignore": dockerfile.ignore(),
         "prometheus-rules.yaml": observability.alerts(options),
@@ -72,11 +77,11 @@ def render_model_files(manifest: Manifest, options: ServingOptions | None = None
 
 
 def write(files: Mapping[str, str], directory: Path) -> None:
-    """Writes each file whole or not at all; scripts become executable, ssl.config is for its owner only."""
+    """Writes each file whole or not at all; scripts become executable, files that may hold a key private."""
     for name, text in files.items():
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.{os.getpid()}")
         aside.write_text(text, encoding="utf-8")
-        aside.chmod(0o600 if path.name == "ssl.config" else 0o755 if path.suffix == ".sh" else 0o644)
+        aside.chmod(0o600 if path.name in _PRIVATE else 0o755 if path.suffix == ".sh" else 0o644)
         aside.replace(path)

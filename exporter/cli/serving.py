@@ -29,38 +29,14 @@ def config(
         bool | None, typer.Option("--batching/--no-batching", help="Let the server merge requests.")
     ] = None,
 ) -> None:
-    """Regenerate OUT/serving from the manifests of the exported versions."""
+    """Regenerate OUT/serving from the manifests, with the options given or those of the last time."""
+    from exporter.deployment import read_options, stored_options, write_serving_configs
+
+    values = stored_options(out) if options_file is None else read_options(options_file)
     flags = {"serving_version": serving_version, "batching": batching}
-    values = {**_yaml(options_file), **{key: value for key, value in flags.items() if value is not None}}
-    from exporter.deployment import write_serving_configs
-
-    for path in write_serving_configs(out, _serving_options(values)):
+    values |= {key: value for key, value in flags.items() if value is not None}
+    for path in write_serving_configs(out, values):
         print(path)
-
-
-def _yaml(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise OptionError(f"--options {path} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise OptionError(f"--options {path}: needs a mapping of serving options")
-    return content
-
-
-def _serving_options(values: dict[str, Any]) -> Any:
-    from pydantic import ValidationError
-
-    from serving_configs import ServingOptions
-
-    try:
-        return ServingOptions.model_validate(values)
-    except ValidationError as error:
-        raise OptionError(f"serving options cannot be used: {error}") from None
 
 
 def serve(
@@ -68,8 +44,12 @@ def serve(
     engine: Annotated[str, typer.Option(help="auto, preview, tensorflow_model_server or docker.")] = "auto",
     device: Annotated[str, typer.Option(help="cpu or gpu; for the real servers.")] = "cpu",
     host: Annotated[str, typer.Option(help="Address that the preview server listens on.")] = "127.0.0.1",
-    rest_port: Annotated[int, typer.Option(help="REST port.")] = 8501,
-    grpc_port: Annotated[int, typer.Option(help="gRPC port.")] = 8500,
+    rest_port: Annotated[
+        int | None, typer.Option(help="REST port; default: that of the serving options, 8501.")
+    ] = None,
+    grpc_port: Annotated[
+        int | None, typer.Option(help="gRPC port; default: that of the serving options, 8500.")
+    ] = None,
     options_file: Annotated[
         Path | None, typer.Option("--options", help="YAML file of serving options (docs/deploying.md).")
     ] = None,
@@ -77,17 +57,19 @@ def serve(
     """Serve OUT: the preview server (for development and tests), or a real one with the emitted flags."""
     import logging
 
-    from exporter.deployment import read_manifests
+    from exporter.deployment import read_manifests, read_options, serving_options, stored_options
     from exporter.preview import engine as engines
 
     _one_of("engine", engine, ("auto", "preview", "tensorflow_model_server", "docker"))
     _one_of("device", device, ("cpu", "gpu"))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     logging.getLogger("tensorflow").setLevel(logging.WARNING)
-    values = {**_yaml(options_file), "rest_port": rest_port, "grpc_port": grpc_port}
     manifests = read_manifests(out)
+    values = stored_options(out) if options_file is None else read_options(options_file)
+    ports = {"rest_port": rest_port, "grpc_port": grpc_port}
+    values |= {key: value for key, value in ports.items() if value is not None}
     chosen: Any = {"engine": engine, "device": device}
-    status = engines.serve(out, manifests, _serving_options(values), host=host, **chosen)
+    status = engines.serve(out, manifests, serving_options(values, manifests), host=host, **chosen)
     raise typer.Exit(status)
 
 
@@ -178,11 +160,20 @@ def warm(
     out: _Out,
     device: Annotated[str, typer.Option(help="cpu or gpu: where the server will run.")] = "cpu",
 ) -> None:
-    """Replay the warmup of every version in OUT once and keep what XLA compiled, beside the models."""
-    from exporter.deployment import exported_versions, read_manifests
+    """Replay the warmup of every version in OUT once: keep what XLA compiled, beside the models, and how long
+    it took, for OUT/serving."""
+    from exporter.deployment import exported_versions, read_manifests, write_serving_configs
     from exporter.preview.warm import warm as run
 
     _one_of("device", device, ("cpu", "gpu"))
     read_manifests(out)
     chosen: Any = device
     print(run(out, exported_versions(out), chosen))
+    for manifest in read_manifests(out):
+        batch = manifest.warmup.batch_seconds
+        print(
+            f"{manifest.name} version {manifest.version}: loaded and warmed up in "
+            f"{manifest.warmup.seconds or 0:.1f} s"
+            + (f", {batch:.3f} s a full batch" if batch is not None else "")
+        )
+    write_serving_configs(out)

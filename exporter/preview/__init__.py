@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from exporter.preview.config import ServerConfig
     from exporter.preview.server import PreviewServer
 
-__all__ = ["PreviewServer", "ServerConfig", "files_beside", "serve"]
+__all__ = ["PreviewServer", "ServerConfig", "fields_of_flags", "files_beside", "serve"]
 
 
 def serve(
@@ -58,6 +59,36 @@ def _use_cache(root: Path) -> None:
     logging.getLogger(__name__).log(logging.WARNING if reason else logging.INFO, message)
 
 
+# The real server's flag -> field of ServerConfig, where the preview server does what the flag says.
+_FLAG_FIELDS = {
+    "port": "grpc_port",
+    "rest_api_port": "rest_port",
+    "rest_api_timeout_in_ms": "rest_api_timeout_in_ms",
+    "model_config_file": "model_config_file",
+    "file_system_poll_wait_seconds": "poll_seconds",
+    "enable_model_warmup": "enable_model_warmup",
+    "monitoring_config_file": "monitoring_config_file",
+    "batching_parameters_file": "batching_parameters_file",
+    "enable_per_model_batching_parameters": "enable_per_model_batching_parameters",
+    "ssl_config_file": "ssl_config_file",
+    "allow_version_labels_for_unavailable_models": "allow_version_labels_for_unavailable_models",
+}
+
+
+def fields_of_flags(flags: Sequence[str]) -> dict[str, Any]:
+    """``ServerConfig`` fields for a real server's ``--name=value`` flags, as far as there are any."""
+    fields: dict[str, Any] = {}
+    for flag in flags:
+        name, _, value = flag.removeprefix("--").partition("=")
+        if (field := _FLAG_FIELDS.get(name)) is None:
+            continue
+        if name.endswith("_file"):
+            fields[field] = Path(value)
+        else:
+            fields[field] = value == "true" if value in ("true", "false") else int(value)
+    return fields
+
+
 def files_beside(model_config_file: Path) -> dict[str, Any]:
     """``ServerConfig`` fields for the rendered files that lie beside a models.config."""
     from google.protobuf import text_format
@@ -73,6 +104,9 @@ def files_beside(model_config_file: Path) -> dict[str, Any]:
         path = model_config_file.with_name(name)
         if path.exists():
             fields[field] = path
+    own = model_config_file.parent.parent.glob("*/*/batching_params.pbtxt")
+    if "batching_parameters_file" in fields and len({(p.parent.parent, p.read_bytes()) for p in own}) > 1:
+        fields["enable_per_model_batching_parameters"] = True
     try:
         models = protos.from_text(model_config_file.read_text(encoding="utf-8"), protos.ModelServerConfig())
     except (OSError, UnicodeDecodeError, text_format.ParseError):

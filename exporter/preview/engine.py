@@ -12,6 +12,8 @@ from exporter import preview
 from exporter.errors import OptionError, ServingError, did_you_mean
 from exporter.saved_model.manifest import Manifest
 from serving_configs import ServingOptions
+from serving_configs.flags import server_flags
+from serving_configs.versions import choose_release
 
 ENGINES = ("auto", "preview", "tensorflow_model_server", "docker")
 SERVER = "tensorflow_model_server"
@@ -39,9 +41,12 @@ def _docker_runs() -> bool:
     program = shutil.which("docker")
     if program is None:
         return False
-    answer = subprocess.run(
-        [program, "version", "--format", "{{.Server.Version}}"], capture_output=True, timeout=20
-    )
+    try:
+        answer = subprocess.run(
+            [program, "version", "--format", "{{.Server.Version}}"], capture_output=True, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
     return answer.returncode == 0
 
 
@@ -71,7 +76,8 @@ def serve(
     Args:
       output: the export directory, with the rendered files under ``serving/``.
       manifests: of its versions; every model must be in models.config.
-      options: ports and times of the preview server; a real server has those of the rendered files.
+      options: what the files were rendered with; the preview server takes all it knows of them, a real one
+        the ports.
 
     Raises:
       ServingError: the engine is missing, the files are older than the models, or the preview server cannot
@@ -86,15 +92,10 @@ def serve(
     _check_models(config, manifests)
     cache = output / "xla-cache"
     if chosen == "preview":
+        release = choose_release(options.serving_version, [m.tensorflow_version for m in manifests])
+        flags = server_flags(manifests, options, release, "cpu", str(config.parent))
         preview.serve(
-            config,
-            rest_port=options.rest_port,
-            grpc_port=options.grpc_port,
-            host=host,
-            xla_cache=cache if cache.is_dir() else None,
-            poll_seconds=options.poll_seconds,
-            rest_api_timeout_in_ms=round(options.rest_timeout_seconds * 1000),
-            **preview.files_beside(config),
+            host=host, xla_cache=cache if cache.is_dir() else None, **preview.fields_of_flags(flags)
         )
         return 0
     words = command(chosen, output, device, options)

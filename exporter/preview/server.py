@@ -81,6 +81,7 @@ class PreviewServer:
         """
         logger.warning(NOTICE)
         try:
+            self._check()
             self._load()
             core = Core(self._manager, self.metrics, self._model_root())
             if self.config.grpc_port is not None:
@@ -153,6 +154,14 @@ class PreviewServer:
         assert self.config.model_base_path is not None
         return [model_config.ModelConfig(self.config.model_name, self.config.model_base_path.absolute())]
 
+    def _check(self) -> None:
+        """Ports and files, before a model is loaded for minutes in vain."""
+        credentials(self.config.ssl_config_file)
+        metrics_path(self.config.monitoring_config_file)
+        for name, port in (("REST", self.config.rest_port), ("gRPC", self.config.grpc_port)):
+            if port:
+                _bound(name, self.config.host, port).close()
+
     def _load(self) -> None:
         """The first load decides: as with the real server, a model that fails ends the start."""
         configs = self._read_models()
@@ -175,7 +184,8 @@ class PreviewServer:
             self._manager.reconcile()
 
     def _start_rest(self, core: Core) -> None:
-        listener = _listen(self.config.host, self.config.rest_port or 0)
+        listener = _bound("REST", self.config.host, self.config.rest_port or 0)
+        listener.listen(1024)
         self.rest_port = listener.getsockname()[1]
         app = rest.application(
             core,
@@ -203,7 +213,7 @@ class PreviewServer:
             else:
                 self.grpc_port = self._grpc.add_secure_port(address, secure)
         except RuntimeError as error:
-            raise ServingError(f"gRPC port {address}: {error}") from None
+            raise ServingError(f"gRPC port {address} cannot be opened: {error}") from None
         self._grpc.start()
         logger.info("Running gRPC ModelServer at %s", self.grpc_target)
 
@@ -232,15 +242,14 @@ def _scheduler(config: ServerConfig, metrics: Metrics) -> Scheduler | None:
     return Scheduler(read_parameters(config.batching_parameters_file), metrics)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _bound(name: str, host: str, port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise ServingError(f"REST port {host}:{port}: {error}") from None
-    listener.listen(1024)
+        raise ServingError(f"{name} port {host}:{port} cannot be opened: {error}") from None
     return listener
 
 

@@ -1,18 +1,23 @@
-"""Fills the compilation cache: loads every version in a process of its own, replays its warmup, publishes.
+"""Fills the compilation cache and measures: loads every version in a process of its own, replays its warmup.
 
-The real server's cache holds what its warmup compiled; this is the same warmup through the same runtime.
+The real server's cache holds what its warmup compiled; this is the same warmup through the same runtime. How
+long it took, and how long a full batch takes afterwards, goes into the versions' manifests: start-up times,
+queue lengths and timeouts of the deployment files come from there.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from exporter.errors import ServingError
+from exporter.saved_model.manifest import MANIFEST_PATH, Manifest
 from serving_configs import xla_cache
 from serving_configs.flags import Device
 
@@ -21,6 +26,8 @@ CACHE_FOLDER = "xla-cache"
 
 def warm(output: Path, versions: Sequence[Path], device: Device = "cpu") -> Path:
     """Publishes ``OUT/xla-cache/TENSORFLOW-DEVICE`` with everything that the versions' warmups compile.
+
+    Writes what was measured into the versions' manifests.
 
     Args:
       output: the export directory.
@@ -49,17 +56,39 @@ def warm(output: Path, versions: Sequence[Path], device: Device = "cpu") -> Path
         if process.returncode:
             reason = process.stderr.strip().splitlines()[-1:] or ["no message"]
             raise ServingError(f"the warmup failed: {reason[0]}")
-        return xla_cache.publish(scratch, root, facts)
+        cache = xla_cache.publish(scratch, root, facts)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    for directory, line in zip(versions, process.stdout.splitlines()[-len(versions) :], strict=True):
+        _record(directory, device, **json.loads(line))
+    return cache
+
+
+def _record(directory: Path, device: Device, *, seconds: float, batch_seconds: float | None) -> None:
+    """Notes the measured times in a version's manifest, where it has one."""
+    if not (directory / MANIFEST_PATH).exists():
+        return
+    manifest = Manifest.read(directory)
+    measured = {"seconds": round(seconds, 3), "batch_seconds": batch_seconds, "device": device}
+    if batch_seconds is not None:
+        measured["batch_seconds"] = round(batch_seconds, 6)
+    warmup = manifest.warmup.model_copy(update=measured)
+    manifest.model_copy(update={"warmup": warmup}).write(directory)
 
 
 def _replay(directories: Sequence[Path]) -> None:
+    """Prints a line of JSON for each version: what was measured."""
     from exporter.preview import warmup
     from exporter.preview.servable import Servable
 
+    lines = []
     for directory in directories:
-        warmup.replay(Servable(directory.parent.name, int(directory.name), directory))
+        started = time.monotonic()
+        servable = Servable(directory.parent.name, int(directory.name), directory)
+        warmup.replay(servable)
+        seconds = time.monotonic() - started
+        lines.append(json.dumps({"seconds": seconds, "batch_seconds": warmup.slowest_batch(servable)}))
+    print("\n".join(lines))
 
 
 if __name__ == "__main__":

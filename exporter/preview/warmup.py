@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from exporter.preview.servable import Servable
+from exporter.preview.json_tensor import Tensors
+from exporter.preview.servable import Servable, Signature
 from exporter.preview.status import Code, StatusError, invalid
 from exporter.preview.tensors import from_proto
 
@@ -37,11 +39,34 @@ def replay(servable: Servable) -> int:
         count += 1
         if count > MAX_RECORDS:
             raise invalid(f"Number of warmup records exceeds the maximum ({MAX_RECORDS}) at {path}")
-        _replay_record(servable, record, path)
+        servable.predict(*_request(servable, record, path))
     return count
 
 
-def _replay_record(servable: Servable, record: bytes, path: Path) -> None:
+def slowest_batch(servable: Servable) -> float | None:
+    """Seconds of the slowest record among those with the most rows; None without records.
+
+    Call it after ``replay``, when nothing is left to compile: with one record per bucket this is a full batch
+    in the longest bucket.
+    """
+    path = servable.directory / WARMUP_PATH
+    requests = [_request(servable, record, path) for record in (_records(path) if path.exists() else ())]
+    most = max((_rows(tensors) for _, tensors, _ in requests), default=0)
+    seconds = []
+    for signature, tensors, outputs in requests:
+        if _rows(tensors) == most:
+            started = time.monotonic()
+            servable.predict(signature, tensors, outputs)
+            seconds.append(time.monotonic() - started)
+    return max(seconds, default=None)
+
+
+def _rows(tensors: Tensors) -> int:
+    return max((array.shape[0] for array in tensors.values() if array.ndim), default=0)
+
+
+def _request(servable: Servable, record: bytes, path: Path) -> tuple[Signature, Tensors, list[str]]:
+    """The signature, its inputs and the wanted outputs of a record."""
     try:
         log = prediction_log_pb2.PredictionLog.FromString(record)
     except Exception:  # protobuf's DecodeError moved between releases
@@ -54,4 +79,4 @@ def _replay_record(servable: Servable, record: bytes, path: Path) -> None:
     if name not in servable.signatures:
         raise StatusError(Code.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
     tensors = {key: from_proto(value, key) for key, value in request.inputs.items()}
-    servable.predict(servable.signatures[name], tensors, list(request.output_filter))
+    return servable.signatures[name], tensors, list(request.output_filter)

@@ -59,10 +59,37 @@ class MemoryInfo(_Frozen):
 
 
 class WarmupInfo(_Frozen):
-    """How much replaying the warmup file costs (seconds measured at export, or None)."""
+    """The warmup file, and what ``genserve warm`` measured with it (None before).
+
+    Attributes:
+      records: how many requests.
+      seconds: loading the version and replaying them, with nothing compiled before.
+      batch_seconds: one full batch in the longest bucket, compiled: the slowest signature's.
+      device: where that was measured.
+    """
 
     records: int = 0
     seconds: float | None = None
+    batch_seconds: float | None = None
+    device: Literal["cpu", "gpu"] | None = None
+
+
+class PrefixInfo(_Frozen):
+    """A prompt prefix, baked at export.
+
+    Attributes:
+      sha256: of the prefix text in UTF-8 (``options`` hold the text, or the name of its file).
+      tokens: how many are baked, those of the tokenizer's template in front included.
+      rest: the end of the text, which is tokenized with each request.
+      rest_tokens: how many tokens of each request's bucket that takes.
+      bytes: of the baked keys and values, kept once (part of ``weights_bytes``).
+    """
+
+    sha256: str
+    tokens: int
+    rest: str
+    rest_tokens: int
+    bytes: int
 
 
 class GoldenAnswer(_Frozen):
@@ -90,6 +117,7 @@ class Manifest(_Frozen):
     generation: dict[str, Any]
     options: dict[str, Any]
     memory: MemoryInfo
+    prefix: PrefixInfo | None = None
     warmup: WarmupInfo = WarmupInfo()
     golden: tuple[GoldenAnswer, ...] = ()
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from exporter.errors import OptionError, ServingError
 from exporter.preview import engine
-from serving_configs import ServingOptions, protos, render, write
+from serving_configs import ServingOptions, SslOptions, protos, render, write
 from tests.serving_configs.manifests import manifest
 from tests.serving_configs.test_render import docker_words
 
@@ -78,6 +79,54 @@ def test_a_real_server_gets_the_emitted_flags(no_programs: Path, tmp_path: Path)
 def test_docker_runs_the_emitted_script(tmp_path: Path) -> None:
     words = engine.command("docker", tmp_path, "gpu", ServingOptions())
     assert words == (str(tmp_path / "serving" / "run-gpu.sh"),)
+
+
+def test_a_docker_that_hangs_counts_as_none(no_programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(*words: object, timeout: float, **options: object) -> None:
+        raise subprocess.TimeoutExpired("docker", timeout)
+
+    program(no_programs, "docker")
+    monkeypatch.setattr(subprocess, "run", hang)
+    with pytest.raises(ServingError, match="no running Docker daemon"):
+        engine.choose("docker")
+
+
+PEM = "-----BEGIN X-----"
+
+
+def test_the_preview_server_gets_the_emitted_flags(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Several models, labels, TLS, polling: what the run scripts say, as far as it knows that."""
+    options = ServingOptions(
+        version_labels={"stories": {"stable": 1}},
+        poll_seconds=7,
+        rest_timeout_seconds=33,
+        rest_port=9001,
+        ssl=SslOptions(server_key=PEM, server_cert=PEM),
+    )
+    manifests = [manifest(), manifest("chat")]
+    write(render(manifests, options), tmp_path / "serving")
+    given: dict[str, object] = {}
+    monkeypatch.setattr(engine.preview, "serve", lambda **fields: given.update(fields))
+    assert engine.serve(tmp_path, manifests, options, engine="preview", host="127.0.0.2") == 0
+    serving = tmp_path / "serving"
+    assert given == {
+        "host": "127.0.0.2",
+        "xla_cache": None,
+        "grpc_port": 8500,
+        "rest_port": 9001,
+        "rest_api_timeout_in_ms": 33_000,
+        "model_config_file": serving / "models.config",
+        "poll_seconds": 7,
+        "enable_model_warmup": True,
+        "monitoring_config_file": serving / "monitoring.config",
+        "batching_parameters_file": serving / "batching.config",
+        "enable_per_model_batching_parameters": True,
+        "ssl_config_file": serving / "ssl.config",
+        "allow_version_labels_for_unavailable_models": True,
+    }
+    given.clear()
+    engine.serve(tmp_path, [manifest()], ServingOptions(batching=False), engine="preview")
+    assert not given.keys() & {"batching_parameters_file", "enable_per_model_batching_parameters"}
 
 
 def test_files_older_than_the_models_are_refused(tmp_path: Path) -> None:

@@ -269,10 +269,23 @@ def test_the_emitted_files_serve_as_they_are(start: Any, toy_versions: Path, tmp
     assert ':tensorflow:serving:request_count{model_name="stories",status="OK"} 1' in page.text
 
 
-def test_a_taken_port_is_an_error(start: Any, server: PreviewServer, toy_versions: Path) -> None:
+def test_a_taken_port_is_an_error_before_a_model_is_loaded(
+    start: Any, server: PreviewServer, tmp_path: Path
+) -> None:
     for field, port in (("rest_port", server.rest_port), ("grpc_port", server.grpc_port)):
-        with pytest.raises(ServingError, match=f"port .*:{port}"):
-            start(model_name="toy", model_base_path=toy_versions, **{field: port})
+        with pytest.raises(ServingError, match=f"port .*:{port} cannot be opened: .*Address already in use"):
+            start(model_name="toy", model_base_path=tmp_path / "missing", **{field: port})
+
+
+def test_wrong_files_are_errors_before_a_model_is_loaded(start: Any, tmp_path: Path) -> None:
+    for field in ("monitoring_config_file", "ssl_config_file", "batching_parameters_file"):
+        for content in (None, "server_kye: 1"):
+            file = tmp_path / "file"
+            file.unlink(missing_ok=True)
+            if content is not None:
+                file.write_text(content)
+            with pytest.raises(ServingError, match="file: "):
+                start(model_name="toy", model_base_path=tmp_path / "missing", **{field: file})
 
 
 def test_configuration_is_checked() -> None:

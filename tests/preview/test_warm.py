@@ -7,13 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from exporter.errors import OutputError, ServingError
 from exporter.preview.warm import warm
+from exporter.saved_model.manifest import Manifest
 from serving_configs import xla_cache
 from tests.conftest import ROOT
 from tests.preview import toys
+from tests.serving_configs.manifests import manifest
 
 USE = """
 import logging, os, sys
@@ -75,3 +78,25 @@ def test_a_warmup_that_compiles_nothing(own_versions: Path, tmp_path: Path) -> N
     toys.write_warmup(own_versions / "2", [("copy", {"text": ["a"]})])
     with pytest.raises(OutputError, match="the warmup compiled nothing"):
         warm(tmp_path, [own_versions / "2"])
+
+
+def test_what_was_measured_stands_in_the_manifest(own_versions: Path, tmp_path: Path) -> None:
+    """The slowest full batch counts, compiled: "slow" works as many steps as it is told."""
+    version = own_versions / "2"
+    manifest("toy", 2).write(version)
+    toys.write_warmup(
+        version,
+        [
+            ("compiled", {"x": [[1.0, 2.0, 3.0]] * 4}),
+            ("slow", {"steps": np.full([4], 200_000, np.int32)}),
+            ("slow", {"steps": np.full([1], 2_000_000, np.int32)}),
+        ],
+    )
+    warm(tmp_path, [version])
+    measured = Manifest.read(version).warmup
+    assert measured.device == "cpu"
+    assert measured.records == manifest("toy", 2).warmup.records
+    assert measured.seconds is not None
+    assert measured.batch_seconds is not None
+    # The single row takes ten times as long as the full batch, and is not one.
+    assert 0 < measured.batch_seconds < measured.seconds / 2

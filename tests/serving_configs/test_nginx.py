@@ -23,7 +23,7 @@ from tests.preview.certificates import Authority
 from tests.serving_configs.manifests import manifest
 
 TOKEN = "a.Token-of_43~characters/with+the=usual.ones"
-OPTIONS = ServingOptions(max_request_mib=1, requests_per_second=1, burst=20, rest_timeout_seconds=20)
+OPTIONS = ServingOptions(max_request_mib=1, requests_per_second=1, burst=20)
 
 
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -52,6 +52,7 @@ class Front:
         ports = {"rest_port": backend.rest_port, "grpc_port": backend.grpc_port}
         text = nginx.render(
             options.model_copy(update=ports),
+            timeout_seconds=20,
             upstream="127.0.0.1",
             listen=f"127.0.0.1:{self.port}",
             tls_directory=str(folder),

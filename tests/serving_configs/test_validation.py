@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +76,14 @@ def compose_document(files: dict[str, str]) -> dict[str, Any]:
 def test_compose_against_its_schema(files: dict[str, str]) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads((ROOT / "tests" / "third_party" / "compose_spec.json").read_text())
+    validator = jsonschema.Draft202012Validator(schema)
     document = compose_document(files)
-    # The schema of 2021 knows no project name at the top; today's specification does.
-    assert document.pop("name") == "genserve"
-    jsonschema.Draft7Validator(schema).validate(document)
-    document["services"]["serving-gpu"]["healtcheck"] = {}
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.Draft7Validator(schema).validate(document)
+    validator.validate(document)
+    for name, value in (("healtcheck", {}), ("ports", "8500"), ("profiles", "gpu"), ("init", 1)):
+        wrong = compose_document(files)
+        wrong["services"]["serving-gpu"][name] = value
+        with pytest.raises(jsonschema.ValidationError):
+            validator.validate(wrong)
 
 
 def test_compose_says_what_the_run_scripts_say(files: dict[str, str]) -> None:
@@ -94,11 +96,21 @@ def test_compose_says_what_the_run_scripts_say(files: dict[str, str]) -> None:
         assert service["image"] in words[words.index("--entrypoint") + 2]
         given = {word for word in words if re.fullmatch(r"[A-Z0-9_]+=.*", word)}
         assert {f"{name}={value}" for name, value in service["environment"].items()} == given
+        assert service["profiles"] == [device]
+        assert service["healthcheck"]["test"][-1] == service["entrypoint"][-1].replace(
+            "start-server.sh", "healthcheck.sh"
+        )
+        cached = any(volume.endswith(":/xla-cache:ro") for volume in service["volumes"])
+        assert cached == ("XLA_CACHE" in service["environment"])
         assert service["networks"]["serving"]["aliases"] == ["serving"]
         assert all(volume.endswith(":ro") for volume in service["volumes"])
     devices = services["serving-gpu"]["deploy"]["resources"]["reservations"]["devices"]
     assert devices == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
     assert "deploy" not in services["serving-cpu"]
+    assert services["front"]["profiles"] == ["gpu", "cpu"]
+    # Only the front is reached from outside.
+    published = [port for name in ("serving-gpu", "serving-cpu") for port in services[name]["ports"]]
+    assert all(port.startswith("127.0.0.1:") for port in published)
 
 
 def test_compose_gives_the_warmup_its_time() -> None:
@@ -129,6 +141,11 @@ def test_dockerfile(files: dict[str, str], tmp_path: Path) -> None:
     assert parser.baseimage.endswith("-gpu")
     assert "NVIDIA_TF32_OVERRIDE" in dict(parser.envs)
     assert values["USER"] == "65534:65534"
+    # The models and, with them, the cache are in the image; the launcher finds it where it looks.
+    root = json.loads(values["ENTRYPOINT"])[1].removesuffix("/serving/start-server.sh")
+    assert values["COPY"] == f". {root}"
+    cached = "XLA_CACHE=" in files["run-gpu.sh"]
+    assert parser.envs.get("XLA_CACHE") == (f"{root}/xla-cache" if cached else None)
 
 
 def test_images_never_hold_private_keys(files: dict[str, str]) -> None:
@@ -181,6 +198,78 @@ def test_prometheus_rules_have_the_required_fields(files: dict[str, str]) -> Non
         assert re.fullmatch(r"\d+m", rule["for"])
     batching = "batching.config" in files
     assert ("GenserveQueueingTooLong" in names) == batching
+
+
+RULE_TESTS = """
+rule_files: [RULES]
+evaluation_interval: 1m
+tests:
+  - interval: 1m
+    input_series:
+      - series: 'up{job="genserve", instance="a"}'
+        values: '1x5 0x5'
+      - series: ':tensorflow:serving:request_count{model_name="m", status="OK"}'
+        values: '0+100x60'
+      - series: ':tensorflow:serving:request_count{model_name="m", status="UNAVAILABLE"}'
+        values: '0x20 0+10x40'
+      - series: ':tensorflow:serving:request_count{model_name="n", status="INVALID_ARGUMENT"}'
+        values: '0+100x60'
+    alert_rule_test:
+      - {eval_time: 4m, alertname: GenserveServerDown}
+      - eval_time: 8m
+        alertname: GenserveServerDown
+        exp_alerts:
+          - exp_labels: {severity: critical, job: genserve, instance: a}
+            exp_annotations: {summary: the server does not answer}
+      - {eval_time: 19m, alertname: GenserveQueueFull}
+      - eval_time: 30m
+        alertname: GenserveQueueFull
+        exp_alerts:
+          - exp_labels: {severity: warning, model_name: m}
+            exp_annotations: {summary: "m refuses requests: its queue is full"}
+      - {eval_time: 19m, alertname: GenserveErrorRatio}
+      - eval_time: 40m
+        alertname: GenserveErrorRatio
+        exp_alerts:
+          - exp_labels: {severity: critical, model_name: m}
+            exp_annotations: {summary: more than 1 % of the requests to m fail}
+"""
+
+
+def test_prometheus_takes_the_rules_and_they_fire(files: dict[str, str], tmp_path: Path) -> None:
+    """Prometheus's own checker, and its unit tests of rules: wrong requests alarm nobody, refused ones do."""
+    promtool = checker("promtool")
+    rules = tmp_path / "prometheus-rules.yaml"
+    rules.write_text(files["prometheus-rules.yaml"])
+    tests = tmp_path / "tests.yaml"
+    tests.write_text(RULE_TESTS.replace("RULES", str(rules)))
+    for arguments in (["check", "rules", rules], ["test", "rules", tests]):
+        result = subprocess.run([promtool, *arguments], capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_grafana_reads_every_field(files: dict[str, str]) -> None:
+    """Grafana's own typed model of a dashboard keeps all that we wrote: no misplaced or unknown field."""
+    models = pytest.importorskip("grafana_foundation_sdk.models.dashboard")
+    encoder = pytest.importorskip("grafana_foundation_sdk.cog.encoder")
+    document = json.loads(files["grafana-dashboard.json"])
+    read = json.loads(encoder.JSONEncoder().encode(models.Dashboard.from_json(document)))
+    assert list(lost(document, read)) == []
+    document["panels"][0]["targts"] = []
+    read = json.loads(encoder.JSONEncoder().encode(models.Dashboard.from_json(document)))
+    assert list(lost(document, read)) == ["/panels/0/targts"]
+
+
+def lost(given: Any, kept: Any, path: str = "") -> Iterator[str]:
+    """Where ``kept`` lacks something of ``given``, or has another value there."""
+    if isinstance(given, dict) and isinstance(kept, dict):
+        for key, value in given.items():
+            yield from lost(value, kept[key], f"{path}/{key}") if key in kept else [f"{path}/{key}"]
+    elif isinstance(given, list) and isinstance(kept, list) and len(given) == len(kept):
+        for index, (value, other) in enumerate(zip(given, kept, strict=True)):
+            yield from lost(value, other, f"{path}/{index}")
+    elif given != kept:
+        yield path
 
 
 def test_grafana_dashboard(files: dict[str, str]) -> None:

@@ -30,5 +30,7 @@ exec docker run --rm --init \
   --tensorflow_session_config_file=/models/serving/session.config \
   --xla_cpu_compilation_enabled=true \
   --enable_batching=true \
+  --grpc_max_threads=80 \
+  --rest_api_num_threads=80 \
   --batching_parameters_file=/models/serving/batching.config \
   "$@"

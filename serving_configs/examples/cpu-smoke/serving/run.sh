@@ -40,5 +40,7 @@ exec "$SERVING/start-server.sh" \
   "--monitoring_config_file=$SERVING/monitoring.config" \
   "--tensorflow_session_config_file=$SERVING/session.config" \
   --enable_batching=true \
+  --grpc_max_threads=80 \
+  --rest_api_num_threads=80 \
   "--batching_parameters_file=$SERVING/batching.config" \
   "${device_flags[@]}" "$@"

@@ -23,7 +23,7 @@ exec docker run --rm --init \
   /models/serving/start-server.sh \
   --port=8500 \
   --rest_api_port=8501 \
-  --rest_api_timeout_in_ms=120000 \
+  --rest_api_timeout_in_ms=60000 \
   --model_config_file=/models/serving/models.config \
   --model_config_file_poll_wait_seconds=0 \
   --file_system_poll_wait_seconds=0 \
@@ -36,6 +36,8 @@ exec docker run --rm --init \
   --tensorflow_session_config_file=/models/serving/session.config \
   --xla_gpu_compilation_enabled=true \
   --enable_batching=true \
+  --grpc_max_threads=80 \
+  --rest_api_num_threads=80 \
   --batching_parameters_file=/models/serving/batching.config \
   --per_process_gpu_memory_fraction=0.19 \
   "$@"

@@ -30,7 +30,7 @@ exec "$SERVING/start-server.sh" \
   --model_config_file="$config" \
   --port=8500 \
   --rest_api_port=8501 \
-  --rest_api_timeout_in_ms=120000 \
+  --rest_api_timeout_in_ms=60000 \
   --model_config_file_poll_wait_seconds=0 \
   --file_system_poll_wait_seconds=0 \
   --max_num_load_retries=0 \
@@ -41,5 +41,7 @@ exec "$SERVING/start-server.sh" \
   "--monitoring_config_file=$SERVING/monitoring.config" \
   "--tensorflow_session_config_file=$SERVING/session.config" \
   --enable_batching=true \
+  --grpc_max_threads=80 \
+  --rest_api_num_threads=80 \
   "--batching_parameters_file=$SERVING/batching.config" \
   "${device_flags[@]}" "$@"

@@ -36,6 +36,8 @@ exec docker run --rm --init \
   --xla_cpu_compilation_enabled=true \
   --allow_version_labels_for_unavailable_models=true \
   --enable_batching=true \
+  --grpc_max_threads=80 \
+  --rest_api_num_threads=80 \
   --batching_parameters_file=/models/serving/batching.config \
   --enable_per_model_batching_parameters=true \
   "$@"

@@ -42,6 +42,8 @@ exec "$SERVING/start-server.sh" \
   "--tensorflow_session_config_file=$SERVING/session.config" \
   --allow_version_labels_for_unavailable_models=true \
   --enable_batching=true \
+  --grpc_max_threads=80 \
+  --rest_api_num_threads=80 \
   "--batching_parameters_file=$SERVING/batching.config" \
   --enable_per_model_batching_parameters=true \
   "${device_flags[@]}" "$@"
