@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -188,18 +187,10 @@ def node_rows() -> Iterator[str]:
 
 def sources(directory: Path) -> Iterator[tuple[str, Path]]:
     """Every published tokenizer: as tokenizer.json, and in the layouts that transformers converts."""
-    from tests.tokenizer.test_real_tokenizers import FOLDERS, OLDER
+    from tests.tokenizer.published import FOLDERS, LAYOUTS, source_of
 
-    for folder in FOLDERS:
-        yield folder, SHARED / "tokenizers" / folder
-    for name, (folder, files, model_type) in OLDER.items():
-        copy = directory / name
-        copy.mkdir()
-        for file in files:
-            shutil.copy(SHARED / "tokenizers" / folder / file, copy)
-        if model_type:
-            (copy / "config.json").write_text(json.dumps({"model_type": model_type}))
-        yield name, copy
+    for name in (*FOLDERS, *LAYOUTS):
+        yield name, source_of(name, directory / name)
 
 
 def measure(strings: int, every: int, only: str) -> None:

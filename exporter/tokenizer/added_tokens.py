@@ -38,12 +38,10 @@ class AddedTokenSplitter(tf.Module):
         self._wanted = tuple(wanted)
         longest_first = sorted(wanted, key=lambda token: -len(token.text.encode()))
         self._pattern = "|".join(regex.translate_literal(token.text) for token in longest_first)
-        self._index = tables.StringTable(
-            {token.text.encode(): index for index, token in enumerate(wanted)}, name=f"{name}_index"
+        self._index = tables.WordTable(
+            f"{name}_index", {token.text.encode(): index for index, token in enumerate(wanted)}
         )
-        with tables.on_cpu():
-            codes = tf.constant([pieces.token_code(token.id) for token in wanted], tf.string)
-            self._codes = tf.Variable(codes, trainable=False, name=f"{name}_codes")
+        self._codes = tables.string_array([pieces.token_code(token.id) for token in wanted])
 
     def __call__(self, source: Pieces) -> Pieces:
         # Each piece of the source is a sentence of its own: nothing looks or reaches into the next one.
@@ -53,7 +51,7 @@ class AddedTokenSplitter(tf.Module):
 
     def _found(self, found: Pieces) -> Pieces:
         """Rows cut around every token's text -> the same, with codes for the tokens that count."""
-        index = self._index.lookup(found.texts)
+        index = self._index(found.texts)
         if any(token.plain or token.single_word for token in self._wanted):
             found, index = self._pass_over(found, index)
         codes = tf.gather(self._codes, tf.maximum(index, 0))

@@ -24,7 +24,8 @@ from tokenizers import normalizers
 from exporter.tokenizer import chars
 from exporter.tokenizer.chars import CharSet
 from exporter.tokenizer.charsmap import make_charsmap
-from exporter.tokenizer.codepoints import CharTable, CodePoints, last_place, shifted
+from exporter.tokenizer.codepoints import CodePoints, last_place, shifted
+from exporter.tokenizer.tables import CharTable
 
 _MARK, _ZWJ = "\u0301", "\u200d"
 _PICTURE, _LONG_PICTURE = "\u00a9", "\u203c"

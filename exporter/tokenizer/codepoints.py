@@ -1,22 +1,20 @@
 """Graph stages over code points: context-free maps, canonical ordering, canonical composition.
 
-Tables are made by ``forms`` and live in variables. A map of all code points is kept in two steps: the page
-of a character (its upper bits), then its place within the page; equal pages are stored once.
+Tables are made by ``forms`` and live in variables.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
 from exporter.tokenizer import chars, forms, tables
-
-_PAGE_BITS = 7
-_PAGE = 1 << _PAGE_BITS
+from exporter.tokenizer.bytestream import byte_alphabet
+from exporter.tokenizer.tables import CharTable
 
 
 class CodePoints(NamedTuple):
@@ -67,21 +65,6 @@ def encode(points: CodePoints) -> tf.Tensor:
     )
 
 
-class CharTable(tf.Module):
-    """int32 for every code point."""
-
-    def __init__(self, values: npt.NDArray[Any], name: str) -> None:
-        super().__init__(name=name)
-        pages, index = np.unique(values.reshape(-1, _PAGE), axis=0, return_inverse=True)
-        self._pages = tables.array(pages.ravel(), np.int32, f"{name}_pages")
-        self._index = tables.array(index.ravel(), np.int32, f"{name}_index")
-
-    def __call__(self, points: tf.Tensor) -> tf.Tensor:
-        page = tf.gather(self._index, tf.bitwise.right_shift(points, _PAGE_BITS))
-        low = tf.bitwise.bitwise_and(points, _PAGE - 1)
-        return tf.gather(self._pages, tf.bitwise.left_shift(page, _PAGE_BITS) + low)
-
-
 class CharMap(tf.Module):
     """A context-free map: each character becomes none, one or several.
 
@@ -92,8 +75,7 @@ class CharMap(tf.Module):
         super().__init__(name=name)
         replacements = sorted(set(changes.values()))
         row = {replacement: number for number, replacement in enumerate(replacements, start=1)}
-        size = -(-(max([chars.CODE_POINTS - 1, *changes]) + 1) // _PAGE) * _PAGE
-        numbers = np.zeros(size, np.int32)  # 0: the character stays
+        numbers = np.zeros(max([chars.CODE_POINTS - 1, *changes]) + 1, np.int32)  # 0: the character stays
         for point, replacement in changes.items():
             numbers[point] = row[replacement]
         self.number = CharTable(numbers, f"{name}_number")
@@ -122,9 +104,10 @@ class CharMap(tf.Module):
 
 def byte_characters() -> CharMap:
     """The characters by which GPT-2's vocabularies write bytes: printable ones stand for themselves."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(0x100) if byte not in printable]
-    return CharMap({byte: (0x100 + n,) for n, byte in enumerate(others)}, "byte_characters")
+    stand_ins = {byte: (ord(character),) for character, byte in byte_alphabet().items()}
+    return CharMap(
+        {byte: points for byte, points in stand_ins.items() if points != (byte,)}, "byte_characters"
+    )
 
 
 class Reorder(tf.Module):

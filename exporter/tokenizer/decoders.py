@@ -9,7 +9,6 @@ Source: ``decoders`` of the ``tokenizers`` library, 0.23; ``decode`` of transfor
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
@@ -18,18 +17,8 @@ import tokenizers
 
 from exporter.errors import TokenizerUnsupportedError
 from exporter.tokenizer import nodes
-from exporter.tokenizer.models.tables import byte_level_bytes, int_variable, on_cpu, string_variable
-from exporter.tokenizer.utf8 import REPLACEMENT, inspect_utf8, replace_ill_formed
-
-
-class Place(NamedTuple):
-    """Whether a token is the first, the last of its row (special tokens left out)."""
-
-    first: bool
-    last: bool
-
-
-_PLACES = [Place(first=bool(i & 1), last=bool(i & 2)) for i in range(4)]
+from exporter.tokenizer.bytestream import byte_level_bytes
+from exporter.tokenizer.detokenizer import CLEAN_UP, PLACES, Chain, Decoder, Place, RowStep, quote, replacing
 
 
 class Local(NamedTuple):
@@ -39,25 +28,8 @@ class Local(NamedTuple):
     by_place: bool = True  # whether the token's place matters
 
 
-RowStep = Callable[[tf.Tensor], tf.Tensor]
-"""string[rows] -> string[rows]."""
-
-# The reference's clean_up_tokenization, in its order.
-_CLEAN_UP = (
-    (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
-    (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
-)  # fmt: skip
 # The WordPiece decoder's own list has one entry more.
-_WORDPIECE_CLEAN_UP = (*_CLEAN_UP[:7], (" do not", " don't"), *_CLEAN_UP[7:])
-
-
-class Chain(NamedTuple):
-    """What remains to be done in the graph with the tokens' texts."""
-
-    join: str = ""  # "": side by side, " ": with spaces, "bytes": as UTF-8, "fallback": byte tokens as UTF-8
-    rows: Sequence[RowStep] = ()  # on the joined rows
-    divided: str = ""  # why a row's text is more than its tokens' texts side by side, "" where it is not
-    replacement: bytes = REPLACEMENT  # of ill-formed parts, with "bytes"
+_WORDPIECE_CLEAN_UP = (*CLEAN_UP[:7], (" do not", " don't"), *CLEAN_UP[7:])
 
 
 def token_strings(tokenizer: tokenizers.Tokenizer) -> list[str | None]:
@@ -69,121 +41,6 @@ def token_strings(tokenizer: tokenizers.Tokenizer) -> list[str | None]:
 def special_strings(tokenizer: tokenizers.Tokenizer) -> set[str]:
     """The tokens that ``skip_special_tokens`` leaves out; the reference compares strings, not ids."""
     return {token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special}
-
-
-class Decoder(tf.Module):  # type: ignore[misc]
-    """RaggedTensor int32 [rows, (ids)] -> string[rows]; ids outside the vocabulary are left out."""
-
-    def __init__(
-        self,
-        chain: Chain,
-        texts: Sequence[bytes | None],
-        *others: Sequence[bytes | None],
-        clean_up: bool = False,
-    ) -> None:
-        """Takes the vocabulary's texts.
-
-        Args:
-          chain: what is done with them.
-          texts: by id, what a token amounts to in mid-row; None: the id is left out.
-          others: the same for tokens that are first, last, both, where that differs.
-          clean_up: whether transformers' clean_up_tokenization is done at the end.
-        """
-        super().__init__(name="decoder")
-        self._chain = chain
-        self._rows = [*chain.rows, *(_replacing(old, new) for old, new in (_CLEAN_UP if clean_up else ()))]
-        self._divided = "clean_up_tokenization_spaces" if clean_up else chain.divided
-        self._size = len(texts)
-        # One entry more, never kept, for all ids outside the vocabulary.
-        self._kept = int_variable([*(text is not None for text in texts), False])
-        tables: list[list[bytes]] = []
-        self._variants: list[int] = []  # by place: number of its table
-        for variant in (texts, *others):
-            table = [*(text or b"" for text in variant), b""]
-            if table not in tables:
-                tables.append(table)
-            self._variants.append(tables.index(table))
-        entries = [text for table in tables for text in table]
-        self._texts = string_variable(entries)
-        self._bytes = string_variable([bytes([i]) for i in range(256)])
-        self._values = int_variable(
-            [_byte_value(text) for text in entries] if chain.join == "fallback" else [0]
-        )
-
-    @on_cpu
-    def __call__(self, ids: tf.RaggedTensor) -> tf.Tensor:
-        rows = ids.nrows(tf.int32)
-        known = (ids.flat_values >= 0) & (ids.flat_values < self._size)
-        places = tf.where(known, ids.flat_values, self._size)
-        kept = tf.cast(tf.gather(self._kept, places), tf.bool)
-        entries = tf.boolean_mask(places, kept)
-        row = tf.cast(tf.boolean_mask(ids.value_rowids(), kept), tf.int32)
-        entries += (self._size + 1) * self._variant(row)
-        text = self._joined(entries, row, rows)
-        for step in self._rows:
-            text = step(text)
-        return text
-
-    def token_bytes(self, size: int) -> list[bytes]:
-        """What each of the first ``size`` ids adds to a row's text, anywhere but at its beginning.
-
-        A row's text is these bytes side by side (ill-formed UTF-8 replaced), but for the first token, which
-        may lose its leading space. Ids that are left out add nothing.
-
-        Raises:
-          TokenizerUnsupportedError: rows are not divided so; the message says what is in the way.
-        """
-        if self._divided:
-            raise TokenizerUnsupportedError(
-                "decoder", f"a row's text is not its tokens side by side: {self._divided}"
-            )
-        begin = self._variants[0] * (self._size + 1)
-        texts = self._texts[begin : begin + self._size].numpy().tolist()
-        if self._chain.join == "fallback":
-            values = self._values[begin : begin + self._size].numpy().tolist()
-            texts = [text if value < 0 else bytes([value]) for text, value in zip(texts, values, strict=True)]
-        separator = b" " if self._chain.join == " " else b""
-        kept = self._kept[: self._size].numpy().tolist()
-        pieces = [separator + text if keep else b"" for text, keep in zip(texts, kept, strict=True)]
-        return (pieces + [b""] * size)[:size]
-
-    def _variant(self, row: tf.Tensor) -> tf.Tensor:
-        """int32[tokens], the table that each token's place asks for."""
-        if not any(self._variants):
-            return tf.zeros_like(row)
-        change = tf.not_equal(row[1:], row[:-1])
-        first = tf.concat([tf.ones_like(row[:1], tf.bool), change], 0)
-        last = tf.concat([change, tf.ones_like(row[:1], tf.bool)], 0)
-        variant = tf.zeros_like(row)
-        for place, table in zip(_PLACES, self._variants, strict=True):
-            here = tf.equal(first, place.first) & tf.equal(last, place.last)
-            variant += tf.where(here, table, 0)
-        return variant
-
-    def _joined(self, entries: tf.Tensor, row: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-        pieces = tf.gather(self._texts, entries)
-        join = self._chain.join
-        if join == "fallback":
-            pieces = self._fall_back(pieces, tf.gather(self._values, entries), row)
-        text = tf.strings.unsorted_segment_join(pieces, row, rows, separator=" " if join == " " else "")
-        return replace_ill_formed(text, self._bytes, self._chain.replacement) if join == "bytes" else text
-
-    def _fall_back(self, pieces: tf.Tensor, values: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
-        """A run of byte tokens becomes its text, or U+FFFD for each of them where that is ill-formed."""
-        is_byte = values >= 0
-        goes_on = is_byte[1:] & is_byte[:-1] & tf.equal(row[1:], row[:-1])
-        run = tf.cumsum(tf.cast(tf.concat([tf.ones_like(is_byte[:1]), ~goes_on], 0), tf.int32)) - 1
-        # A line feed between runs keeps them apart: token i of run r stands at i + r.
-        stream = tf.scatter_nd(
-            (tf.range(tf.size(run)) + run)[:, None],
-            tf.where(is_byte, values, 0x0A),
-            [tf.size(run) + tf.reduce_max(tf.concat([run, [0]], 0)) + 1],
-        )
-        valid = tf.gather(inspect_utf8(stream).valid, tf.range(tf.size(run)) + run)
-        broken = tf.math.unsorted_segment_max(tf.cast(~valid, tf.int32), run, tf.size(run)) > 0
-        byte = tf.gather(self._bytes, tf.maximum(values, 0))
-        text = tf.where(tf.gather(broken, run), tf.constant(REPLACEMENT, tf.string), byte)
-        return tf.where(is_byte, text, pieces)
 
 
 def build_decoder(
@@ -218,7 +75,7 @@ def build_decoder(
             None if token is None or token in left_out else to_bytes(_apply(local, token, place))
             for token in tokens
         ]
-        for place in (_PLACES if by_place else _PLACES[:1])
+        for place in (PLACES if by_place else PLACES[:1])
     ]
     return Decoder(chain, *tables, clean_up=clean_up_tokenization_spaces)
 
@@ -310,17 +167,12 @@ def _row_step(node: nodes.Decoder, path: str) -> RowStep:
     if isinstance(node, nodes.StripDecoder):
         return _stripping(node)
     if isinstance(node, nodes.ReplaceDecoder) and node.pattern.string:
-        return _replacing(node.pattern.string, node.content)
+        return replacing(node.pattern.string, node.content)
     raise TokenizerUnsupportedError(path, f"{node.type} on text that is already joined")
 
 
-def _replacing(old: str, new: str) -> RowStep:
-    pattern, rewrite = _quote(old), new.replace("\\", "\\\\")
-    return lambda text: tf.strings.regex_replace(text, pattern, rewrite)
-
-
 def _stripping(node: nodes.StripDecoder) -> RowStep:
-    unit = f"(?:{_quote(node.content)})"
+    unit = f"(?:{quote(node.content)})"
 
     def strip(text: tf.Tensor) -> tf.Tensor:
         # One at a time: RE2 repeats a group at most a thousand times, and the counts are small.
@@ -332,21 +184,6 @@ def _stripping(node: nodes.StripDecoder) -> RowStep:
     return strip
 
 
-def _quote(text: str) -> str:
-    """A regular expression for RE2 that matches ``text`` alone; no class or case rule is involved."""
-    return re.sub(r"([^\w\s])", r"\\\1", text, flags=re.ASCII) if text.isascii() else _quote_wide(text)
-
-
-def _quote_wide(text: str) -> str:
-    return "".join(_quote(character) if character.isascii() else character for character in text)
-
-
 def _byte_level(token: str) -> bytes:
     known = byte_level_bytes(token)
     return token.encode() if known is None else known
-
-
-def _byte_value(token: bytes) -> int:
-    """The byte that a token like ``<0x0A>`` stands for, else -1; Rust's number parser takes a plus sign."""
-    match = re.fullmatch(rb"<0x([0-9A-Fa-f]{2}|\+[0-9A-Fa-f])>", token)
-    return int(match[1], 16) if match else -1

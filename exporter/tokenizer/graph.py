@@ -48,7 +48,7 @@ class JsonTokenizer(TokenizerGraph):
         added = reference.get_added_tokens_decoder()
         self._raw = _splitter(source, added, False, special_tokens_in_text)
         self._normalized = _splitter(source, added, True, special_tokens_in_text)
-        self._token_ids = tables.StringTable({pieces.token_code(i): i for i in added}, "added_tokens")
+        self._token_ids = tables.WordTable("added_tokens", {pieces.token_code(i): i for i in added})
         self._normalizer = build_normalizer(file.normalizer)
         self._pre_tokenizer = build_pre_tokenizer(file.pre_tokenizer)
         self._model = build_model(file.model, byte_level=self._pre_tokenizer.byte_level)
@@ -63,7 +63,7 @@ class JsonTokenizer(TokenizerGraph):
 
     @tf.autograph.experimental.do_not_convert
     def encode(self, text: tf.Tensor, add_special_tokens: bool = True) -> tf.RaggedTensor:
-        with tables.on_cpu():
+        with tables.cpu():
             found = pieces.from_rows(text)
             if self._raw:
                 found = self._raw(found)
@@ -76,7 +76,7 @@ class JsonTokenizer(TokenizerGraph):
 
     @tf.autograph.experimental.do_not_convert
     def decode(self, ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        with tables.on_cpu():
+        with tables.cpu():
             return self._decoder(tf.RaggedTensor.from_tensor(ids, lengths))
 
     def token_bytes(self, size: int) -> list[bytes]:
@@ -105,7 +105,7 @@ class JsonTokenizer(TokenizerGraph):
         """The model's ids of the words, then the tokens' own ids, and the index into both."""
         found = pieces.is_token(unique)
         by_word = self._model(tf.boolean_mask(unique, ~found))
-        tokens = self._token_ids.lookup(tf.boolean_mask(unique, found))
+        tokens = self._token_ids(tf.boolean_mask(unique, found))
         splits = tf.cast(by_word.row_splits, tf.int64)
         more = splits[-1] + tf.range(1, tf.size(tokens, tf.int64) + 1, dtype=tf.int64)
         both = tf.RaggedTensor.from_row_splits(

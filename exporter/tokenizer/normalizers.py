@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from tokenizers import normalizers as library
 
 from exporter.errors import TokenizerUnsupportedError
-from exporter.tokenizer import chars, codepoints, forms, nodes, regex
+from exporter.tokenizer import chars, codepoints, forms, nodes, regex, tables
 from exporter.tokenizer.codepoints import CodePoints
 from exporter.tokenizer.precompiled import Precompiled
 
@@ -131,7 +131,7 @@ class NormalForm(tf.Module):
         self._reorder = codepoints.Reorder()
         self._compose = codepoints.Compose() if form.endswith("C") else None
         if self._compose:
-            self._stable = codepoints.CharTable(forms.composition_stable(form), f"{form.lower()}_stable")
+            self._stable = tables.CharTable(forms.composition_stable(form), f"{form.lower()}_stable")
 
     def __call__(self, points: CodePoints) -> CodePoints:
         if not self._compose:

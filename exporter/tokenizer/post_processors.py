@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from exporter.errors import TokenizerUnsupportedError
 from exporter.tokenizer import nodes
-from exporter.tokenizer.models.tables import int_variable, on_cpu
+from exporter.tokenizer.tables import array, on_cpu
 
 
 class PostProcessor(tf.Module):  # type: ignore[misc]
@@ -22,7 +22,7 @@ class PostProcessor(tf.Module):  # type: ignore[misc]
     def __init__(self, gaps: list[list[int]]) -> None:
         super().__init__(name="post_processor")
         self.gaps = gaps
-        self._ids = [int_variable(gap) for gap in gaps]
+        self._ids = [array(gap) for gap in gaps]
 
     @on_cpu
     def __call__(self, ids: tf.RaggedTensor) -> tf.RaggedTensor:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import tensorflow as tf
 
 from exporter.errors import TokenizerUnsupportedError
-from exporter.tokenizer import chars, codepoints, nodes, pieces, regex
+from exporter.tokenizer import chars, codepoints, nodes, pieces, regex, tables
 from exporter.tokenizer.codepoints import CodePoints
 from exporter.tokenizer.pieces import CUT, Pieces
 from exporter.tokenizer.regex import Translation
@@ -122,7 +122,7 @@ class Scripts(tf.Module):
 
     def __init__(self) -> None:
         super().__init__(name="scripts")
-        self._scripts = codepoints.CharTable(chars.scripts(), "scripts")
+        self._scripts = tables.CharTable(chars.scripts(), "scripts")
 
     def __call__(self, points: CodePoints) -> tuple[tf.Tensor, tf.Tensor]:
         script, text = self._scripts(points.values), points.text()

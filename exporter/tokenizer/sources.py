@@ -19,6 +19,7 @@ from exporter.errors import CheckpointError
 from exporter.tokenizer import nodes
 
 _CLEAN_UP_BPE = "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"
+_WAY_OUT = "'--tokenizer none' exports the model without text signatures"
 
 
 @dataclass(frozen=True)
@@ -116,14 +117,28 @@ def _load(directory: Path) -> Any:
     try:
         tokenizer = getattr(transformers, name).from_pretrained(str(directory), **options)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
-        raise CheckpointError(
-            f"{directory}: transformers cannot read its tokenizer files: {error}"
-        ) from error
+        raise CheckpointError(_unreadable(directory, error)) from error
     names = sorted(set(type(tokenizer).vocab_files_names.values()))
     if names and not any((directory / name).is_file() for name in names):
         # transformers makes up an empty vocabulary where it finds none.
-        raise CheckpointError(f"{directory}: no tokenizer files; expected {' or '.join(names)}")
+        raise CheckpointError(f"{directory}: no tokenizer files; expected {' or '.join(names)}; {_WAY_OUT}")
     return tokenizer
+
+
+def _unreadable(directory: Path, error: Exception) -> str:
+    """Why transformers gave up, in one line: mostly it has no converter for a SentencePiece model."""
+    models = sorted(path.name for path in directory.iterdir() if path.suffix in (".model", ".spm"))
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if not models:
+        return f"{directory}: transformers cannot read its tokenizer files: {reason}; {_WAY_OUT}"
+    try:
+        kind = repr(json.loads((directory / "config.json").read_bytes()).get("model_type"))
+    except (OSError, ValueError, AttributeError):
+        kind = "unknown"
+    return (
+        f"{directory}: transformers has no converter for {' and '.join(models)} of model_type {kind} "
+        f"({reason}); put the model's tokenizer.json there; {_WAY_OUT}"
+    )
 
 
 def _class_by_files(directory: Path) -> tuple[str, dict[str, bool]]:
@@ -139,7 +154,7 @@ def _class_by_files(directory: Path) -> tuple[str, dict[str, bool]]:
     found = sorted(path.name for path in directory.iterdir())
     raise CheckpointError(
         f"{directory}: no tokenizer.json, vocab.json with merges.txt, or vocab.txt; a SentencePiece model "
-        f"needs a config.json that names its model_type (found: {', '.join(found) or 'nothing'})"
+        f"needs a config.json that names its model_type (found: {', '.join(found) or 'nothing'}); {_WAY_OUT}"
     )
 
 

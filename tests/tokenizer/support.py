@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -13,7 +14,7 @@ from exporter.tokenizer import chars, tables
 from exporter.tokenizer.samples import sample_strings
 from tests.tokenizer.graphs import assert_on_cpu
 
-STRINGS = [tf.TensorSpec([None], tf.string)]
+STRINGS = [tf.TensorSpec([None], tf.string, name="text")]
 
 
 def tensor(texts: Sequence[str]) -> tf.Tensor:
@@ -28,7 +29,7 @@ def traced(function: Callable[..., Any]) -> Any:
     """
 
     def on_cpu(texts: tf.Tensor) -> Any:
-        with tables.on_cpu():
+        with tables.cpu():
             return function(texts)
 
     concrete = tf.function(on_cpu, STRINGS, autograph=False).get_concrete_function()
@@ -61,6 +62,16 @@ def texts(full: bool, seed: int = 0, tokens: Sequence[str] = ()) -> list[str]:
         "\u2581",
     ]
     return [*edges, *sample_strings(20_000 if full else 2_000, seed, tokens)]
+
+
+def corpus_lines(shared: Path, full: bool) -> list[str]:
+    """Every line in the full run, every 60th in the quick tier, and some longer texts."""
+    lines: list[str] = []
+    for path in sorted((shared / "corpora").glob("*.txt")):
+        text = path.read_text(encoding="utf-8")
+        lines += text.split("\n")[:: 1 if full else 60]
+        lines += [text[start : start + 2000] for start in range(0, len(text), 40_000 if full else 400_000)]
+    return lines
 
 
 def every_code_point(full: bool) -> Iterator[list[str]]:

@@ -16,8 +16,9 @@ from transformers import PreTrainedTokenizerFast
 
 from exporter.errors import TokenizerUnsupportedError
 from exporter.tokenizer import nodes
+from exporter.tokenizer.bytestream import byte_alphabet
 from exporter.tokenizer.decoders import build_decoder, special_strings, token_strings
-from exporter.tokenizer.models.tables import byte_alphabet, string_variable
+from exporter.tokenizer.tables import string_array
 from exporter.tokenizer.utf8 import replace_ill_formed
 from tests.tokenizer.graphs import ROWS, decode_rows, graph
 
@@ -145,7 +146,7 @@ def test_ill_formed_utf8_is_replaced_as_python_does(full: bool) -> None:
     rng = random.Random(0)
     rows = [bytes([a, b]) for a in units for b in units]
     rows += [bytes(rng.choices(units, k=rng.randint(0, 7))) for _ in range(200_000 if full else 20_000)]
-    single = string_variable([bytes([i]) for i in range(256)])
+    single = string_array([bytes([i]) for i in range(256)])
     ours = replace_ill_formed(tf.constant(rows, tf.string), single).numpy().tolist()
     for row, text in zip(rows, ours, strict=True):
         assert text.decode() == row.decode(errors="replace"), row.hex()

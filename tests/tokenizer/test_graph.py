@@ -20,10 +20,9 @@ from exporter.tokenizer.reference import Reference, reference_of
 from exporter.tokenizer.sources import read_source
 from exporter.tokenizer.verify import compare
 from tests.tokenizer.graphs import assert_on_cpu
-from tests.tokenizer.support import STRINGS, assert_equal, every_code_point, tensor, texts, traced
+from tests.tokenizer.served import DECODE, save
+from tests.tokenizer.support import assert_equal, corpus_lines, every_code_point, tensor, texts, traced
 from tests.tokenizer.trained import KINDS, write
-
-DECODE = [tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)]
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -37,6 +36,13 @@ def kind(
 def test_generated_strings(kind: tuple[TokenizerGraph, Reference], full: bool) -> None:
     graph, reference = kind
     report = compare(graph, reference, texts(full, tokens=reference.tokens))
+    assert report.mismatches == 0, str(report)
+
+
+@pytest.mark.parity
+def test_corpora(kind: tuple[TokenizerGraph, Reference], shared: Path, full: bool) -> None:
+    graph, reference = kind
+    report = compare(graph, reference, corpus_lines(shared, full))
     assert report.mismatches == 0, str(report)
 
 
@@ -93,28 +99,10 @@ print(json.dumps([ids, [text.decode() for text in decoded]]))
 """
 
 
-class _Served(tf.Module):
-    """The two signatures of an export."""
-
-    def __init__(self, graph: TokenizerGraph) -> None:
-        super().__init__()
-        self.graph = graph
-        self.encode = tf.function(self._encode, STRINGS, autograph=False)
-        self.decode = tf.function(self._decode, DECODE, autograph=False)
-
-    def _encode(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        ids = self.graph.encode(text)
-        return {"input_ids": ids.to_tensor(), "num_tokens": tf.cast(ids.row_lengths(), tf.int32)}
-
-    def _decode(self, input_ids: tf.Tensor, num_tokens: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"text": self.graph.decode(input_ids, num_tokens)}
-
-
 @pytest.mark.end_to_end
 def test_saved_and_reloaded_without_us(kind: tuple[TokenizerGraph, Reference], tmp_path: Path) -> None:
     graph, reference = kind
-    served = _Served(graph)
-    tf.saved_model.save(served, str(tmp_path), signatures={"encode": served.encode, "decode": served.decode})
+    save(graph, tmp_path)
     strings = texts(False, seed=6, tokens=reference.tokens)[:300]
     result = subprocess.run(
         [sys.executable, "-c", _RELOAD, str(tmp_path)],

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from exporter.errors import TokenizerUnsupportedError
 from exporter.tokenizer import nodes
+from exporter.tokenizer.bytestream import byte_alphabet
 from exporter.tokenizer.models import build_model
-from exporter.tokenizer.models.tables import byte_alphabet
 from tests.tokenizer.graphs import WORDS, encode_words, graph, reloaded_encode
 
 STAND_INS = {byte: character for character, byte in byte_alphabet().items()}

@@ -10,8 +10,8 @@ import tokenizers
 
 from exporter.errors import TokenizerUnsupportedError
 from exporter.tokenizer import nodes
+from exporter.tokenizer.bytestream import byte_alphabet
 from exporter.tokenizer.models import build_model
-from exporter.tokenizer.models.tables import byte_alphabet
 from tests.tokenizer.graphs import WORDS, encode_words, graph, reloaded_encode
 
 

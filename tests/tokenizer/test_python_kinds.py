@@ -24,6 +24,7 @@ from exporter.tokenizer.python_kinds.lower import Lower
 from exporter.tokenizer.python_kinds.sentencepiece import SentencePieces
 from exporter.tokenizer.sources import PythonSource, Settings
 from tests.tokenizer.graphs import WORDS, graph, reloaded_encode
+from tests.tokenizer.support import every_code_point, tensor
 
 LINES = [
     "The quick brown fox jumps over the lazy dog, doesn't it?",
@@ -52,7 +53,9 @@ def compiled(tokenizer: Any, **options: Any) -> Any:
 
 
 def assert_equals(tokenizer: Any, seed: str, full: bool, **options: Any) -> None:
-    """Ids of many texts (in the full run without special tokens, too), and texts of these and of any ids."""
+    """Ids of many texts (in the full run without special tokens, too) and of every code point, and texts of
+    these ids and of any, those outside the vocabulary included.
+    """
     module = compiled(tokenizer, **options)
     found = texts(seed, 5000 if full else 200)
     for around in (False, True) if full else (True,):
@@ -61,9 +64,12 @@ def assert_equals(tokenizer: Any, seed: str, full: bool, **options: Any) -> None
         plain = {"split_special_tokens": True} if options.get("special_tokens_in_text") is False else {}
         for text, row in zip(found, ids, strict=True):
             assert row == tokenizer(text, add_special_tokens=around, **plain)["input_ids"], text
+    every = next(every_code_point(False))[:: 1 if full else 40]
+    for text, row in zip(every, encode(tensor(every)).to_list(), strict=True):
+        assert row == tokenizer(text, **plain)["input_ids"], text[:8]
     rng = random.Random(seed)
     rows = [row for row in ids if row]
-    rows += [rng.choices(range(module.vocab_size), k=rng.randint(1, 20)) for _ in range(len(found))]
+    rows += [rng.choices(range(module.vocab_size + 8), k=rng.randint(1, 20)) for _ in range(len(found))]
     rows = [[i for i in row if _known(tokenizer, i)] for row in rows]
     assert_decodes(tokenizer, module, rows, bool(options.get("clean_up")))
 

@@ -12,10 +12,11 @@ import tokenizers
 
 from exporter.errors import TokenizerUnsupportedError
 from exporter.tokenizer import nodes
+from exporter.tokenizer.bytestream import byte_level_bytes
 from exporter.tokenizer.models.merging import Merge, Merger
 from exporter.tokenizer.models.paths import cut_rows
 from exporter.tokenizer.models.symbols import ByteSymbols, CharacterSymbols, Symbols
-from exporter.tokenizer.models.tables import IntTable, WordTable, byte_level_bytes, on_cpu
+from exporter.tokenizer.tables import IntTable, WordTable, on_cpu
 
 
 class BPE(tf.Module):  # type: ignore[misc]

@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from exporter.tokenizer.models.tables import IntTable, on_cpu
+from exporter.tokenizer.tables import IntTable, on_cpu
 
 _NONE = tf.int64.max
 """Value of a pair without merge rule: it ranks behind all others."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from exporter.tokenizer.models.tables import on_cpu
+from exporter.tokenizer.tables import on_cpu
 
 
 def follow(following: tf.Tensor, starts: tf.Tensor) -> tf.Tensor:

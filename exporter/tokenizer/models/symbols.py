@@ -5,20 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+import numpy as np
 import tensorflow as tf
 
 from exporter.errors import TokenizerUnsupportedError
 from exporter.tokenizer import nodes
-from exporter.tokenizer.models.tables import (
-    END,
-    END_CODE_POINT,
-    CodePointTable,
-    byte_alphabet,
-    code_points,
-    flat_bytes,
-    int_variable,
-    is_lead,
-)
+from exporter.tokenizer.bytestream import END, END_CODE_POINT, byte_alphabet, code_points, flat_bytes, is_lead
+from exporter.tokenizer.tables import CharTable, array
 
 _UNKNOWN = -1
 
@@ -103,7 +96,7 @@ class ByteSymbols(tf.Module):  # type: ignore[misc]
             for character, number in variant.items():
                 row[alphabet[character]] = number
             row[END] = end
-        self._ids = int_variable([number for row in table for number in row])
+        self._ids = array([number for row in table for number in row])
         self._by_place = len(variants) > 1
         self._finish: Callable[[tf.Tensor], tf.Tensor] = lambda ids: ids
         if not complete:
@@ -116,6 +109,15 @@ class ByteSymbols(tf.Module):  # type: ignore[misc]
         if self._by_place:
             stream += 256 * _place(tf.equal(stream, END))
         return self._finish(tf.gather(self._ids, stream))
+
+
+def _character_table(ids: dict[str, int], end: int) -> CharTable:
+    """Character -> id, ``_UNKNOWN`` elsewhere; ``end`` for the end of a word."""
+    values = np.full(END_CODE_POINT + 1, _UNKNOWN, np.int32)
+    for character, number in ids.items():
+        values[ord(character)] = number
+    values[END_CODE_POINT] = end
+    return CharTable(values, "characters")
 
 
 class CharacterSymbols(tf.Module):  # type: ignore[misc]
@@ -133,13 +135,7 @@ class CharacterSymbols(tf.Module):  # type: ignore[misc]
             if len(token) == start + stop + 1
         }
         variants = affixes.variants(characters)
-        self._tables = [
-            CodePointTable(
-                "characters",
-                {ord(character): number for character, number in variant.items()} | {END_CODE_POINT: end},
-            )
-            for variant in variants
-        ]
+        self._tables = [_character_table(variant, end) for variant in variants]
         self._end = end
         self._byte_ids = self._fallback(node, variants[0], path)
         self._unk = None if self._byte_ids is not None else _unk_id(node, path)
@@ -155,7 +151,7 @@ class CharacterSymbols(tf.Module):  # type: ignore[misc]
         needed |= {*range(0x80, 0xC0), *range(0xC2, 0xF5)}
         missing = [byte for byte in sorted(needed) if ids[byte] == _UNKNOWN]
         if not missing:
-            return int_variable(ids)
+            return array(ids)
         if len(missing) == len(needed):
             return None  # No byte of any unknown character has a token: each of them becomes unk.
         reason = f"byte_fallback, but only some byte tokens exist: <0x{missing[0]:02X}> is missing"

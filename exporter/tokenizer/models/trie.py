@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from exporter.tokenizer.models.tables import int_variable, on_cpu
+from exporter.tokenizer.tables import array, on_cpu
 
 
 class Matches(NamedTuple):
@@ -36,9 +36,9 @@ class Trie(tf.Module):  # type: ignore[misc]
     def __init__(self, entries: Mapping[bytes, int]) -> None:
         super().__init__(name="trie")
         self._arrays = _DoubleArray(entries)
-        self._base = int_variable(self._arrays.base)
-        self._check = int_variable(self._arrays.check)
-        self._value = int_variable(self._arrays.value)
+        self._base = array(self._arrays.base)
+        self._check = array(self._arrays.check)
+        self._value = array(self._arrays.value)
 
     def node(self, prefix: bytes) -> int:
         """The node that ``prefix`` leads to; -1 if no entry begins with it."""

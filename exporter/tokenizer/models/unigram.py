@@ -12,14 +12,16 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 import tokenizers
 
 from exporter.errors import TokenizerUnsupportedError
 from exporter.tokenizer import nodes
+from exporter.tokenizer.bytestream import END, flat_bytes, is_lead
 from exporter.tokenizer.models.paths import cut_rows, follow
-from exporter.tokenizer.models.tables import END, WordTable, flat_bytes, int_variable, is_lead, on_cpu
 from exporter.tokenizer.models.trie import Trie
+from exporter.tokenizer.tables import WordTable, array, on_cpu
 
 _UNK_PENALTY = 10.0
 _DROP = -1
@@ -43,7 +45,7 @@ class Unigram(tf.Module):  # type: ignore[misc]
         self._unknown = len(node.vocab)  # stands for an unknown character until the end
         self._unk = unk
         scores = [score for _, score in node.vocab]
-        self._scores = int_variable([*scores, min(scores) - _UNK_PENALTY], tf.float64)
+        self._scores = array([*scores, min(scores) - _UNK_PENALTY], np.float64)
         # Of equal pieces the last one counts.
         pieces = {piece.encode(): i for i, (piece, _) in enumerate(node.vocab) if piece}
         self._trie = Trie(pieces)
@@ -203,4 +205,4 @@ def _byte_ids(node: nodes.Unigram, path: str) -> tf.Variable | None:
     if missing:
         reason = f"byte_fallback, but <0x{missing[0]:02X}> is not in the vocabulary"
         raise TokenizerUnsupportedError(f"{path}.byte_fallback", reason)
-    return int_variable(ids)
+    return array(ids)

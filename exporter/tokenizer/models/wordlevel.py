@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from exporter.errors import TokenizerUnsupportedError
 from exporter.tokenizer import nodes
-from exporter.tokenizer.models.tables import WordTable, byte_level_bytes, on_cpu
+from exporter.tokenizer.bytestream import byte_level_bytes
+from exporter.tokenizer.tables import WordTable, on_cpu
 
 
 class WordLevel(tf.Module):  # type: ignore[misc]

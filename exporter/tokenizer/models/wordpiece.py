@@ -9,9 +9,10 @@ import tensorflow as tf
 
 from exporter.errors import TokenizerUnsupportedError
 from exporter.tokenizer import nodes
+from exporter.tokenizer.bytestream import END, flat_bytes, is_lead
 from exporter.tokenizer.models.paths import cut_rows, follow
-from exporter.tokenizer.models.tables import END, WordTable, flat_bytes, is_lead, on_cpu
 from exporter.tokenizer.models.trie import Trie
+from exporter.tokenizer.tables import WordTable, on_cpu
 
 _DROP = -1
 

@@ -10,10 +10,10 @@ import tensorflow as tf
 from exporter.errors import TokenizerUnsupportedError
 from exporter.tokenizer import chars, pieces, regex
 from exporter.tokenizer.base import TokenizerGraph
-from exporter.tokenizer.decoders import Decoder
-from exporter.tokenizer.models.tables import WordTable, on_cpu
+from exporter.tokenizer.detokenizer import Decoder
 from exporter.tokenizer.post_processors import PostProcessor
 from exporter.tokenizer.sources import PythonSource
+from exporter.tokenizer.tables import WordTable, on_cpu
 
 Model = Callable[[tf.Tensor], tf.RaggedTensor]
 """string[n] -> RaggedTensor int32 [n, (ids)]; an empty string has no ids."""

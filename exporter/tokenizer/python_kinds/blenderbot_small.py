@@ -12,9 +12,8 @@ import tensorflow as tf
 
 from exporter.errors import TokenizerUnsupportedError
 from exporter.tokenizer import chars, nodes, pieces
-from exporter.tokenizer.decoders import Chain, Decoder
+from exporter.tokenizer.detokenizer import Chain, Decoder
 from exporter.tokenizer.models.bpe import BPE
-from exporter.tokenizer.models.tables import int_variable, on_cpu
 from exporter.tokenizer.python_kinds.base import (
     AddedTokenCutter,
     PythonKind,
@@ -23,6 +22,7 @@ from exporter.tokenizer.python_kinds.base import (
 )
 from exporter.tokenizer.python_kinds.lower import Lower
 from exporter.tokenizer.sources import PythonSource
+from exporter.tokenizer.tables import array, on_cpu
 
 _NAME = "BlenderbotSmallTokenizer"
 _END_OF_WORD = "</w>"
@@ -36,7 +36,7 @@ class _Words(tf.Module):
         super().__init__(name="words")
         node = _symbols(tokenizer)
         self._bpe = BPE(node, byte_level=False, path=f"{_NAME}.bpe_ranks")
-        self._ids = int_variable(_numbers(tokenizer, node))
+        self._ids = array(_numbers(tokenizer, node))
         self._lower = Lower()
         # As the reference does: the module's \s is not that of Python's re and str.strip.
         space = chars.charset(map(ord, regex.findall(r"\s", chars.all_characters())))
@@ -70,9 +70,9 @@ def build_blenderbot_small(
     tokenizer = source.tokenizer
     special = set(tokenizer.all_special_ids)
     ids = {*tokenizer.decoder, *tokenizer.added_tokens_decoder}
-    tokens: list[str | None] = [None] * (max(ids) + 1)
-    for i in ids - special:
-        tokens[i] = tokenizer.convert_ids_to_tokens(i)
+    # An id without token is decoded as the unknown token; the last entry stands for all above.
+    size = max(ids) + 1
+    tokens = [None if i in special else tokenizer.convert_ids_to_tokens(i) for i in range(size + 1)]
     # Behind a token stands a space, and "@@ " goes; behind the last one stands none.
     within = [None if token is None else f"{token} ".replace("@@ ", "").encode() for token in tokens]
     last = [None if token is None else token.encode() for token in tokens]
@@ -88,8 +88,9 @@ def build_blenderbot_small(
             Chain(rows=[stripped], divided="the last token's @@ stays"),
             *(within, within, last, last),
             clean_up=clean_up,
+            open_ended=True,
         ),
-        vocab_size=len(tokens),
+        vocab_size=size,
     )
 
 

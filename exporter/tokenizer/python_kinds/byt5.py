@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from exporter.tokenizer.decoders import Chain, Decoder
-from exporter.tokenizer.models.tables import on_cpu
+from exporter.tokenizer.detokenizer import Chain, Decoder
 from exporter.tokenizer.python_kinds.base import AddedTokenCutter, PythonKind
 from exporter.tokenizer.sources import PythonSource
+from exporter.tokenizer.tables import on_cpu
 
 
 class _Bytes(tf.Module):

@@ -10,8 +10,8 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from exporter.tokenizer import chars, codepoints
-from exporter.tokenizer.models.tables import on_cpu
+from exporter.tokenizer import chars, codepoints, tables
+from exporter.tokenizer.tables import on_cpu
 
 _CAPITAL, _FINAL = ord("Σ"), ord("ς")
 
@@ -27,7 +27,7 @@ class Lower(tf.Module):
             if chr(point).lower() != chr(point)
         }
         self._map = codepoints.CharMap(changes, "lower")
-        self._around = codepoints.CharTable(_around_sigma(), "around_sigma")
+        self._around = tables.CharTable(_around_sigma(), "around_sigma")
 
     @on_cpu
     def __call__(self, texts: tf.Tensor) -> tf.Tensor:

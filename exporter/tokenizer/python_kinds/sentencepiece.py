@@ -18,9 +18,10 @@ import tensorflow_text as tf_text
 from sentencepiece import sentencepiece_model_pb2
 
 from exporter.errors import TokenizerUnsupportedError
-from exporter.tokenizer.models.tables import END, flat_bytes, int_variable, on_cpu
+from exporter.tokenizer.bytestream import END, flat_bytes
 from exporter.tokenizer.models.trie import Trie
 from exporter.tokenizer.models.unigram import best_path, find_edges
+from exporter.tokenizer.tables import array, on_cpu
 
 _UNK_PENALTY = np.float32(10.0)
 _Piece = sentencepiece_model_pb2.ModelProto.SentencePiece
@@ -62,7 +63,7 @@ class _Viterbi(tf.Module):
         self._trie = Trie({piece.piece.encode(): i for i, piece in enumerate(normal)})
         self._longest = max(len(piece.piece) for piece in normal)
         scores = [piece.score for piece in normal]
-        self._scores = int_variable([*scores, np.float32(min(scores)) - _UNK_PENALTY], tf.float32)
+        self._scores = array([*scores, np.float32(min(scores)) - _UNK_PENALTY], np.float32)
 
     @on_cpu
     def __call__(self, texts: tf.Tensor) -> tf.RaggedTensor:

@@ -9,17 +9,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from exporter.errors import TokenizerUnsupportedError
 from exporter.tokenizer import pieces
-from exporter.tokenizer.decoders import Chain, Decoder
-from exporter.tokenizer.models.tables import WordTable, on_cpu
+from exporter.tokenizer.codepoints import last_place, shifted
+from exporter.tokenizer.detokenizer import Chain, Decoder
 from exporter.tokenizer.python_kinds.base import AddedTokenCutter, PythonKind, affixes, stripped
 from exporter.tokenizer.python_kinds.sentencepiece import SentencePieces
 from exporter.tokenizer.sources import PythonSource
+from exporter.tokenizer.tables import WordTable, array, on_cpu
 
 _LANGUAGE_CODE = r"^(>>(?s:.*?)<<)"
+_ANCHOR = "▁x"  # need not be a piece: an unknown one is copied
 _CODE = b"\xfd"  # in no UTF-8 text: begins a piece that is a language code
 
 
@@ -76,8 +79,7 @@ def build_marian(source: PythonSource, *, special_tokens_in_text: bool, clean_up
 def build_m2m100(source: PythonSource, *, special_tokens_in_text: bool, clean_up: bool) -> PythonKind:
     """M2M100: the source language's token before a text, the end token behind it."""
     tokenizer = source.tokenizer
-    known = tokenizer.decoder | tokenizer.id_to_lang_token
-    texts = _texts(tokenizer, known, tokenizer.sp_model.decode)
+    decoder = _M2M100Decoder(tokenizer, clean_up)
     return PythonKind(
         source,
         "M2M100 SentencePiece",
@@ -89,9 +91,48 @@ def build_m2m100(source: PythonSource, *, special_tokens_in_text: bool, clean_up
         ),
         cutter=AddedTokenCutter(tokenizer) if special_tokens_in_text else None,
         post_processor=affixes(tokenizer.prefix_tokens, tokenizer.suffix_tokens),
-        decoder=Decoder(Chain(rows=[stripped]), texts, clean_up=clean_up),
-        vocab_size=len(texts),
+        decoder=decoder,
+        vocab_size=decoder.vocab_size,
     )
+
+
+class _M2M100Decoder(Decoder):
+    """An id without token is written as the unknown token, and parts the pieces around it.
+
+    Published models have such ids: they pad their vocabulary. SentencePiece takes a leading space away from
+    what follows as it does from a text, as long as nothing but white space has followed.
+    """
+
+    def __init__(self, tokenizer: Any, clean_up: bool) -> None:
+        known = tokenizer.decoder | tokenizer.id_to_lang_token
+        decode = tokenizer.sp_model.decode
+        later = _texts(tokenizer, known, decode)
+        self.vocab_size = len(later)
+        unknown = [i for i in range(self.vocab_size) if i not in {*known, *tokenizer.added_tokens_decoder}]
+        first, stays = list(later), []
+        for i, text in enumerate(later):
+            token = "" if text is None else tokenizer.convert_ids_to_tokens(i)
+            first[i] = None if text is None else decode([token]).encode()
+            stays.append(first[i] == b"" and decode([token, _ANCHOR]) == decode([_ANCHOR]))
+        for texts in (later, first):
+            texts.append(tokenizer.unk_token.encode())
+            for i in unknown:
+                texts[i] = texts[-1]
+        parts = np.isin(np.arange(self.vocab_size + 1), [*unknown, self.vocab_size])
+        super().__init__(
+            Chain(rows=[stripped]), later, first, later, first, clean_up=clean_up, open_ended=True
+        )
+        self._parts = array(parts, np.bool_)
+        self._stays = array([*stays, False], np.bool_)
+
+    def _begins(self, entries: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+        last = shifted(last_place(~tf.gather(self._stays, entries)), -1)  # before each token, that is text
+        place = tf.maximum(last, 0)
+        return (
+            (last < 0)
+            | tf.not_equal(tf.gather(row, place), row)
+            | tf.gather(self._parts, tf.gather(entries, place))
+        )
 
 
 def _texts(
@@ -105,14 +146,13 @@ def _texts(
     special = set(tokenizer.all_special_ids)
     ids = {*known, *tokenizer.added_tokens_decoder}
     texts: list[bytes | None] = [None] * (max(ids) + 1)
-    anchor = "▁x"  # need not be a piece: an unknown one is copied
-    begun = decode([anchor])
+    begun = decode([_ANCHOR])
     name = type(tokenizer).__name__
     for i in ids - special:
         token = tokenizer.convert_ids_to_tokens(i)
         if token in tokenizer.all_special_tokens:
             raise TokenizerUnsupportedError(f"{name}.decode", f"{token!r} has another id, {i}, when decoding")
-        text = decode([anchor, token])
+        text = decode([_ANCHOR, token])
         if not text.startswith(begun):
             reason = f"token {i} changes the text before it"
             raise TokenizerUnsupportedError(f"{name}.decode", reason)
