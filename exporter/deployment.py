@@ -45,7 +45,11 @@ def read_manifests(output: Path) -> list[Manifest]:
     for directory in exported_versions(output):
         try:
             manifests.append(Manifest.read(directory))
-        except (OSError, ValueError) as error:  # pydantic's ValidationError is a ValueError
+        except ValidationError as error:
+            raise OutputError(
+                f"{directory / MANIFEST_PATH} cannot be read: {_listed(error)}; export the version anew"
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
             raise OutputError(f"{directory / MANIFEST_PATH} cannot be read: {error}") from error
     if not manifests:
         raise OutputError(f"{output} holds no version that genserve exported (NAME/VERSION/{MANIFEST_PATH})")
@@ -106,9 +110,13 @@ def serving_options(values: Mapping[str, Any], manifests: Sequence[Manifest]) ->
     try:
         return ServingOptions.model_validate(merged)
     except ValidationError as error:
-        # Without the values: a private key may be among them.
-        problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
-        raise OptionError("serving options cannot be used: " + "; ".join(problems)) from None
+        raise OptionError(f"serving options cannot be used: {_listed(error)}") from None
+
+
+def _listed(error: ValidationError) -> str:
+    """Fields and messages, without the values: a private key may be among them."""
+    items = [(".".join(map(str, item["loc"])), item["msg"]) for item in error.errors()]
+    return "; ".join(f"{where}: {message}" if where else message for where, message in items)
 
 
 def _is_pem(value: str) -> bool:
