@@ -53,6 +53,8 @@ class ExportOptions(BaseModel):
       next_tokens: how many tokens the ``next_token`` signature answers.
       generation: generation options (transformers' names) over the checkpoint's own.
       signatures: named presets, each a mapping of generation options.
+      prefix_text, prefix_file: what stands before every prompt, read once at export; the file's text, UTF-8.
+      split_by_length: besides each generating signature, one per length bucket (``serving_default_128``).
       ignore_config_keys: keys of config.json that the user vouches for.
     """
 
@@ -82,6 +84,9 @@ class ExportOptions(BaseModel):
     next_tokens: _Positive = 10
     generation: dict[str, Any] = Field(default_factory=dict)
     signatures: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    prefix_text: str | None = None
+    prefix_file: Path | None = None
+    split_by_length: bool = False
     ignore_config_keys: tuple[str, ...] = ()
 
     @field_validator("prompt_lengths", "batch_sizes")
@@ -103,6 +108,26 @@ class ExportOptions(BaseModel):
         if self.prompt_lengths is not None and (self.pad_to_multiple_of or self.max_prompt_length):
             raise ValueError("prompt_lengths excludes pad_to_multiple_of and max_prompt_length")
         return self
+
+    @model_validator(mode="after")
+    def _one_prefix(self) -> ExportOptions:
+        if self.prefix_text is not None and self.prefix_file is not None:
+            raise ValueError("prefix_text excludes prefix_file")
+        if (self.prefix_text is not None or self.prefix_file) and self.tokenizer == "none":
+            raise ValueError("prefix_text needs a tokenizer; tokenizer 'none' exports token signatures only")
+        return self
+
+    def prefix(self) -> str | None:
+        """The prefix text, None without; raises OptionError for a file that is no text, or an empty one."""
+        text = self.prefix_text
+        if self.prefix_file is not None:
+            try:
+                text = self.prefix_file.read_bytes().decode("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise OptionError(f"prefix_file: {self.prefix_file} cannot be read: {error}") from error
+        if text == "":
+            raise OptionError("prefix_text: '' is empty; allowed: a text, or no prefix_text at all")
+        return text
 
     def servable_name(self) -> str:
         """The given name, or one derived from the model: its last path segment, made safe."""

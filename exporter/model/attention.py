@@ -99,21 +99,22 @@ def _split(x: tf.Tensor, heads: int, head_dim: int) -> tf.Tensor:
 
 
 def attend(
-    query: tf.Tensor, segments: list[tuple[Segment, int]], spec: AttentionSpec, weights: Weights
+    query: tf.Tensor, segments: list[tuple[Segment, int | None]], spec: AttentionSpec, weights: Weights
 ) -> tf.Tensor:
     """One softmax over all segments.
 
     Scores are laid out [prompts, kv_heads, copies, groups, k, length], as the products make them, where all
-    segments have the same ``copies``; else row by row, with 1 in the place of copies.
+    segments have the same ``copies``; else row by row, with 1 in the place of copies. A segment of which all
+    rows share one entry is laid out as the others are.
 
     Args:
       query: [rows, k, heads, head_dim].
-      segments: each with its ``copies``: how many adjacent rows share one entry of it.
+      segments: each with its ``copies``: how many adjacent rows share one entry of it; None: all rows do.
 
     Returns:
       [rows, k, heads * head_dim].
     """
-    dtype, kinds = query.dtype, {copies for _, copies in segments}
+    dtype, kinds = query.dtype, {copies for _, copies in segments if copies is not None}
     common = kinds.pop() if len(kinds) == 1 else 1
     query = query * tf.cast(spec.scale, dtype)
     scores = [_scores(query, segment, copies, common, spec) for segment, copies in segments]
@@ -138,18 +139,19 @@ def _softmax(scores: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tf.nn.softmax(tf.reshape(scores, [-1, tf.shape(scores)[-1]])), tf.shape(scores))
 
 
-def _scores(query: tf.Tensor, segment: Segment, copies: int, common: int, spec: AttentionSpec) -> tf.Tensor:
+def _scores(
+    query: tf.Tensor, segment: Segment, sharing: int | None, common: int, spec: AttentionSpec
+) -> tf.Tensor:
     """float32 [prompts, kv_heads, common, groups, k, length]."""
     k, groups = tf.shape(query)[1], spec.heads // spec.kv_heads
+    copies = tf.shape(query)[0] if sharing is None else sharing
     # [rows, k, heads, head_dim] -> [prompts * kv_heads, copies * groups * k, head_dim]
     split = tf.reshape(query, [-1, copies, k, spec.kv_heads, groups, spec.head_dim])
     split = tf.reshape(tf.transpose(split, [0, 3, 1, 4, 2, 5]), [-1, copies * groups * k, spec.head_dim])
     scores = tf.cast(tf.matmul(split, segment.keys, transpose_b=True), tf.float32)
     scores = tf.reshape(scores, [-1, spec.kv_heads, copies, groups, k, tf.shape(segment.keys)[1]])
-    if copies != common:
-        # -> [rows, kv_heads, 1, groups, k, length]
-        scores = tf.transpose(scores, [0, 2, 1, 3, 4, 5])
-        scores = tf.reshape(scores, tf.concat([[-1, spec.kv_heads, 1], tf.shape(scores)[3:]], axis=0))
+    if sharing != common:
+        scores = _regrouped(scores, common)
     if spec.softcap is not None:
         scores = spec.softcap * tf.tanh(scores / spec.softcap)
     for bias in segment.bias:
@@ -157,19 +159,24 @@ def _scores(query: tf.Tensor, segment: Segment, copies: int, common: int, spec: 
     return scores
 
 
-def _values(shares: tf.Tensor, segment: Segment, copies: int, common: int, spec: AttentionSpec) -> tf.Tensor:
+def _regrouped(x: tf.Tensor, copies: int | tf.Tensor) -> tf.Tensor:
+    """[prompts, kv_heads, *, groups, k, n] -> the same rows with another number of copies in third place."""
+    x = tf.transpose(x, [0, 2, 1, 3, 4, 5])
+    by_copy = tf.reshape(x, tf.concat([[-1, copies], tf.shape(x)[2:]], axis=0))
+    return tf.transpose(by_copy, [0, 2, 1, 3, 4, 5])
+
+
+def _values(
+    shares: tf.Tensor, segment: Segment, sharing: int | None, common: int, spec: AttentionSpec
+) -> tf.Tensor:
     """[prompts, kv_heads, common, groups, k, length] -> the same with head_dim instead of length."""
     groups, k, length = spec.heads // spec.kv_heads, tf.shape(shares)[4], tf.shape(segment.values)[1]
-    if copies != common:
-        # [rows, kv_heads, 1, groups, k, length] -> [prompts, kv_heads, copies, groups, k, length]
-        shares = tf.reshape(shares, [-1, copies, spec.kv_heads, groups, k, length])
-        shares = tf.transpose(shares, [0, 2, 1, 3, 4, 5])
+    copies = tf.shape(shares)[0] * common if sharing is None else sharing
+    if sharing != common:
+        shares = _regrouped(shares, copies)
     values = tf.matmul(tf.reshape(shares, [-1, copies * groups * k, length]), segment.values)
     values = tf.reshape(values, [-1, spec.kv_heads, copies, groups, k, spec.head_dim])
-    if copies != common:
-        values = tf.transpose(values, [0, 2, 1, 3, 4, 5])
-        values = tf.reshape(values, [-1, spec.kv_heads, 1, groups, k, spec.head_dim])
-    return values
+    return values if sharing == common else _regrouped(values, common)
 
 
 def _spread(bias: tf.Tensor, copies: int, spec: AttentionSpec) -> tf.Tensor:

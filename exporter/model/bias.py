@@ -50,13 +50,30 @@ def memory_bias(lengths: tf.Tensor, length: tf.Tensor) -> Bias:
     return Bias(tf.where(seen, 0.0, MASKED)[:, tf.newaxis, tf.newaxis])
 
 
-def prompt_bias(sight: Sight, lengths: tf.Tensor, length: tf.Tensor, table: tf.Tensor | None = None) -> Bias:
+def prefix_bias(sight: Sight, length: int, kept: int, query: tf.Tensor) -> Bias:
+    """Later tokens attending to the baked prefix, which every row has at positions 0 ... length - 1.
+
+    Args:
+      kept: how many of its last columns the layer keeps.
+      query: int32 [rows, k], positions of the tokens.
+    """
+    position = tf.range(length - kept, length)[tf.newaxis]  # [1, kept]
+    seen = tf.ones([1, 1, kept], tf.bool)
+    if sight.window is not None:
+        seen = query[:, :, tf.newaxis] - position[:, tf.newaxis] < sight.window  # [rows, k, kept]
+    return Bias(_mask(sight.alibi, seen, position))
+
+
+def prompt_bias(
+    sight: Sight, lengths: tf.Tensor, length: tf.Tensor, table: tf.Tensor | None = None, start: int = 0
+) -> Bias:
     """The left-padded prompt attending to itself.
 
     Args:
       lengths: int32 [batch], the prompt's tokens in each row.
       length: int32 [], the bucket.
       table: float32 [buckets, heads], the relative biases; None without.
+      start: the position of a prompt's first token: the length of the baked prefix.
     """
     column = tf.range(length)
     distance = column[:, tf.newaxis] - column  # [query, key]
@@ -65,7 +82,7 @@ def prompt_bias(sight: Sight, lengths: tf.Tensor, length: tf.Tensor, table: tf.T
         seen &= distance < sight.window
     position = column - (length - lengths[:, tf.newaxis])  # [batch, key]
     seen &= (position >= 0)[:, tf.newaxis]
-    return Bias(_mask(sight.alibi, seen, position), relative_bias(sight.relative, table, distance))
+    return Bias(_mask(sight.alibi, seen, position + start), relative_bias(sight.relative, table, distance))
 
 
 def past_bias(
@@ -75,6 +92,7 @@ def past_bias(
     kept: tf.Tensor,
     query: tf.Tensor,
     table: tf.Tensor | None = None,
+    start: int = 0,
 ) -> Bias:
     """Later tokens attending to the prompt.
 
@@ -83,12 +101,13 @@ def past_bias(
       length: int32 [], the bucket.
       kept: int32 [], how many of its last columns the layer keeps.
       query: int32 [rows, k], positions of the tokens.
-      table: as in ``prompt_bias``.
+      table, start: as in ``prompt_bias``.
     """
     column = length - kept + tf.range(kept)
     position = column - (length - lengths[:, tf.newaxis])  # [rows, kept]
-    distance = query[:, :, tf.newaxis] - position[:, tf.newaxis]  # [rows, k, kept]
     seen = (position >= 0)[:, tf.newaxis]
+    position += start
+    distance = query[:, :, tf.newaxis] - position[:, tf.newaxis]  # [rows, k, kept]
     if sight.window is not None:
         seen &= distance < sight.window
     return Bias(_mask(sight.alibi, seen, position), relative_bias(sight.relative, table, distance))
@@ -105,7 +124,7 @@ def generated_bias(
     """Generated tokens attending to generated ones.
 
     Args:
-      lengths: int32 [rows], the prompt's tokens in each row.
+      lengths: int32 [rows], tokens in front of each row's generated ones: baked prefix and prompt.
       tokens: int32 [1 or rows, slots], the generated token in each slot.
       query: int32 [1 or rows, k], indices of the querying tokens among the generated.
       table: as in ``prompt_bias``.

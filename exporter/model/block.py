@@ -21,14 +21,16 @@ def prefill_layer(
     position: Position,
     bias: Bias,
     memory: Segment | None,
+    prefix: Segment | None,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The prompt attends to itself, and to what the encoder has read.
+    """The prompt attends to itself, to the baked prefix, and to what the encoder has read.
 
     Args:
       last_only: only the last position goes on (the final layer's other positions serve no one).
       x: [batch, length, hidden].
       bias: of the prompt.
       memory: the layer's cross-attention, None without.
+      prefix: the baked prefix, None without.
 
     Returns:
       The new x, and keys and values [batch * kv_heads, length, head_dim].
@@ -39,8 +41,8 @@ def prefill_layer(
         query, key, value = project(normed, weights, spec.attention, position)
         kept.extend((key, value))
         queries = slice(-1, None) if last_only else slice(None)
-        segment = Segment(key, value, bias.of_queries(queries))
-        context = attend(query[:, queries], [(segment, 1)], spec.attention, weights)
+        segments = [*_baked(prefix, queries), (Segment(key, value, bias.of_queries(queries)), 1)]
+        context = attend(query[:, queries], segments, spec.attention, weights)
         return linear(context, weights, "attention.out")
 
     x = _around(spec, weights, x, attention, memory, 1, last_only)
@@ -58,6 +60,7 @@ def extend_layer(
     prompt: Segment,
     generated: Segment,
     memory: Segment | None,
+    prefix: Segment | None,
     count: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """New tokens are written to the cache, then attend to the prompt and to what is generated.
@@ -68,6 +71,7 @@ def extend_layer(
       wraps: the generated segment is a ring.
       x: [rows, k, hidden].
       memory: the layer's cross-attention, None without.
+      prefix: the baked prefix, None without.
       count: int32 [] or [rows], tokens generated before these.
 
     Returns:
@@ -79,11 +83,17 @@ def extend_layer(
         query, key, value = project(normed, weights, spec.attention, position)
         buffers, heads = (generated.keys, generated.values), spec.attention.kv_heads
         written.extend(write(buffers, (key, value), count, wraps=wraps, sharing=sharing, kv_heads=heads))
-        segments = [(prompt, copies), (Segment(written[0], written[1], generated.bias), sharing)]
+        own = [(prompt, copies), (Segment(written[0], written[1], generated.bias), sharing)]
+        segments = [*_baked(prefix, slice(None)), *own]
         return linear(attend(query, segments, spec.attention, weights), weights, "attention.out")
 
     x = _around(spec, weights, x, attention, memory, copies, False)
     return x, written[0], written[1]
+
+
+def _baked(prefix: Segment | None, queries: slice) -> list[tuple[Segment, int | None]]:
+    """The prefix as one of the segments that ``attend`` takes: one entry for all rows."""
+    return [] if prefix is None else [(prefix._replace(bias=prefix.bias.of_queries(queries)), None)]
 
 
 def _around(

@@ -17,6 +17,10 @@ never copies keys and values. All of a prompt's slots are read once for all its 
 
 An encoder's keys and values (``Memory``) are a third, invariant segment of every layer.
 
+A model with a baked prefix has one more, for all prompts together, in front of every prompt:
+
+    prefix     [kv_heads, kept, head_dim]              invariant; ``kept`` as above
+
 They have three axes, not four, because XLA:CPU makes batched products of three: with four it would reshape
 the updated segment for the product and, to fuse that, update a second copy of it.
 
@@ -65,6 +69,21 @@ class LayerPrompt(NamedTuple):
     values: tf.Tensor
 
 
+class Baked(NamedTuple):
+    """What every prompt begins with, read once at export.
+
+    Attributes:
+      length: tokens.
+      layers: keys and values of each layer, [kv_heads, kept, head_dim].
+    """
+
+    length: int = 0
+    layers: tuple[LayerPrompt, ...] = ()
+
+
+NOTHING_BAKED = Baked()
+
+
 class Memory(NamedTuple):
     """What the encoder has read: keys and values of every decoder layer's cross-attention.
 
@@ -89,7 +108,7 @@ class KVCache:
     Attributes:
       prompts: one prompt segment a layer.
       windows: each layer's sliding window, None for a layer that sees everything.
-      lengths: int32 [batch], tokens of each prompt.
+      lengths: int32 [batch], tokens of each prompt (behind the baked prefix).
       prompt_length: int32 [], the bucket's length.
       capacity: how many tokens may be generated.
       copies: rows per prompt.
@@ -97,6 +116,7 @@ class KVCache:
       per_row_counts: whether ``state.count`` is per row.
       shared: whether a prompt's rows share their generated segments.
       memory: an encoder's keys and values, None in decoder-only models.
+      baked: the prefix in front of every prompt.
     """
 
     prompts: tuple[LayerPrompt, ...]
@@ -110,6 +130,7 @@ class KVCache:
     per_row_counts: bool = False
     shared: bool = False
     memory: Memory | None = None
+    baked: Baked = NOTHING_BAKED
 
     @classmethod
     def of_prompt(
@@ -120,6 +141,7 @@ class KVCache:
         prompt_length: tf.Tensor,
         capacity: int,
         memory: Memory | None = None,
+        baked: Baked = NOTHING_BAKED,
     ) -> KVCache:
         """A cache in which nothing is generated yet; ``prompts`` hold every column of the bucket."""
         kept = tuple(
@@ -127,7 +149,8 @@ class KVCache:
             for prompt, window in zip(prompts, windows, strict=True)
         )
         empty = CacheState(tf.zeros([], tf.int32), (), ())
-        return cls(kept, windows, lengths, prompt_length, capacity, empty, memory=memory)._allocated()
+        held = cls(kept, windows, lengths, prompt_length, capacity, empty, memory=memory, baked=baked)
+        return held._allocated()
 
     def with_state(self, state: CacheState) -> KVCache:
         """The same prompts with another state."""
@@ -201,12 +224,12 @@ class KVCache:
         return replace(self, state=self.state._replace(count=self.state.count - count))
 
     def prompt_lengths(self) -> tf.Tensor:
-        """int32 [rows]: tokens of each row's prompt."""
+        """int32 [rows]: tokens of each row's prompt, without the baked prefix."""
         return tf.repeat(self.lengths, self.copies) if self.copies > 1 else self.lengths
 
     def row_lengths(self) -> tf.Tensor:
-        """int32 [rows]: tokens that each row has read, prompt and generated."""
-        return self.prompt_lengths() + self.state.count
+        """int32 [rows]: tokens that each row has read: baked prefix, prompt and generated."""
+        return self.baked.length + self.prompt_lengths() + self.state.count
 
     def ring(self, layer: int) -> int:
         """Slots of a layer's generated segment.

@@ -18,12 +18,14 @@ def embed(
     positions: tf.Tensor,
     *,
     prompt: tf.Tensor | None = None,
+    start: int = 0,
     by_column: bool = False,
 ) -> tf.Tensor:
     """int32 [rows, k] tokens and positions -> [rows, k, hidden].
 
     Args:
       prompt: bool [rows, k]: where a prompt's tokens are, if these are whole prompts.
+      start: the position of their first token.
       by_column: the token table is [hidden, vocab], as one tied to the head is.
     """
     table = weights["embedding.tokens"]
@@ -37,7 +39,7 @@ def embed(
     if embedding.norm_first:
         x = norm(x, weights, "embedding.norm", embedding.norm)
     if embedding.positions is not PositionKind.NONE:
-        x += _place(embedding, weights, tokens, positions, prompt, x)
+        x += _place(embedding, weights, tokens, positions, prompt, start, x)
     return x if embedding.norm_first else norm(x, weights, "embedding.norm", embedding.norm)
 
 
@@ -63,12 +65,13 @@ def _place(
     tokens: tf.Tensor,
     positions: tf.Tensor,
     prompt: tf.Tensor | None,
+    start: int,
     x: tf.Tensor,
 ) -> tf.Tensor:
     """What positions add to ``x``: [rows, k, hidden]."""
     padding = None if embedding.padding_token is None else tokens == embedding.padding_token
     if padding is not None and prompt is not None:
-        positions = tf.cumsum(tf.cast(prompt & ~padding, tf.int32), axis=1) - 1
+        positions = tf.cumsum(tf.cast(prompt & ~padding, tf.int32), axis=1) - 1 + start
     positions += embedding.position_offset
     if embedding.positions is PositionKind.SINUSOIDAL:
         placed = tf.cast(sinusoids(positions, x.shape[-1]), x.dtype)

@@ -63,6 +63,7 @@ class EncoderDecoder(Transformer):
                 place(Turning.of(layer.attention)),
                 bias(Sight.of(layer.attention, index)),
                 None,
+                None,
             )
         return norm(x, own, "final_norm", stack.final_norm)
 

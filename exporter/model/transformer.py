@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache as memo
 from functools import partial
 from typing import Any, Literal
@@ -12,13 +12,13 @@ import tensorflow as tf
 
 from exporter.generation.step import Prompt
 from exporter.model.attention import Bias, Segment
-from exporter.model.bias import Sight, generated_bias, past_bias, prompt_bias
+from exporter.model.bias import Sight, generated_bias, past_bias, prefix_bias, prompt_bias
 from exporter.model.block import extend_layer, prefill_layer
-from exporter.model.cache import KVCache, LayerPrompt, Memory
+from exporter.model.cache import Baked, KVCache, LayerPrompt, Memory
 from exporter.model.embedding import embed, logits_of
 from exporter.model.layers import norm, scoped
 from exporter.model.rotary import Turning, position_at
-from exporter.spec import ModelSpec
+from exporter.spec import LayerSpec, ModelSpec
 
 
 class Transformer(tf.Module):
@@ -34,6 +34,8 @@ class Transformer(tf.Module):
             name: tf.Variable(value, trainable=False, name=name.replace(".", "_"))
             for name, value in weights.items()
         }
+        self.prefix: dict[str, tf.Variable] = {}
+        self.prefix_tokens: tuple[int, ...] = ()
         self._layer_function = memo(_layer_function)
 
     @property
@@ -41,17 +43,53 @@ class Transformer(tf.Module):
         """Width of the logits."""
         return self.spec.vocab_size
 
+    def bake_prefix(self, tokens: Sequence[int]) -> None:
+        """Keeps keys and values of ``tokens`` as variables: every prompt has to begin with them from now on.
+
+        ``prefill`` then skips them and reads only what follows; logits "all" are those of the columns behind
+        the first ``len(tokens)``.
+        """
+        prompt = Prompt(tf.constant([list(tokens)], tf.int32), tf.constant([len(tokens)]))
+
+        @tf.function(autograph=False, jit_compile=True)
+        def read() -> tuple[LayerPrompt, ...]:
+            return self.prefill(prompt, max_new_tokens=1)[1].prompts
+
+        for index, parts in enumerate(read()):
+            for name, value in parts._asdict().items():
+                name = f"layers.{index}.{name}"
+                self.prefix[name] = tf.Variable(
+                    value, trainable=False, name=f"prefix_{name.replace('.', '_')}"
+                )
+        self.prefix_tokens = tuple(tokens)
+
+    def _baked(self) -> Baked:
+        layers = [
+            LayerPrompt(
+                *(tf.convert_to_tensor(self.prefix[f"layers.{i}.{name}"]) for name in LayerPrompt._fields)
+            )
+            for i in range(len(self.spec.decoder.layers) if self.prefix else 0)
+        ]
+        return Baked(len(self.prefix_tokens), tuple(layers))
+
     def prefill(
         self, prompt: Prompt, *, max_new_tokens: int, logits: Literal["last", "all"] = "last"
     ) -> tuple[tf.Tensor, KVCache]:
         """Reads left-padded prompts; see ``StepModel.prefill``."""
-        weights, layers = self._read(), self.spec.decoder.layers
+        weights, layers, baked = self._read(), self.spec.decoder.layers, self._baked()
+        prompt = _behind(prompt, baked.length)
         length = tf.shape(prompt.tokens)[1]
         offsets = tf.range(length) - (length - prompt.lengths[:, tf.newaxis])  # [batch, length]
-        positions = tf.maximum(offsets, 0)
+        positions = tf.maximum(offsets, 0) + baked.length
         x = self._embed(weights, tf.where(offsets >= 0, prompt.tokens, 0), positions, offsets >= 0)
-        place = memo(lambda turning: position_at(turning, positions, prompt.lengths[:, tf.newaxis]))
-        bias = memo(lambda sight: prompt_bias(sight, prompt.lengths, length, relative_table(weights, sight)))
+        seen = prompt.lengths[:, tf.newaxis] + baked.length
+        place = memo(lambda turning: position_at(turning, positions, seen))
+        bias = memo(
+            lambda sight: prompt_bias(
+                sight, prompt.lengths, length, relative_table(weights, sight), baked.length
+            )
+        )
+        front = _prefix_segments(baked, layers, positions)
         memory = self._read_source(weights, prompt)
         read = memory.segments(1) if memory else [None] * len(layers)
         prompts = []
@@ -64,10 +102,13 @@ class Transformer(tf.Module):
                 place(Turning.of(layer.attention)),
                 bias(Sight.of(layer.attention, index)),
                 read[index],
+                front[index],
             )
             prompts.append(LayerPrompt(keys, values))
         windows = tuple(layer.attention.window for layer in layers)
-        held = KVCache.of_prompt(tuple(prompts), windows, prompt.lengths, length, max_new_tokens, memory)
+        held = KVCache.of_prompt(
+            tuple(prompts), windows, prompt.lengths, length, max_new_tokens, memory, baked
+        )
         output = self._logits(weights, x)
         return (output[:, -1] if logits == "last" else output), held
 
@@ -81,6 +122,7 @@ class Transformer(tf.Module):
         biases: dict[Sight, tuple[Bias, Bias]] = {}
         layers = self.spec.decoder.layers
         read = cache.memory.segments(cache.copies) if cache.memory else [None] * len(layers)
+        front = _prefix_segments(cache.baked, layers, positions)
         keys, values = [], []
         for index, layer in enumerate(layers):
             call = self._layer_function(extend_layer, layer, cache.copies, cache.sharing, cache.wraps(index))
@@ -96,6 +138,7 @@ class Transformer(tf.Module):
                 Segment(key, value, past),
                 Segment(state.keys[index], state.values[index], generated),
                 read[index],
+                front[index],
                 state.count,
             )
             keys.append(new_keys)
@@ -116,7 +159,13 @@ class Transformer(tf.Module):
     ) -> tf.Tensor:
         by_column = self.shares_head(weights)
         return embed(
-            self.spec.decoder.embedding, weights, tokens, positions, prompt=prompt, by_column=by_column
+            self.spec.decoder.embedding,
+            weights,
+            tokens,
+            positions,
+            prompt=prompt,
+            start=len(self.prefix_tokens),
+            by_column=by_column,
         )
 
     @staticmethod
@@ -139,16 +188,36 @@ def _layer_function(function: Callable[..., Any], *static: Any) -> Callable[...,
     return lambda *args: bound(*args) if tf.executing_eagerly() else traced(*args)
 
 
+def _behind(prompt: Prompt, count: int) -> Prompt:
+    """The prompts without their first ``count`` tokens: a row's last tokens keep their columns."""
+    if not count:
+        return prompt
+    return prompt._replace(tokens=prompt.tokens[:, count:], lengths=prompt.lengths - count)
+
+
+def _prefix_segments(
+    baked: Baked, layers: Sequence[LayerSpec], positions: tf.Tensor
+) -> Sequence[Segment | None]:
+    """Each layer's part of the baked prefix, as tokens at ``positions`` (int32 [rows, k]) see it."""
+    if not baked.layers:
+        return [None] * len(layers)
+    bias = memo(lambda sight, kept: prefix_bias(sight, baked.length, kept, positions))
+    return [
+        Segment(keys, values, bias(Sight.of(layer.attention, index), keys.shape[1]))
+        for index, (layer, (keys, values)) in enumerate(zip(layers, baked.layers, strict=True))
+    ]
+
+
 def _biases(
     cache: KVCache, positions: tf.Tensor, k: int, sight: Sight, layer: int, table: tf.Tensor | None
 ) -> tuple[Bias, Bias]:
     """Biases of a step over the prompt and over the generated tokens, for layers of one sight."""
-    lengths = cache.prompt_lengths()
+    lengths, start = cache.prompt_lengths(), cache.baked.length
     kept = tf.shape(cache.prompts[layer].keys)[1]
     query = tf.reshape(cache.state.count, [-1, 1]) + tf.range(k)
-    past = past_bias(sight, lengths, cache.prompt_length, kept, positions, table)
+    past = past_bias(sight, lengths, cache.prompt_length, kept, positions, table, start)
     tokens, owned = cache.slot_tokens(layer, k), cache.owned(layer, k)
-    return past, generated_bias(sight, lengths, tokens, query, table, owned)
+    return past, generated_bias(sight, start + lengths, tokens, query, table, owned)
 
 
 def relative_table(weights: Mapping[str, tf.Tensor], sight: Sight) -> tf.Tensor | None:

@@ -71,16 +71,32 @@ def rows_from_text(
     overflow: Overflow,
     field: str = "text",
     add_special_tokens: bool = True,
+    keep_first: int = 0,
+    advice: str = "",
 ) -> Rows:
-    """string [batch] -> rows of at most ``longest`` tokens; ``field`` names the input in errors."""
+    """string [batch] -> rows of at most ``longest`` tokens; ``field`` names the input in errors.
+
+    ``keep_first`` tokens are never truncated from the left: the oldest behind them are. ``advice`` ends the
+    error of a row that is too long.
+    """
     tokens, error = encode_rows(tokenizer, text, field=field, add_special_tokens=add_special_tokens)
-    return _fit(tokens, error, field=field, longest=longest, overflow=overflow)
+    return _fit(
+        tokens,
+        error,
+        field=field,
+        longest=longest,
+        overflow=overflow,
+        keep_first=min(keep_first, longest),
+        advice=advice,
+    )
 
 
-def rows_from_ids(input_ids: tf.Tensor, num_tokens: tf.Tensor, *, vocab_size: int, longest: int) -> Rows:
+def rows_from_ids(
+    input_ids: tf.Tensor, num_tokens: tf.Tensor, *, vocab_size: int, longest: int, advice: str = ""
+) -> Rows:
     """int32 [batch, width] right-padded ids and int32 [batch] counts -> rows of at most ``longest``."""
     tokens, error = checked_ids(input_ids, num_tokens, vocab_size=vocab_size)
-    return _fit(tokens, error, field="num_tokens", longest=longest, overflow="error")
+    return _fit(tokens, error, field="num_tokens", longest=longest, overflow="error", advice=advice)
 
 
 def with_errors(rows: Rows, error: tf.Tensor) -> Rows:
@@ -125,7 +141,16 @@ def checked_ids(
 _NO_BAD_ID = tf.int32.max
 
 
-def _fit(tokens: tf.RaggedTensor, error: tf.Tensor, *, field: str, longest: int, overflow: Overflow) -> Rows:
+def _fit(
+    tokens: tf.RaggedTensor,
+    error: tf.Tensor,
+    *,
+    field: str,
+    longest: int,
+    overflow: Overflow,
+    keep_first: int = 0,
+    advice: str = "",
+) -> Rows:
     """Refuses empty rows; refuses or truncates rows of more than ``longest`` tokens."""
     lengths = tokens.row_lengths()  # int64 [batch]
     error = first_error(
@@ -136,22 +161,30 @@ def _fit(tokens: tf.RaggedTensor, error: tf.Tensor, *, field: str, longest: int,
         error = first_error(
             error,
             message_where(
-                too_long, [f"{field}: the prompt has ", lengths, f" tokens; allowed: 1 to {longest}"]
+                too_long, [f"{field}: the prompt has ", lengths, f" tokens; allowed: 1 to {longest}{advice}"]
             ),
         )
     ok = tf.equal(error, "")
     kept = tf.minimum(lengths, longest)
-    tokens = _keep(tokens, ok, kept, from_left=overflow != "truncate_left")
+    tokens = _keep(tokens, ok, kept, from_left=overflow != "truncate_left", first=keep_first)
     return Rows(tokens=tokens, error=error, truncated=ok & too_long)
 
 
-def _keep(tokens: tf.RaggedTensor, ok: tf.Tensor, count: tf.Tensor, *, from_left: bool) -> tf.RaggedTensor:
-    """The first (or last) ``count[row]`` tokens of rows that are ``ok``; nothing of the others."""
+def _keep(
+    tokens: tf.RaggedTensor, ok: tf.Tensor, count: tf.Tensor, *, from_left: bool, first: int = 0
+) -> tf.RaggedTensor:
+    """The first (or last) ``count[row]`` tokens of rows that are ``ok``; nothing of the others.
+
+    ``first`` of the last ``count`` are the row's first tokens instead.
+    """
     rows = tokens.value_rowids()
     position = tf.range(tokens.row_splits[-1]) - tf.gather(tokens.row_splits, rows)
     skipped = tf.zeros_like(count) if from_left else tokens.row_lengths() - count
     start, stop = tf.gather(skipped, rows), tf.gather(skipped + count, rows)
-    keep = tf.gather(ok, rows) & (position >= start) & (position < stop)
+    inside = (position >= start + (first if not from_left else 0)) & (position < stop)
+    if first and not from_left:
+        inside |= position < first
+    keep = tf.gather(ok, rows) & inside
     return tf.RaggedTensor.from_value_rowids(
         tf.boolean_mask(tokens.values, keep),
         tf.boolean_mask(rows, keep),

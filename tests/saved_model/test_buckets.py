@@ -35,3 +35,14 @@ def test_prompt_and_new_tokens_must_fit_the_context() -> None:
         resolve_buckets(options, context_length=64, max_new_tokens=8)
     with pytest.raises(OptionError, match="allowed: 1 to 63"):
         resolve_buckets(options, context_length=64, max_new_tokens=64)
+
+
+def test_a_prefix_takes_its_place_in_the_context() -> None:
+    options = make_options({"model": "m"})
+    buckets = resolve_buckets(options, context_length=256, max_new_tokens=64, prefix_length=100)
+    assert buckets.prompt_lengths == (32, 92)
+    options = make_options({"model": "m", "prompt_lengths": [57]})
+    with pytest.raises(OptionError, match="64 tokens with a prefix of 10; allowed: prompts up to 46"):
+        resolve_buckets(options, context_length=64, max_new_tokens=8, prefix_length=10)
+    with pytest.raises(OptionError, match="64 tokens with a prefix of 10; allowed: 1 to 53"):
+        resolve_buckets(options, context_length=64, max_new_tokens=54, prefix_length=10)

@@ -96,3 +96,27 @@ def test_ids_are_checked_row_by_row() -> None:
         "num_tokens: the prompt is empty; allowed: 1 to 2 tokens",
         "",
     ]
+
+
+def test_truncating_on_the_left_keeps_the_first_tokens_asked_for() -> None:
+    """The end of a prefix is never cut: the oldest tokens behind it are."""
+    rows = rows_from_text(
+        TOKENIZER,
+        tf.constant(["QA:abcdefgh", "QA:ab", "QA:abc", "QA"]),
+        longest=6,
+        overflow="truncate_left",
+        keep_first=3,
+    )
+    assert texts(rows) == ["QA:fgh", "QA:ab", "QA:abc", "QA"]
+    assert rows.truncated.numpy().tolist() == [True, False, False, False]
+    rows = rows_from_text(
+        TOKENIZER, tf.constant(["QA:abcdefgh"]), longest=6, overflow="truncate_right", keep_first=3
+    )
+    assert texts(rows) == ["QA:abc"]
+
+
+def test_a_row_that_is_too_long_is_told_where_to_go() -> None:
+    rows = rows_from_text(
+        TOKENIZER, tf.constant(["abcd", "abc"]), longest=3, overflow="error", advice="; x_9 takes up to 9"
+    )
+    assert errors(rows.error) == ["text: the prompt has 4 tokens; allowed: 1 to 3; x_9 takes up to 9", ""]
