@@ -39,6 +39,13 @@ it, run on each prompt alone and unpadded, the tests compare:
 - the weights read from shards, with and without the base model's prefix, with the tied head stored or not;
 - a config.json as version 4 of the reference wrote it with the one that version 5 writes, and the defaults of
   an empty one with those of the reference's config class.
+
+Experts are read from tensors of their own or from the joint ones that version 5 of the reference can write;
+those of gpt-oss from MXFP4 too, as published: every value is exactly what the reference's `dequantize=True`
+gives. Any other `quantization_config` is refused. `auto_map` names code of the checkpoint's own, which is
+never run: the export stops, because that code may compute something else. `--ignore-config-key auto_map`
+exports what the reference's own class of this model_type computes (its choice without `trust_remote_code`);
+the manifest says so.
 """
 
 

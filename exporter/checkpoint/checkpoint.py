@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from exporter.checkpoint.mxfp4 import with_whole_tensors
 from exporter.checkpoint.safetensors_file import StoredTensor, read_header
 from exporter.errors import CheckpointError, raise_all
 
@@ -42,16 +43,24 @@ class Checkpoint:
 
     @cached_property
     def tensors(self) -> Mapping[str, StoredTensor]:
-        """Every tensor by name; shapes and dtypes are known, nothing is read yet.
+        """Every tensor by name; shapes and dtypes are known, nothing is read yet. MXFP4 reads as what it is.
 
         Raises:
           CheckpointError: no safetensors, a damaged file, or an index that does not match its shards.
         """
+        stored = self._stored_tensors()
+        return with_whole_tensors(stored) if self._quantised() == "mxfp4" else stored
+
+    def _stored_tensors(self) -> Mapping[str, StoredTensor]:
         if (self.path / INDEX).is_file():
             return _sharded(self.path)
         if (self.path / WEIGHTS).is_file():
             return read_header(self.path / WEIGHTS)
         raise CheckpointError(_no_weights(self.path))
+
+    def _quantised(self) -> Any:
+        quantisation = self.config.get("quantization_config")
+        return quantisation.get("quant_method") if isinstance(quantisation, dict) else None
 
 
 def read_json(path: Path) -> dict[str, Any]:

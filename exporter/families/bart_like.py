@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 from exporter.families.family import ACTIVATIONS, Family, head_dim
+from exporter.families.names import Names
 from exporter.families.reader import ConfigReader
-from exporter.families.weights import Names
 from exporter.spec import (
     AttentionSpec,
     Block,

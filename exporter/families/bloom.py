@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from exporter.families.alibi import interleaved_slopes
 from exporter.families.family import Family, head_dim
+from exporter.families.names import Fused, Names
 from exporter.families.reader import ConfigReader
-from exporter.families.weights import Fused, Names
 from exporter.spec import (
     Activation,
     AlibiSpec,

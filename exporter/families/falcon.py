@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from exporter.families.alibi import interleaved_slopes
 from exporter.families.family import ACTIVATIONS, Family
+from exporter.families.names import Fused, Names
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
 from exporter.families.shape import Shape, layer_norm, tied
-from exporter.families.weights import Fused, Names
 from exporter.spec import AlibiSpec, AttentionSpec, Block, HeadSpec, LayerSpec, MlpSpec, ModelSpec
 
 

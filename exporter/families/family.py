@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from exporter.families.names import Names
 from exporter.families.reader import ConfigReader
-from exporter.families.weights import Names
 from exporter.spec import Activation, ModelSpec
 
 

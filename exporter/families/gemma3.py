@@ -6,14 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from exporter.families.family import Family, expect_kind
-from exporter.families.gemma import (
-    GEMMA2_NAMES,
-    gemma_attention,
-    gemma_layer,
-    gemma_model,
-    gemma_windows,
-    query_scale,
-)
+from exporter.families.gemma import gemma_attention, gemma_model
+from exporter.families.gemma2 import GEMMA2_NAMES, gemma_layer, gemma_windows, query_scale
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import rotary
 from exporter.families.shape import FULL, SLIDING, Shape, read_shape, rms_norm

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from exporter.families.family import ACTIVATIONS, Family, head_dim
+from exporter.families.names import Linear, Names
 from exporter.families.reader import ConfigReader
-from exporter.families.weights import Linear, Names
 from exporter.spec import (
     AttentionSpec,
     EmbeddingSpec,

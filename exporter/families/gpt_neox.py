@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from exporter.families.family import ACTIVATIONS, Family
+from exporter.families.names import Fused, Names
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
 from exporter.families.shape import layer_norm, read_shape, tied
-from exporter.families.weights import Fused, Names
 from exporter.spec import Block, HeadSpec, LayerSpec, MlpSpec, ModelSpec
 
 

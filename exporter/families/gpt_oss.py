@@ -1,4 +1,4 @@
-"""gpt-oss (OpenAI 2025), unquantised."""
+"""gpt-oss (OpenAI 2025), as published with experts in MXFP4, or unquantised."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from exporter.families.family import Family
 from exporter.families.llama import LLAMA_NAMES
 from exporter.families.mixtral import ROUTER_TRAINING, read_mixture
+from exporter.families.names import Experts
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import rotary
 from exporter.families.shape import Shape, read_shape, read_windows, rms_norm, tied
@@ -45,6 +46,10 @@ def read(config: ConfigReader) -> ModelSpec:
         head_dim=64,
         max_length=131072,
     )
+    if config.has("quantization_config"):
+        stored = config.section("quantization_config")
+        stored.expect("quant_method", "mxfp4", why="the experts of gpt-oss are read from MXFP4 alone")
+        stored.harmless("modules_to_not_convert", "dequantize")
     norm, mixture = rms_norm(config, 1e-5), _mixture(config, shape)
     window = config.optional_integer("sliding_window", None if "sliding_window" in config else 128)
     windows = read_windows(config, shape.layers, window, lambda layer: layer % 2 == 0)
@@ -82,6 +87,7 @@ GPT_OSS = Family(
         sinks="self_attn.sinks",
         router="mlp.router",
         experts=("", "mlp.experts.gate_up_proj", "mlp.experts.down_proj"),
+        expert_layout=Experts.ALTERNATING,
     ),
     harmless=(*ROUTER_TRAINING, "hidden_act", "experts_per_token", "initial_context_length"),
     aliases={"num_experts": "num_local_experts"},

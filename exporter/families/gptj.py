@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from exporter.families.family import ACTIVATIONS, Family, head_dim
+from exporter.families.names import Fused, Names
 from exporter.families.reader import ConfigReader
-from exporter.families.weights import Fused, Names
 from exporter.spec import (
     AttentionSpec,
     Block,

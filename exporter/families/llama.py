@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from exporter.families.family import Family
+from exporter.families.names import Names
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
 from exporter.families.shape import gated_mlp, read_shape, rms_norm, tied
-from exporter.families.weights import Names
 from exporter.spec import HeadSpec, LayerSpec, ModelSpec
 
 LLAMA_NAMES = Names(

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from exporter.checkpoint import Checkpoint, StoredTensor
 from exporter.errors import CheckpointError, did_you_mean, raise_all
+from exporter.families.names import Names
 from exporter.families.ties import find_tables
-from exporter.families.weights import Names, Part, Weight, plan
+from exporter.families.weights import Part, Weight, plan
 from exporter.spec import ModelSpec
 
 
@@ -32,6 +33,7 @@ def load(
 def check(spec: ModelSpec, names: Names, checkpoint: Checkpoint) -> list[Weight]:
     """Where every weight is stored; raises as ``load`` does, without reading more than tied tables."""
     tensors = checkpoint.tensors
+    names = stored_names(names, tensors)
     prefix = find_prefix(names, tensors)
     tables = find_tables(spec, names, prefix, tensors)
     weights = list(plan(spec, names, prefix, tables))
@@ -46,6 +48,14 @@ def check(spec: ModelSpec, names: Names, checkpoint: Checkpoint) -> list[Weight]
         ],
     )
     return weights
+
+
+def stored_names(names: Names, tensors: Mapping[str, StoredTensor]) -> Names:
+    """Those of the two ways to store experts that the checkpoint has."""
+    joined = names.joined
+    if joined and any(name.endswith(joined.experts[1]) for name in tensors):
+        return joined
+    return names
 
 
 def find_prefix(names: Names, tensors: Mapping[str, StoredTensor]) -> str:

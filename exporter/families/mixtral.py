@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from exporter.families.family import Family
 from exporter.families.llama import LLAMA_NAMES
+from exporter.families.names import Experts
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
 from exporter.families.shape import gated_mlp, read_shape, rms_norm, tied
@@ -42,12 +43,19 @@ def read_mixture(
 
 
 EXPERT = "block_sparse_moe.experts.{e}."
+JOINED = replace(
+    LLAMA_NAMES,
+    router="mlp.gate",
+    experts=("", "mlp.experts.gate_up_proj", "mlp.experts.down_proj"),
+    expert_layout=Experts.HALVES,
+)
 MIXTRAL = Family(
     read,
     replace(
         LLAMA_NAMES,
         router="block_sparse_moe.gate",
         experts=(f"{EXPERT}w1", f"{EXPERT}w3", f"{EXPERT}w2"),
+        joined=JOINED,
     ),
     harmless=ROUTER_TRAINING,
     aliases={"num_experts": "num_local_experts"},

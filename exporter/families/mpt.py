@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from exporter.families.alibi import halved_slopes
 from exporter.families.family import Family, head_dim
+from exporter.families.names import Names
 from exporter.families.reader import ConfigReader
-from exporter.families.weights import Names
 from exporter.spec import (
     Activation,
     AlibiSpec,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from exporter.families.family import ACTIVATIONS, Family, head_dim
+from exporter.families.names import Names
 from exporter.families.reader import ConfigReader
 from exporter.families.shape import tied
-from exporter.families.weights import Names
 from exporter.spec import (
     AttentionSpec,
     Block,

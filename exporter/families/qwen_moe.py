@@ -7,6 +7,7 @@ from dataclasses import replace
 from exporter.families.family import Family
 from exporter.families.llama import LLAMA_NAMES
 from exporter.families.mixtral import ROUTER_TRAINING, read_mixture
+from exporter.families.names import Experts
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
 from exporter.families.shape import Shape, gated_mlp, read_shape, read_windows, rms_norm, tied
@@ -83,14 +84,21 @@ def _model(
 
 
 EXPERT, SHARED = "mlp.experts.{e}.", "mlp.shared_expert."
-NAMES = replace(
+JOINED = replace(
     LLAMA_NAMES,
     q_norm="self_attn.q_norm",
     k_norm="self_attn.k_norm",
     router="mlp.gate",
-    experts=(f"{EXPERT}gate_proj", f"{EXPERT}up_proj", f"{EXPERT}down_proj"),
+    experts=("", "mlp.experts.gate_up_proj", "mlp.experts.down_proj"),
+    expert_layout=Experts.HALVES,
     shared=(f"{SHARED}gate_proj", f"{SHARED}up_proj", f"{SHARED}down_proj"),
     shared_gate="mlp.shared_expert_gate",
+)
+NAMES = replace(
+    JOINED,
+    experts=(f"{EXPERT}gate_proj", f"{EXPERT}up_proj", f"{EXPERT}down_proj"),
+    expert_layout=Experts.APART,
+    joined=JOINED,
 )
 
 QWEN2_MOE = Family(read_qwen2_moe, NAMES, harmless=ROUTER_TRAINING)

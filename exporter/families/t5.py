@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import partial
 
 from exporter.families.family import ACTIVATIONS, Family
+from exporter.families.names import Names
 from exporter.families.reader import ConfigReader
-from exporter.families.weights import Names
 from exporter.spec import (
     Activation,
     AttentionSpec,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from exporter.families.family import Family
-from exporter.families.gemma import GEMMA2_NAMES, read_gemma2
+from exporter.families.gemma2 import GEMMA2_NAMES, read_gemma2
+from exporter.families.names import Names
 from exporter.families.reader import ConfigReader
 from exporter.families.shape import tied
-from exporter.families.weights import Names
 from exporter.spec import LayerSpec, ModelSpec
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from exporter.checkpoint import StoredTensor
-from exporter.families.weights import Names, Tables
+from exporter.families.names import Names, Tables
 from exporter.spec import ModelSpec
 
 Tensors = Mapping[str, StoredTensor]

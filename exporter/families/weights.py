@@ -8,15 +8,14 @@ product, which reads all of it at every step, is the use that counts.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from exporter.families.layout import Array, apart, as_is, halves, transpose, unfuse, vaswani_positions
+from exporter.families.names import Experts, Linear, Names, Tables
 from exporter.spec import (
     AttentionSpec,
     LayerSpec,
@@ -27,99 +26,6 @@ from exporter.spec import (
     PositionKind,
     QkNormScope,
 )
-
-Array = npt.NDArray[Any]
-
-
-class Linear(enum.Enum):
-    """Stored layout of linear kernels: torch.nn.Linear is [out, in], GPT-2's Conv1D is [in, out]."""
-
-    OUT_IN = "out_in"
-    IN_OUT = "in_out"
-
-
-class Fused(enum.Enum):
-    """Order of a fused query/key/value projection's outputs."""
-
-    CONCATENATED = "concatenated"  # all q, all k, all v
-    GROUPED = "grouped"  # per key/value head: its q heads, k, v
-    CODEGEN = "codegen"  # four blocks, each q, v, k of a quarter of the heads
-
-
-@dataclass(frozen=True)
-class Names:
-    """A family's weight names, without ".weight" and ".bias"; ``{i}`` is the layer, ``{e}`` the expert.
-
-    Attributes:
-      prefixes: what may stand before every name but the head's; the first that fits the checkpoint is used.
-      qkv: three names, or one for a fused projection, whose order ``fused`` tells.
-      gate, up: with an empty ``gate``, ``up`` is the fused [gate | up] projection of a gated block.
-      q_norm, k_norm: with a ``{h}``, every head's scale is stored by itself.
-      experts: gate, up and down projection of expert ``{e}``; with an empty gate, ``up`` and ``down`` are
-        tensors of all experts, [experts, in, out], and the columns of gate and up alternate.
-      norm_offset: is added to norm scales (gemma stores scale - 1).
-      relative: a layer's table of relative biases; the first layer's where all share one.
-      cross: query, key and value of the cross-attention.
-      encoder: the names of an encoder's weights, under the same prefix; None for decoder-only models.
-      common: the token table that encoder, decoder and head share, where they share one.
-      head_bias: a bias of the logits, [1, vocab], that a checkpoint may lack.
-      unused: regular expressions of stored tensors that inference does not need (masks, rotary tables).
-    """
-
-    prefixes: tuple[str, ...]
-    tokens: str
-    layer: str
-    qkv: tuple[str, ...]
-    out: str
-    up: str
-    down: str
-    attention_norm: str = ""
-    mlp_norm: str = ""
-    final_norm: str = ""
-    gate: str = ""
-    attention_out_norm: str = ""
-    mlp_out_norm: str = ""
-    q_norm: str = ""
-    k_norm: str = ""
-    sinks: str = ""
-    positions: str = ""
-    embedding_norm: str = ""
-    relative: str = ""
-    cross: tuple[str, str, str] = ("", "", "")
-    cross_out: str = ""
-    cross_norm: str = ""
-    cross_out_norm: str = ""
-    project_in: str = ""
-    project_out: str = ""
-    router: str = ""
-    experts: tuple[str, str, str] = ("", "", "")
-    shared_gate: str = ""
-    shared: tuple[str, str, str] = ("", "", "")
-    head: str = "lm_head"
-    linear: Linear = Linear.OUT_IN
-    fused: Fused = Fused.CONCATENATED
-    norm_offset: float = 0.0
-    unused: tuple[str, ...] = ()
-    encoder: Names | None = None
-    common: str = ""
-    head_bias: str = ""
-
-
-@dataclass(frozen=True)
-class Tables:
-    """Stored names of the token tables and the output head.
-
-    Attributes:
-      tokens: the decoder's table.
-      encoder: the encoder's, None where it is the decoder's.
-      head: None where it is the decoder's table.
-      copies: every stored tensor that is one of them or equals one.
-    """
-
-    tokens: str
-    encoder: str | None = None
-    head: str | None = None
-    copies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,16 +48,6 @@ class Weight:
     target: str
     groups: tuple[tuple[Part, ...], ...]
     stacked: bool = False
-
-
-def as_is(array: Array) -> Array:
-    """The stored layout is ours."""
-    return array
-
-
-def transpose(array: Array) -> Array:
-    """[out, in] -> [in, out]."""
-    return array.T
 
 
 def plan(spec: ModelSpec, names: Names, prefix: str, tables: Tables) -> Iterator[Weight]:
@@ -281,7 +177,7 @@ class _Table:
         width = (spec.heads + 2 * spec.kv_heads) * spec.head_dim
 
         def split(array: Array) -> Array:
-            return _unfuse(array, self.names.fused, spec)
+            return unfuse(array, self.names.fused, spec)
 
         def kernel(array: Array) -> Array:
             return split(array.T if self.names.linear is Linear.OUT_IN else array)
@@ -316,7 +212,7 @@ class _Table:
         yield from self.linear(
             f"{ours}moe.router", stored + names.router, hidden, spec.experts, spec.router_bias
         )
-        if names.experts[0]:
+        if names.expert_layout is Experts.APART:
             per_expert = [
                 tuple(self.mlp(f"{ours}moe.", stored, _at_expert(names.experts, expert), spec.expert))
                 for expert in range(spec.experts)
@@ -332,15 +228,17 @@ class _Table:
     def joint_experts(self, ours: str, stored: str, spec: MoeSpec) -> Iterator[Weight]:
         """Experts stored in one tensor for each projection."""
         hidden, width = self.spec.hidden_size, spec.expert.width
+        flipped = self.names.expert_layout is Experts.HALVES
         projections = [
-            ("up", self.names.experts[1], hidden, 2 * width, spec.expert.up_bias, _apart),
+            ("up", self.names.experts[1], hidden, 2 * width, spec.expert.up_bias, apart),
             ("down", self.names.experts[2], width, hidden, spec.expert.down_bias, as_is),
         ]
         for target, name, inputs, outputs, bias, convert in projections:
-            kernel = Part(stored + name, (spec.experts, inputs, outputs), convert)
+            shape = (spec.experts, outputs, inputs) if flipped else (spec.experts, inputs, outputs)
+            kernel = Part(stored + name, shape, halves if flipped else convert)
             yield Weight(f"{ours}moe.{target}.kernel", ((kernel,),))
             if bias:
-                part = Part(f"{stored}{name}_bias", (spec.experts, outputs), convert)
+                part = Part(f"{stored}{name}_bias", (spec.experts, outputs), as_is if flipped else convert)
                 yield Weight(f"{ours}moe.{target}.bias", ((part,),))
 
     def norm(self, target: str, stored: str, spec: NormSpec | None, size: int) -> Iterator[Weight]:
@@ -372,31 +270,6 @@ class _Table:
         return (outputs, inputs) if self.names.linear is Linear.OUT_IN else (inputs, outputs)
 
 
-def vaswani_positions(count: int, size: int) -> Array:
-    """float32 [count, size]: sines, then cosines of Vaswani et al. 2017, section 3.5."""
-    turned = np.arange(count)[:, None] / np.power(10000.0, 2 * (np.arange(size) // 2) / size)
-    return np.concatenate([np.sin(turned[:, 0::2]), np.cos(turned[:, 1::2])], axis=1).astype(np.float32)
-
-
 def _at_expert(names: tuple[str, str, str], expert: int) -> tuple[str, str, str]:
     gate, up, down = (name.format(e=expert) for name in names)
     return gate, up, down
-
-
-def _apart(array: Array) -> Array:
-    """Alternating columns [..., gate 0, up 0, gate 1, ...] -> [..., gate | up]."""
-    return np.concatenate([array[..., 0::2], array[..., 1::2]], axis=-1)
-
-
-def _unfuse(array: Array, order: Fused, spec: AttentionSpec) -> Array:
-    """Reorders the last axis of a fused projection into q | k | v."""
-    lead = array.shape[:-1]
-    if order is Fused.CONCATENATED:
-        return array
-    if order is Fused.GROUPED:
-        grouped = array.reshape(*lead, spec.kv_heads, -1, spec.head_dim)
-        parts = [grouped[..., :-2, :], grouped[..., -2:-1, :], grouped[..., -1:, :]]
-    else:
-        blocks = array.reshape(*lead, 4, 3, -1)
-        parts = [blocks[..., 0, :], blocks[..., 2, :], blocks[..., 1, :]]
-    return np.concatenate([part.reshape(*lead, -1) for part in parts], axis=-1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from exporter.families.family import ACTIVATIONS, Family, head_dim
+from exporter.families.names import Names
 from exporter.families.reader import ConfigReader
-from exporter.families.weights import Names
 from exporter.spec import (
     AttentionSpec,
     EmbeddingSpec,

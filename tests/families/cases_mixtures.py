@@ -124,6 +124,6 @@ CASES: tuple[FamilyCases, ...] = (
             "initial_context_length": 4096,
         },
         v4_removed=(*V4_REMOVED, "swiglu_alpha"),
-        known_as="gpt-oss (unquantised)",
+        known_as="gpt-oss (experts in MXFP4 or unquantised)",
     ),
 )

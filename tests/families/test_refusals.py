@@ -66,7 +66,8 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("mixtral", {"num_experts_per_tok": 9}, "num_experts_per_tok=9 is more than the 8 experts"),
     ("gpt_oss", {"swiglu_limit": 6.0}, "swiglu_limit=6.0"),
-    ("gpt_oss", {"quantization_config": {"quant_method": "mxfp4"}}, "the weights are quantised"),
+    ("gpt_oss", {"quantization_config": {"quant_method": "gptq"}}, "quantization_config.quant_method='gptq'"),
+    ("mixtral", {"quantization_config": {"quant_method": "mxfp4"}}, "the weights are quantised"),
 ]
 
 

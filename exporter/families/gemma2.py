@@ -1,0 +1,72 @@
+"""Gemma 2 (Gemma Team 2024): soft caps, norms around both branches, every other layer windowed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from exporter.families.family import ACTIVATIONS, Family
+from exporter.families.gemma import GEMMA_NAMES, gemma_attention, gemma_model
+from exporter.families.reader import ConfigReader
+from exporter.families.rope import read_rotary
+from exporter.families.shape import Shape, read_shape, read_windows, rms_norm
+from exporter.spec import AttentionSpec, LayerSpec, MlpSpec, ModelSpec
+
+GEMMA2_NAMES = replace(
+    GEMMA_NAMES,
+    attention_out_norm="post_attention_layernorm",
+    mlp_norm="pre_feedforward_layernorm",
+    mlp_out_norm="post_feedforward_layernorm",
+)
+
+
+def read_gemma2(config: ConfigReader) -> ModelSpec:
+    """Gemma 1 with the changes above; null switches a cap or the windows off."""
+    shape = read_shape(
+        config,
+        vocab=256000,
+        hidden=2304,
+        width=9216,
+        layers=26,
+        heads=8,
+        kv_heads=4,
+        head_dim=256,
+        max_length=8192,
+    )
+    turning = read_rotary(config, shape.head_dim, shape.max_length)
+    windows = gemma_windows(config, shape, 2)
+    caps = config.optional_number(
+        "attn_logit_softcapping", _unless_null(config, "attn_logit_softcapping", 50.0)
+    )
+    attention = gemma_attention(config, shape, turning, softcap=caps, scale=query_scale(config))
+    layers = [gemma_layer(config, shape, replace(attention, window=window)) for window in windows]
+    final = config.optional_number(
+        "final_logit_softcapping", _unless_null(config, "final_logit_softcapping", 30.0)
+    )
+    return gemma_model(config, "gemma2", shape, layers, rms_norm(config), final)
+
+
+def gemma_windows(config: ConfigReader, shape: Shape, pattern: int) -> tuple[int | None, ...]:
+    window = config.optional_integer("sliding_window", _unless_null(config, "sliding_window", 4096))
+    return read_windows(config, shape.layers, window, lambda layer: (layer + 1) % pattern != 0)
+
+
+def _unless_null(config: ConfigReader, key: str, default: Any) -> Any:
+    """The default of a key that may be null, which then means "none"."""
+    return None if key in config else default
+
+
+def query_scale(config: ConfigReader) -> float:
+    return config.number("query_pre_attn_scalar", 256.0) ** -0.5
+
+
+def gemma_layer(config: ConfigReader, shape: Shape, attention: AttentionSpec) -> LayerSpec:
+    norm = rms_norm(config)
+    activation = config.choice("hidden_activation", ACTIVATIONS, "gelu_pytorch_tanh")
+    mlp = MlpSpec(shape.width, activation, gated=True)
+    return LayerSpec(
+        attention, mlp, attention_norm=norm, attention_out_norm=norm, mlp_norm=norm, mlp_out_norm=norm
+    )
+
+
+GEMMA2 = Family(read_gemma2, GEMMA2_NAMES, harmless=("cache_implementation", "hidden_act"))

@@ -1,0 +1,109 @@
+"""What a family says of its checkpoints: the names of its weights, and how they are stored."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Linear(enum.Enum):
+    """Stored layout of linear kernels: torch.nn.Linear is [out, in], GPT-2's Conv1D is [in, out]."""
+
+    OUT_IN = "out_in"
+    IN_OUT = "in_out"
+
+
+class Fused(enum.Enum):
+    """Order of a fused query/key/value projection's outputs."""
+
+    CONCATENATED = "concatenated"  # all q, all k, all v
+    GROUPED = "grouped"  # per key/value head: its q heads, k, v
+    CODEGEN = "codegen"  # four blocks, each q, v, k of a quarter of the heads
+
+
+class Experts(enum.Enum):
+    """How the experts of a layer are stored."""
+
+    APART = "apart"  # each in tensors of its own
+    ALTERNATING = "alternating"  # in joint tensors [experts, in, out], columns of gate and up in turn
+    HALVES = "halves"  # in joint tensors [experts, out, in], all rows of the gate before those of up
+
+
+@dataclass(frozen=True)
+class Names:
+    """A family's weight names, without ".weight" and ".bias"; ``{i}`` is the layer, ``{e}`` the expert.
+
+    Attributes:
+      prefixes: what may stand before every name but the head's; the first that fits the checkpoint is used.
+      qkv: three names, or one for a fused projection, whose order ``fused`` tells.
+      gate, up: with an empty ``gate``, ``up`` is the fused [gate | up] projection of a gated block.
+      q_norm, k_norm: with a ``{h}``, every head's scale is stored by itself.
+      experts: gate, up and down projection of expert ``{e}``; where all experts share a tensor, gate is empty
+        and ``up`` is both. ``expert_layout`` tells.
+      joined: the names in checkpoints that keep a layer's experts in joint tensors (saved by version 5 of the
+        reference without its original format), None where there is one way.
+      norm_offset: is added to norm scales (gemma stores scale - 1).
+      relative: a layer's table of relative biases; the first layer's where all share one.
+      cross: query, key and value of the cross-attention.
+      encoder: the names of an encoder's weights, under the same prefix; None for decoder-only models.
+      common: the token table that encoder, decoder and head share, where they share one.
+      head_bias: a bias of the logits, [1, vocab], that a checkpoint may lack.
+      unused: regular expressions of stored tensors that inference does not need (masks, rotary tables).
+    """
+
+    prefixes: tuple[str, ...]
+    tokens: str
+    layer: str
+    qkv: tuple[str, ...]
+    out: str
+    up: str
+    down: str
+    attention_norm: str = ""
+    mlp_norm: str = ""
+    final_norm: str = ""
+    gate: str = ""
+    attention_out_norm: str = ""
+    mlp_out_norm: str = ""
+    q_norm: str = ""
+    k_norm: str = ""
+    sinks: str = ""
+    positions: str = ""
+    embedding_norm: str = ""
+    relative: str = ""
+    cross: tuple[str, str, str] = ("", "", "")
+    cross_out: str = ""
+    cross_norm: str = ""
+    cross_out_norm: str = ""
+    project_in: str = ""
+    project_out: str = ""
+    router: str = ""
+    experts: tuple[str, str, str] = ("", "", "")
+    expert_layout: Experts = Experts.APART
+    joined: Names | None = None
+    shared_gate: str = ""
+    shared: tuple[str, str, str] = ("", "", "")
+    head: str = "lm_head"
+    linear: Linear = Linear.OUT_IN
+    fused: Fused = Fused.CONCATENATED
+    norm_offset: float = 0.0
+    unused: tuple[str, ...] = ()
+    encoder: Names | None = None
+    common: str = ""
+    head_bias: str = ""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Stored names of the token tables and the output head.
+
+    Attributes:
+      tokens: the decoder's table.
+      encoder: the encoder's, None where it is the decoder's.
+      head: None where it is the decoder's table.
+      copies: every stored tensor that is one of them or equals one.
+    """
+
+    tokens: str
+    encoder: str | None = None
+    head: str | None = None
+    copies: tuple[str, ...] = ()

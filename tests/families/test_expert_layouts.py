@@ -1,0 +1,103 @@
+"""Experts as checkpoints store them: apart, joined by version 5 of the reference, packed in MXFP4."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers.integrations.mxfp4 import convert_moe_packed_tensors
+
+from exporter.checkpoint import Checkpoint
+from exporter.errors import CheckpointError
+from exporter.inspect import inspect_checkpoint
+from tests.families import reference
+from tests.families.cases import FAMILIES, Case, FamilyCases
+from tests.families.conftest import Built
+from tests.families.test_checkpoints import assert_same, weights_of
+
+Builder = Callable[[FamilyCases, Case], Built]
+BY_TYPE = {family.model_type: family for family in FAMILIES}
+
+
+@pytest.mark.parametrize("model_type", ["mixtral", "qwen2_moe", "qwen3_moe"])
+def test_joined_experts_are_those_stored_apart(build: Builder, tmp_path: Path, model_type: str) -> None:
+    family = BY_TYPE[model_type]
+    for number, case in enumerate(family.cases):
+        built = build(family, case)
+        path = reference.save(built.oracle, tmp_path / str(number), save_original_format=False)
+        stored = Checkpoint(path).tensors
+        assert any(name.endswith("mlp.experts.gate_up_proj") for name in stored)
+        assert not any("experts.0." in name for name in stored)
+        assert_same(weights_of(path), weights_of(built.path))
+
+
+def test_joined_experts_are_accounted_for(build: Builder, tmp_path: Path) -> None:
+    family = BY_TYPE["mixtral"]
+    path = reference.save(build(family, family.cases[0]).oracle, tmp_path, save_original_format=False)
+    tensors = load_file(path / "model.safetensors")
+    lost = next(name for name in tensors if name.endswith("experts.down_proj"))
+    del tensors[lost]
+    tensors["model.layers.0.mlp.experts.0.w1.weight"] = torch.zeros(2, 2)
+    save_file(tensors, path / "model.safetensors")
+    with pytest.raises(CheckpointError) as caught:
+        weights_of(path)
+    assert f"missing: {lost} " in str(caught.value)
+    assert "unused: model.layers.0.mlp.experts.0.w1.weight " in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def packed(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
+    """A gpt-oss model whose experts are random blocks and scales, and its tensors as they are published."""
+    family = BY_TYPE["gpt_oss"]
+    case = Case("mxfp4", {"hidden_size": 64, "intermediate_size": 32, "num_local_experts": 3})
+    oracle = reference.build(family, case)
+    oracle.save_pretrained(path)
+    tensors = dict(load_file(path / "model.safetensors"))
+    generator = torch.Generator().manual_seed(7)
+    experts = [name for name in tensors if name.endswith(("gate_up_proj", "down_proj"))]
+    for name in experts:
+        count, inputs, outputs = tensors.pop(name).shape
+        shape = (count, outputs, inputs // 32)
+        blocks = torch.randint(0, 256, (*shape, 16), generator=generator, dtype=torch.uint8)
+        scales = torch.randint(118, 126, shape, generator=generator, dtype=torch.uint8)
+        tensors |= {f"{name}_blocks": blocks, f"{name}_scales": scales}
+        whole = convert_moe_packed_tensors(blocks, scales, dtype=torch.float32)
+        oracle.get_parameter(name).data.copy_(whole)
+    save_file(tensors, path / "model.safetensors")
+    config = json.loads((path / "config.json").read_text())
+    config["quantization_config"] = {
+        "quant_method": "mxfp4",
+        "modules_to_not_convert": ["model.layers.*.self_attn", "model.layers.*.mlp.router", "lm_head"],
+    }
+    (path / "config.json").write_text(json.dumps(config))
+    return oracle, tensors
+
+
+def test_mxfp4_experts_equal_the_reference_dequantised(tmp_path: Path) -> None:
+    oracle, tensors = packed(tmp_path / "packed")
+    oracle.save_pretrained(tmp_path / "whole")
+    ours, whole = weights_of(tmp_path / "packed"), weights_of(tmp_path / "whole")
+    assert_same(ours, whole)
+    assert len(np.unique(ours["layers.0.moe.up.kernel"])) > 20
+    report = inspect_checkpoint(tmp_path / "packed")
+    assert report.supported, report.reason
+    pairs = [tensor for name, tensor in tensors.items() if name.endswith(("_blocks", "_scales"))]
+    assert report.stored["MXFP4"] == sum(tensor.numel() for tensor in pairs)
+    assert report.parameters == inspect_checkpoint(tmp_path / "whole").parameters
+
+
+def test_blocks_that_do_not_fit_their_scales(tmp_path: Path) -> None:
+    _, tensors = packed(tmp_path)
+    name = next(name for name in tensors if name.endswith("down_proj_scales"))
+    save_file({**tensors, name: tensors[name][:, 1:].contiguous()}, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"down_proj_blocks .* are not MXFP4"):
+        weights_of(tmp_path)
+    save_file({key: value for key, value in tensors.items() if key != name}, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match=f"unused: {name.replace('_scales', '_blocks')}"):
+        weights_of(tmp_path)
