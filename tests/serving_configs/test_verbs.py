@@ -12,8 +12,9 @@ import pytest
 from exporter import cli, preview
 from exporter.preview import warm
 from tests.serving_configs.manifests import manifest
+from tests.serving_configs.test_batching_files import MEASURED
 from tests.serving_configs.test_deployment import add
-from tests.serving_configs.test_render import MEASURED, docker_words
+from tests.serving_configs.test_render import docker_words
 
 Run = Callable[..., tuple[int, str, str]]
 
