@@ -15,8 +15,12 @@ from exporter.errors import CheckpointError, OptionError, did_you_mean
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# MBartTokenizer's models begin with the language itself, the others force it after decoder_start_token_id.
-_STARTS_WITH_LANGUAGE = {"MBartTokenizer"}
+# Decoders that begin with the language itself (``shift_tokens_right`` of mBART and PLBART wraps it around);
+# the others force it after decoder_start_token_id.
+_STARTS_WITH_LANGUAGE = {"MBartTokenizer", "PLBartTokenizer"}
+
+#: Ids before a text's own, and behind them.
+Frame = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -25,35 +29,29 @@ class Languages:
 
     Attributes:
       text_prefix: what is put before every text, before it is tokenized (Marian's ">>fra<< ").
-      prefix, suffix: ids around a text's own ids, in place of the tokenizer's template; None leaves that.
+      source: ids around a source text's own, in place of the tokenizer's template; None leaves that.
+      target: the same for a text in the target language; None where no target is named.
       generation: generation options that make the answer's language.
       codes: the token id of every language that the tokenizer knows.
     """
 
     text_prefix: str
-    prefix: tuple[int, ...] | None
-    suffix: tuple[int, ...] | None
+    source: Frame | None
+    target: Frame | None
     generation: dict[str, int]
     codes: dict[str, int]
 
-    def frame(self, ids: tf.RaggedTensor) -> tf.RaggedTensor:
-        """int32 [batch, (length)] without special tokens -> with prefix and suffix. Runs on the host."""
-        import tensorflow as tf
 
-        if self.prefix is None or self.suffix is None:
-            raise ValueError("this tokenizer's own template holds: encode with add_special_tokens")
-        rows = ids.nrows()
-        parts = [self._rows(self.prefix, rows), ids, self._rows(self.suffix, rows)]
-        return tf.concat([part for part in parts if part is not None], axis=1)
+def framed(ids: tf.RaggedTensor, frame: Frame) -> tf.RaggedTensor:
+    """int32 [batch, (length)] without special tokens -> with those of ``frame``. Runs on the host."""
+    import tensorflow as tf
 
-    @staticmethod
-    def _rows(tokens: tuple[int, ...], rows: tf.Tensor) -> tf.RaggedTensor | None:
-        import tensorflow as tf
-
-        if not tokens:
-            return None
-        flat = tf.tile(tf.constant(tokens, tf.int32), [rows])
+    def rows(tokens: tuple[int, ...]) -> tf.RaggedTensor:
+        flat = tf.tile(tf.constant(tokens, tf.int32), [ids.nrows()])
         return tf.RaggedTensor.from_uniform_row_length(flat, len(tokens))
+
+    before, after = frame
+    return tf.concat([*([rows(before)] if before else []), ids, *([rows(after)] if after else [])], axis=1)
 
 
 def resolve_languages(directory: Path, source: str | None, target: str | None) -> Languages | None:
@@ -82,8 +80,16 @@ def resolve_languages(directory: Path, source: str | None, target: str | None) -
     if source is not None:
         tokenizer.src_lang = _spelled("source_lang", source, codes)
     start = "decoder_start_token_id" if _kind(tokenizer) in _STARTS_WITH_LANGUAGE else "forced_bos_token_id"
-    generation = {} if target is None else {start: codes[_spelled("target_lang", target, codes)]}
-    return Languages("", tuple(tokenizer.prefix_tokens), tuple(tokenizer.suffix_tokens), generation, codes)
+    around_source = _frame(tokenizer)
+    if target is None:
+        return Languages("", around_source, None, {}, codes)
+    target = _spelled("target_lang", target, codes)
+    tokenizer.set_tgt_lang_special_tokens(target)
+    return Languages("", around_source, _frame(tokenizer), {start: codes[target]}, codes)
+
+
+def _frame(tokenizer: Any) -> Frame:
+    return tuple(tokenizer.prefix_tokens), tuple(tokenizer.suffix_tokens)
 
 
 def _load(directory: Path) -> Any:

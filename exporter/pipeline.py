@@ -42,6 +42,8 @@ Report = Callable[[str], AbstractContextManager[Any]]
 #: own fallback of 20 tokens surprises everyone who serves text.
 DEFAULT_MAX_NEW_TOKENS = 64
 _LENGTH_KEYS = {"max_new_tokens", "max_length"}
+#: What a preset may hold beside generation options.
+_LANGUAGE_KEYS = {"source_lang", "target_lang"}
 #: Short, so that the export compiles only its smallest bucket to verify them.
 GOLDEN_TEXTS = ("The", "1, 2, 3,", "Où est-ce? 東京\n")
 #: Strings of the short tokenizer check; ``genserve verify-tokenizer`` runs as many as wanted.
@@ -77,7 +79,8 @@ def export(options: ExportOptions, output: Path, report: Report = lambda _: null
         checkpoint = Checkpoint(path)
         spec = read_spec(checkpoint.config, ignore_config_keys=options.ignore_config_keys)
         languages = resolve_languages(path, options.source_lang, options.target_lang)
-        generation, presets = _generation_options(options, checkpoint, spec, languages)
+        preset_languages = _preset_languages(options, path)
+        generation, presets = _generation_options(options, checkpoint, spec, languages, preset_languages)
         buckets = resolve_buckets(
             options,
             context_length=spec.context_length,
@@ -87,13 +90,17 @@ def export(options: ExportOptions, output: Path, report: Report = lambda _: null
         )
         spec.check_lengths(buckets.prompt_lengths[-1], generation.max_new_tokens)
     with report("Compile the tokenizer"):
-        tokenizer = _tokenizer(options, path, languages)
+        plain = _tokenizer(options, path)
+        tokenizer = plain and _with_languages(plain, languages)
+        tokenizers = {name: LanguageTokenizer(plain, own) for name, own in preset_languages.items() if plain}
         texts = _warmup_texts(options, tokenizer, buckets)
     with report("Load the weights"):
         weights = load_weights(spec, checkpoint, options.dtype)
         model = build_model(spec, weights)
     with report("Trace the graph"):
-        wrapper = TextGenerator(model, tokenizer, generation, presets, buckets, options)
+        wrapper = TextGenerator(
+            model, tokenizer, generation, presets, buckets, options, preset_tokenizers=tokenizers
+        )
         infos = wrapper.signature_infos()
         requests = warmup_requests(
             infos,
@@ -135,8 +142,26 @@ def export(options: ExportOptions, output: Path, report: Report = lambda _: null
     return ExportResult(servable / str(version), manifest, time.monotonic() - started)
 
 
+def _preset_languages(options: ExportOptions, path: Path) -> dict[str, Languages]:
+    """The languages of presets that name any: what a preset leaves out is the export's own."""
+    resolved = {
+        name: resolve_languages(
+            path,
+            preset.get("source_lang", options.source_lang),
+            preset.get("target_lang", options.target_lang),
+        )
+        for name, preset in options.signatures.items()
+        if _LANGUAGE_KEYS & set(preset)
+    }
+    return {name: languages for name, languages in resolved.items() if languages is not None}
+
+
 def _generation_options(
-    options: ExportOptions, checkpoint: Checkpoint, spec: ModelSpec, languages: Languages | None
+    options: ExportOptions,
+    checkpoint: Checkpoint,
+    spec: ModelSpec,
+    languages: Languages | None,
+    preset_languages: Mapping[str, Languages],
 ) -> tuple[GenerationOptions, dict[str, GenerationOptions]]:
     """The exported defaults, and each preset: the defaults with the preset's own options over them."""
     overrides = {**(languages.generation if languages else {}), **options.generation}
@@ -164,10 +189,17 @@ def _generation_options(
     taken = RESERVED_SIGNATURES & set(options.signatures)
     if taken:
         raise OptionError(f"signatures: {sorted(taken)} are genserve's own names; choose others")
-    return resolve({}), {name: resolve(extra) for name, extra in options.signatures.items()}
+    presets = {
+        name: {
+            **(preset_languages[name].generation if name in preset_languages else {}),
+            **{key: value for key, value in preset.items() if key not in _LANGUAGE_KEYS},
+        }
+        for name, preset in options.signatures.items()
+    }
+    return resolve({}), {name: resolve(extra) for name, extra in presets.items()}
 
 
-def _tokenizer(options: ExportOptions, path: Path, languages: Languages | None) -> TokenizerGraph | None:
+def _tokenizer(options: ExportOptions, path: Path) -> TokenizerGraph | None:
     """The compiled tokenizer, compared with the reference on generated strings; None with "none"."""
     if options.tokenizer == "none":
         return None
@@ -178,13 +210,25 @@ def _tokenizer(options: ExportOptions, path: Path, languages: Languages | None) 
         tokenizer=tokenizer,
         special_tokens_in_text=options.special_tokens_in_text,
     ).check()
-    if languages is None:
-        return tokenizer
     if "score" in options.extra_signatures:
+        _refuse_other_targets(path)
+    return tokenizer
+
+
+def _refuse_other_targets(path: Path) -> None:
+    """Marian may read its targets with another SentencePiece model and vocabulary than its sources."""
+    source, target = path / "source.spm", path / "target.spm"
+    files = source.is_file() and target.is_file()
+    separate = (path / "target_vocab.json").is_file()
+    if separate or (files and source.read_bytes() != target.read_bytes()):
         raise OptionError(
-            "extra_signatures: score cannot be exported together with source_lang or target_lang"
+            "extra_signatures: score: continuations would be read by target.spm, which differs from "
+            "source.spm, and only the source's tokenizer is compiled"
         )
-    return LanguageTokenizer(tokenizer, languages)
+
+
+def _with_languages(tokenizer: TokenizerGraph, languages: Languages | None) -> TokenizerGraph:
+    return tokenizer if languages is None else LanguageTokenizer(tokenizer, languages)
 
 
 def _warmup_texts(

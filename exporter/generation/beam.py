@@ -129,7 +129,9 @@ def beam_search(
         tokens=needs_tokens(options),
         counts=needs_counts(options, row_options),
     )
-    search = _start(options, rows, limits[::beams], cache, past.expand(history, beams), automaton)
+    # [batch] -> [batch, beams]
+    stop = () if automaton is None else tf.repeat(automaton.start(prompt)[:, None], beams, axis=1)
+    search = _start(options, rows, limits[::beams], cache, past.expand(history, beams), stop)
     (search,) = tf.while_loop(
         lambda search: (search.step < options.max_new_tokens) & tf.reduce_any(~search.done),
         body,
@@ -265,7 +267,7 @@ def _start(
     limits: tf.Tensor,
     cache: Cache,
     history: History,
-    automaton: StopAutomaton | None,
+    stop: Any,
 ) -> Search:
     """The state before the first token; limits are int32 [batch]."""
     beam = tf.range(options.num_beams)
@@ -278,7 +280,7 @@ def _start(
         length=zero,
         ended=zero > 0,
         real=zero > 0,
-        stop=() if automaton is None else zero,
+        stop=stop,
         record=start_record(sequences, options),
     )
     done = (rows.finished | (limits < 1))[:, None]

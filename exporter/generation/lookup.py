@@ -74,7 +74,7 @@ def lookup_search(
         token=none,
         guesses=tf.fill([tf.shape(first)[0], k], NO_TOKEN),
         cache=cache.state,
-        stop=() if automaton is None else none,
+        stop=() if automaton is None else automaton.start(prompt),
         finished=rows.finished | (limits < 1),
         stopped=none > 0,
     )
@@ -203,6 +203,7 @@ def guess(text: tf.Tensor, end: tf.Tensor, k: int, longest: int) -> tf.Tensor:
 def _result(state: Lookup, options: GenerationOptions) -> Generated:
     """[rows, ...] -> [batch, 1, ...]"""
     sequences = state.text[:, tf.shape(state.text)[1] - options.max_new_tokens :]
+    sequences = tf.ensure_shape(sequences, [None, options.max_new_tokens])
     reason = tf.where(state.stopped, int(FinishReason.STOP), int(FinishReason.LENGTH))
     return Generated(
         sequences=tf.where(sequences >= 0, sequences, options.pad_token_id)[:, None],

@@ -137,7 +137,8 @@ def decode(
         tokens=needs_tokens(options),
         counts=needs_counts(options, row_options),
     )
-    state = _start(options, rows, limits, cache, past.expand(history, n), automaton)
+    stop = () if automaton is None else tf.repeat(automaton.start(prompt), n)
+    state = _start(options, rows, limits, cache, past.expand(history, n), stop)
     (state,) = tf.while_loop(
         lambda state: (state.step < options.max_new_tokens) & tf.reduce_any(~state.finished),
         body,
@@ -153,7 +154,7 @@ def _start(
     limits: tf.Tensor,
     cache: Cache,
     history: History,
-    automaton: StopAutomaton | None,
+    stop: Any,
 ) -> Decoding:
     """The state before the first token."""
     empty = tf.zeros_like(rows.max_new_tokens)  # [rows]
@@ -163,7 +164,7 @@ def _start(
         token=empty,
         cache=cache.state,
         history=history,
-        stop=() if automaton is None else empty,
+        stop=stop,
         sequences=columns + options.pad_token_id,
         num_tokens=empty,
         finished=rows.finished | (limits < 1),

@@ -117,7 +117,13 @@ class Engine:
                 name: tf.TensorSpec([None], value.dtype, name)
                 for name, value in _per_row(default_rows(options, tf.constant(1))).items()
             }
-            self._built[key] = GenerationProgram(options, self._program(call, specs))
+            # A preset may begin with another language's token.
+            facts: dict[str, Any] = {
+                "pad_token_id": options.pad_token_id,
+                "decoder_start": options.decoder_start_token_id,
+            }
+            program = Program(call, specs, self._buckets, **facts)
+            self._built[key] = GenerationProgram(options, program)
         return self._built[key]
 
     def score(self, width: int) -> Program:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import tensorflow as tf
 
+from exporter.generation.options import GenerationOptions
 from exporter.generation.result import FinishReason
 from exporter.generation.rows import ROW_FIELDS, RowOptions, check_rows, mask_rows
-from exporter.generation.stop import cut_at_stop
+from exporter.generation.stop import cut_answers
 from exporter.saved_model.engine import GenerationProgram, Program
 from exporter.saved_model.padding import CPU
 from exporter.saved_model.requests import (
@@ -81,7 +82,7 @@ def text_signature(program: GenerationProgram, tokenizer: TokenizerGraph, policy
             rows = rows_from_text(
                 tokenizer, text, longest=_longest(program, policy), overflow=policy.overflow
             )
-        return _text_answer(program.run(rows), tokenizer, text, rows, policy, program.options.stop_strings)
+        return _text_answer(program.run(rows), tokenizer, text, rows, policy, program.options)
 
     return _trace(generate_text, text=_TEXT)
 
@@ -100,9 +101,7 @@ def generate_signature(program: GenerationProgram, tokenizer: TokenizerGraph, po
             row_options = RowOptions(**values, finished=tf.zeros_like(text, tf.bool))
             rows = with_errors(rows, check_rows(row_options, program.options))
             row_options = mask_rows(row_options, tf.not_equal(rows.error, ""))
-        return _text_answer(
-            program.run(rows, row_options), tokenizer, text, rows, policy, program.options.stop_strings
-        )
+        return _text_answer(program.run(rows, row_options), tokenizer, text, rows, policy, program.options)
 
     options = {name: tf.TensorSpec([None], field.dtype) for name, field in ROW_FIELDS.items()}
     return _trace(generate_with_options, text=_TEXT, **options)
@@ -124,28 +123,35 @@ def tokens_signature(program: GenerationProgram, *, vocab_size: int, policy: Pol
     return _trace(generate_tokens, **_ids_specs(policy.longest))
 
 
-def score_signature(program: Program, tokenizer: TokenizerGraph, policy: Policy, *, width: int) -> Signature:
+def score_signature(
+    program: Program,
+    tokenizer: TokenizerGraph,
+    targets: TokenizerGraph,
+    policy: Policy,
+    *,
+    width: int,
+) -> Signature:
     """``text`` and ``continuation`` string[batch] -> ``score`` float32[batch], the log-likelihood of the
     continuation's tokens after the prompt, ``num_tokens`` (of the continuation), ``greedy`` bool, ``error``.
 
-    Both texts are tokenized by themselves. An encoder-decoder model scores the target with the special
-    tokens that its tokenizer adds (the end of sequence), a decoder-only model without.
+    Both texts are tokenized by themselves, the continuation by ``targets``. An encoder-decoder model scores
+    it with the special tokens that this adds (the end of sequence), a decoder-only model without.
     """
 
     def score_text(text: tf.Tensor, continuation: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
             rows = rows_from_text(tokenizer, text, longest=policy.longest, overflow=policy.overflow)
-            targets = rows_from_text(
-                tokenizer,
+            scored = rows_from_text(
+                targets,
                 continuation,
                 longest=width,
                 overflow="error",
                 field="continuation",
                 add_special_tokens=program.encodes,
             )
-            rows = with_errors(rows, targets.error)
-            count = tf.cast(targets.tokens.row_lengths(), tf.int32)
-            dense = targets.tokens.to_tensor(0, shape=[None, width])
+            rows = with_errors(rows, scored.error)
+            count = tf.cast(scored.tokens.row_lengths(), tf.int32)
+            dense = scored.tokens.to_tensor(0, shape=[None, width])
         answer = program.run(rows, {"continuation": dense, "count": count})
         with tf.device(CPU):
             good = tf.equal(rows.error, "")
@@ -245,13 +251,20 @@ def _text_answer(
     text: tf.Tensor,
     rows: Rows,
     policy: Policy,
-    stop_strings: tuple[str, ...],
+    options: GenerationOptions,
 ) -> dict[str, tf.Tensor]:
     """The outputs of a text signature."""
     with tf.device(CPU):
         generated = detokenize(tokenizer, answer["sequences"], answer["num_tokens"])
-        if stop_strings:
-            generated, _ = cut_at_stop(generated, stop_strings)
+        if options.stop_strings:
+            generated = cut_answers(
+                generated,
+                answer["sequences"],
+                answer["num_tokens"],
+                answer["finish_reason"],
+                stop_strings=options.stop_strings,
+                eos_token_id=options.eos_token_id,
+            )
         if policy.echo:
             prompt = tf.where(tf.equal(rows.error, ""), text, "")
             generated = tf.strings.join([tf.broadcast_to(prompt[:, None], tf.shape(generated)), generated])

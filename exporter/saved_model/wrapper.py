@@ -15,6 +15,7 @@ from exporter.generation.step import StepModel
 from exporter.generation.stop import StopAutomaton
 from exporter.options import ExportOptions
 from exporter.saved_model.engine import Engine, GenerationProgram, Program
+from exporter.saved_model.languages import LanguageTokenizer
 from exporter.saved_model.manifest import Buckets, SignatureInfo, TensorInfo
 from exporter.saved_model.signatures import (
     Policy,
@@ -49,13 +50,17 @@ class TextGenerator(keras.Model):
         presets: Mapping[str, GenerationOptions],
         buckets: Buckets,
         options: ExportOptions,
+        *,
+        preset_tokenizers: Mapping[str, TokenizerGraph],
     ) -> None:
+        """``preset_tokenizers``: those of presets that do not read texts as ``tokenizer`` does."""
         super().__init__(name="text_generator")
         self.step_model = step_model
         self.tokenizer = tokenizer
         # StopAutomaton modules by their stop strings: tracked, because they own tables.
         self.stops: dict[str, StopAutomaton] = {}
         self._engine = Engine(step_model, buckets, generation.pad_token_id, generation.decoder_start_token_id)
+        self._preset_tokenizers = dict(preset_tokenizers)
         self._programs: dict[str, GenerationProgram | Program] = {}
         self.served: dict[str, Signature] = {}
         policy = Policy(
@@ -84,7 +89,8 @@ class TextGenerator(keras.Model):
         for name, preset in presets.items():
             program = self._generation(preset)
             self._programs[name] = program
-            self.served[name] = text_signature(program, tokenizer, policy)
+            reader = self._preset_tokenizers.get(name, tokenizer)
+            self.served[name] = text_signature(program, reader, policy)
 
     def _serve_extras(
         self,
@@ -100,7 +106,8 @@ class TextGenerator(keras.Model):
         if "score" in options.extra_signatures:
             width = generation.max_new_tokens
             self._programs["score"] = scoring = self._engine.score(width)
-            self.served["score"] = score_signature(scoring, tokenizer, policy, width=width)
+            targets = tokenizer.of_target() if isinstance(tokenizer, LanguageTokenizer) else tokenizer
+            self.served["score"] = score_signature(scoring, tokenizer, targets, policy, width=width)
         if "next_token" in options.extra_signatures:
             n = min(options.next_tokens, self.step_model.vocab_size)
             self._programs["next_token"] = following = self._engine.next_token(n)

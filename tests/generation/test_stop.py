@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
+import torch
+import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from exporter.generation.options import GenerationOptions
 from exporter.generation.result import FinishReason
-from exporter.generation.stop import StopAutomaton, cut_at_stop
+from exporter.generation.step import Prompt
+from exporter.generation.stop import StopAutomaton, cut_answers, cut_at_stop
 from tests.generation.test_greedy import run
-from tests.generation.toy import random_weights
+from tests.generation.toy import make_prompt, random_weights
 
 LETTERS = st.text(alphabet="abc", min_size=1, max_size=4)
 
 
-def first_match(automaton: StopAutomaton, tokens: list[int]) -> int | None:
+def start(automaton: StopAutomaton, prompt: Sequence[int]) -> tf.Tensor:
+    """The state after a prompt, which is left-padded by two."""
+    return automaton.start(make_prompt([list(prompt)], len(prompt) + 2)) if prompt else tf.constant([0])
+
+
+def first_match(automaton: StopAutomaton, tokens: list[int], prompt: Sequence[int] = ()) -> int | None:
     """After how many tokens the automaton says "found"; it must stay so."""
-    state, found = tf.constant([0]), None
+    state, found = start(automaton, prompt), None
     for count, token in enumerate(tokens, 1):
         state = automaton.advance(state, tf.constant([token]))
         if bool(automaton.matched(state)[0]):
@@ -45,6 +57,57 @@ def test_the_automaton_finds_what_a_text_search_finds(full: bool) -> None:
         assert first_match(automaton, tokens) == want
 
     check()
+
+
+@functools.cache
+def reference_tokenizer() -> Any:
+    """A byte-level tokenizer of a few letters whose tokens are of several lengths."""
+    letters = ["a", "b", "c", "Ġ"]
+    merges = [("a", "b"), ("ab", "c"), ("b", "a"), ("c", "Ġ"), ("cĠ", "ab")]
+    tokens = ["<|end|>", *letters, *("".join(pair) for pair in merges)]
+    model = models.BPE({token: number for number, token in enumerate(tokens)}, merges)
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>")
+
+
+def test_it_stops_where_the_reference_does_whatever_the_prompt_ends_with(full: bool) -> None:
+    """``StopStringCriteria`` is asked after every token, as ``generate`` does."""
+    tokenizer = reference_tokenizer()
+    tokens = st.integers(1, len(tokenizer) - 1)
+    texts = [tokenizer.decode([token]).encode() for token in range(len(tokenizer))]
+    texts[0] = b""
+
+    @settings(max_examples=1000 if full else 60, deadline=None, derandomize=True)
+    @given(
+        stops=st.lists(st.text(alphabet="abc ", min_size=1, max_size=5), min_size=1, max_size=3, unique=True),
+        prompt=st.lists(tokens, min_size=1, max_size=6),
+        generated=st.lists(tokens, min_size=1, max_size=6),
+    )
+    def check(stops: list[str], prompt: list[int], generated: list[int]) -> None:
+        criteria = transformers.StopStringCriteria(tokenizer, stops)
+        counts = range(1, len(generated) + 1)
+        asked = [criteria(torch.tensor([prompt + generated[:count]]), None) for count in counts]
+        want = next((count for count, answer in zip(counts, asked, strict=True) if bool(answer[0])), None)
+        assert first_match(StopAutomaton(stops, texts), generated, prompt) == want
+
+    check()
+
+
+def test_a_special_token_in_the_prompt_begins_anew() -> None:
+    automaton = StopAutomaton(["ab"], [b"", b"a", b"b"])
+    assert first_match(automaton, [2], prompt=[1]) == 1
+    assert first_match(automaton, [2], prompt=[1, 0]) is None
+    assert first_match(automaton, [2], prompt=[0, 1]) == 1
+    assert first_match(automaton, [1, 0, 2]) == 3, "skipped in generated text, as in the decoded one"
+
+
+def test_the_padding_of_a_prompt_is_not_read() -> None:
+    automaton = StopAutomaton(["ab"], [b"", b"a", b"b"])
+    prompt = Prompt(tf.constant([[1, 1, 0], [1, 1, 1], [1, 1, 2]]), tf.constant([1, 3, 1]))
+    state = automaton.advance(automaton.start(prompt), tf.constant([2, 2, 2]))
+    assert automaton.matched(state).numpy().tolist() == [False, True, False]
 
 
 def test_tokens_that_are_parts_of_characters() -> None:
@@ -90,6 +153,43 @@ def test_text_is_cut_before_the_first_stop_string() -> None:
     pattern = "|".join(re.escape(stop) for stop in stops)
     assert [text.decode() for text in cut.numpy()] == [re.split(pattern, text)[0] for text in texts]
     assert found.numpy().tolist() == [bool(re.search(pattern, text)) for text in texts]
+
+
+@pytest.mark.parametrize(("beams", "lookup"), [(1, 0), (1, 3), (3, 0)])
+def test_the_loop_knows_what_the_prompt_ended_with(beams: int, lookup: int) -> None:
+    weights = random_weights(12, seed=3)
+    vocabulary = [bytes([97 + token]) for token in range(12)]
+    prompts = [[1, 2], [5], [7, 7, 3]]
+    free = GenerationOptions(max_new_tokens=10, num_beams=beams)
+    firsts = [
+        "".join(chr(97 + token) for token in row[:2])
+        for row in run(free, prompts, weights=weights).sequences[:, 0]
+    ]
+    # Row 0 ends within a stop string that began in its prompt; row 2's has another beginning.
+    stops = (f"bc{firsts[0]}", f"z{firsts[2][0]}")
+    options = GenerationOptions(
+        max_new_tokens=10, num_beams=beams, stop_strings=stops, prompt_lookup_num_tokens=lookup
+    )
+    got = run(options, prompts, weights=weights, stop=StopAutomaton(stops, vocabulary))
+    assert got.finish_reason[0, 0] == FinishReason.STOP
+    assert got.finish_reason[2, 0] == FinishReason.LENGTH
+    if beams == 1:
+        assert got.num_tokens[:, 0].tolist()[::2] == [2, 10]
+
+
+def test_answers_are_cut_and_nothing_is_left_of_a_stop_string_that_began_in_the_prompt() -> None:
+    texts = ["ab END c", "D!", "no stop", "a END", "limit"]
+    sequences = tf.constant([[[4, 5, 6]], [[4, 5, 0]], [[4, 9, 0]], [[4, 9, 0]], [[4, 5, 6]]])
+    reasons = [FinishReason.STOP] * 4 + [FinishReason.LENGTH]
+    cut = cut_answers(
+        tf.constant(texts)[:, None],
+        sequences,
+        tf.constant([[3], [2], [2], [2], [3]]),
+        tf.constant([[int(reason)] for reason in reasons]),
+        stop_strings=["END"],
+        eos_token_id=[9],
+    )
+    assert [text.decode() for text in cut.numpy()[:, 0]] == ["ab ", "", "no stop", "a ", "limit"]
 
 
 def test_the_table_is_small_for_a_large_vocabulary() -> None:

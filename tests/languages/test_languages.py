@@ -2,102 +2,23 @@
 
 from __future__ import annotations
 
-import io
-import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sentencepiece
 import tensorflow as tf
-import transformers
 
 from exporter.errors import OptionError
-from exporter.languages import Languages, resolve_languages
-
-WORDS = ["▁a", "▁b", "▁he", "llo", "▁wor", "ld", "▁"]
-TEXTS = ["hello world", "a b a", ""]
+from exporter.languages import Frame, framed, resolve_languages
+from tests.languages.builders import TEXTS, m2m_100, marian, mbart, mbart50, nllb, nllb_legacy, plbart
 
 
-def unigram() -> list[tuple[str, float]]:
-    specials = [(token, 0.0) for token in ("<s>", "<pad>", "</s>", "<unk>")]
-    return [*specials, *((word, -float(i)) for i, word in enumerate(WORDS, 1))]
-
-
-def mbart(path: Path) -> Any:
-    codes = [(code, 0.0) for code in ("de_DE", "en_XX", "fr_XX")]
-    tokenizer = transformers.MBartTokenizer(vocab=[*unigram(), *codes, ("<mask>", 0.0)])
-    tokenizer.save_pretrained(path)
-    (path / "config.json").write_text(json.dumps({"model_type": "mbart"}))
-    return tokenizer
-
-
-def mbart50(path: Path) -> Any:
-    tokenizer = transformers.MBart50Tokenizer(vocab=unigram())
-    tokenizer.save_pretrained(path)
-    (path / "config.json").write_text(json.dumps({"model_type": "mbart"}))
-    return tokenizer
-
-
-def nllb(path: Path, **options: Any) -> Any:
-    tokens = ["<s>", "<pad>", "</s>", "<unk>", *"▁abhelowrd"]
-    vocab = {token: index for index, token in enumerate(tokens)}
-    tokenizer = transformers.NllbTokenizer(vocab=vocab, merges=[], **options)
-    tokenizer.save_pretrained(path)
-    (path / "config.json").write_text(json.dumps({"model_type": "m2m_100"}))
-    return tokenizer
-
-
-def nllb_legacy(path: Path) -> Any:
-    return nllb(path, legacy_behaviour=True)
-
-
-def sentencepiece_model() -> bytes:
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(["hello world", "a b a b", "world hello a"] * 20),
-        model_writer=model,
-        vocab_size=24,
-        hard_vocab_limit=False,
-        minloglevel=2,
-    )
-    return model.getvalue()
-
-
-def pieces(model: bytes) -> list[str]:
-    processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-    return [processor.id_to_piece(index) for index in range(3, processor.get_piece_size())]
-
-
-def m2m_100(path: Path) -> Any:
-    model = sentencepiece_model()
-    (path / "sentencepiece.bpe.model").write_bytes(model)
-    vocab = {token: i for i, token in enumerate(["<s>", "<pad>", "</s>", "<unk>", *pieces(model)])}
-    (path / "vocab.json").write_text(json.dumps(vocab))
-    tokenizer = transformers.M2M100Tokenizer(str(path / "vocab.json"), str(path / "sentencepiece.bpe.model"))
-    tokenizer.save_pretrained(path)
-    (path / "config.json").write_text(json.dumps({"model_type": "m2m_100"}))
-    return tokenizer
-
-
-def marian(path: Path, codes: tuple[str, ...] = (">>fra<<", ">>ita<<")) -> Any:
-    model = sentencepiece_model()
-    for name in ("source.spm", "target.spm"):
-        (path / name).write_bytes(model)
-    vocab = {token: i for i, token in enumerate(["</s>", "<unk>", *codes, *pieces(model), "<pad>"])}
-    (path / "vocab.json").write_text(json.dumps(vocab))
-    files = {"source_spm": "source.spm", "target_spm": "target.spm", "vocab": "vocab.json"}
-    tokenizer = transformers.MarianTokenizer(**{key: str(path / name) for key, name in files.items()})
-    tokenizer.save_pretrained(path)
-    (path / "config.json").write_text(json.dumps({"model_type": "marian"}))
-    return tokenizer
-
-
-def framed(languages: Languages, tokenizer: Any) -> list[list[int]]:
+def around(frame: Frame | None, tokenizer: Any) -> list[list[int]]:
     plain = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in TEXTS]
-    return languages.frame(tf.ragged.constant(plain, tf.int32)).to_list()
+    assert frame is not None
+    return framed(tf.ragged.constant(plain, tf.int32), frame).to_list()
 
 
 @pytest.mark.parametrize(
@@ -108,6 +29,7 @@ def framed(languages: Languages, tokenizer: Any) -> list[list[int]]:
         (nllb, "deu_Latn", "fra_Latn", "forced_bos_token_id"),
         (nllb_legacy, "deu_Latn", "fra_Latn", "forced_bos_token_id"),
         (m2m_100, "de", "fr", "forced_bos_token_id"),
+        (plbart, "python", "java", "decoder_start_token_id"),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
@@ -118,15 +40,21 @@ def test_both_languages(tmp_path: Path, build: Any, source: str, target: str, op
     assert languages is not None
     tokenizer.src_lang = source
     expected = [tokenizer(text)["input_ids"] for text in TEXTS]
-    assert framed(languages, tokenizer) == expected != default
+    assert around(languages.source, tokenizer) == expected != default
+    tokenizer.tgt_lang = target
+    assert around(languages.target, tokenizer) == [tokenizer(text_target=text)["input_ids"] for text in TEXTS]
+    tokenizer.src_lang = source
     inputs = tokenizer._build_translation_inputs(
         TEXTS[:1], return_tensors=None, src_lang=source, tgt_lang=target
     )
     assert languages.generation == {option: inputs["forced_bos_token_id"]}
-    assert languages.codes[target] == inputs["forced_bos_token_id"]
+    assert inputs["forced_bos_token_id"] in {languages.codes.get(code) for code in (target, f"__{target}__")}
     only_target = resolve_languages(tmp_path, None, target)
     assert only_target is not None
-    assert framed(only_target, tokenizer) == default
+    assert around(only_target.source, tokenizer) == default
+    only_source = resolve_languages(tmp_path, source, None)
+    assert only_source is not None
+    assert only_source.target is None
 
 
 def test_marian_puts_the_target_into_the_text(tmp_path: Path) -> None:
