@@ -3,7 +3,8 @@
 Guesses are copied from where the newest tokens occurred before, and the model reads them in one step; those
 it would have chosen itself are kept, the rest is taken back. The ids are those of greedy search, whatever is
 guessed (Leviathan et al., "Fast inference from transformers via speculative decoding", 2023; Saxena, "Prompt
-lookup decoding", 2023). Where nothing repeats the loop takes single steps, so that guessing costs nothing.
+lookup decoding", 2023). Where nothing repeats the loop takes single steps; where guesses turn out wrong it
+guesses rarely, so that they cost a bounded share of the time.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Lookup(NamedTuple):
       cache: the state of the model's cache.
       stop: int32 [rows], states of the stop strings' automaton; () without.
       finished, stopped: bool [rows].
+      credit: float32 [], steps that guessing has saved and not spent again.
     """
 
     text: tf.Tensor
@@ -43,6 +45,7 @@ class Lookup(NamedTuple):
     stop: Any
     finished: tf.Tensor
     stopped: tf.Tensor
+    credit: tf.Tensor
 
 
 class Verdict(NamedTuple):
@@ -52,6 +55,19 @@ class Verdict(NamedTuple):
     emitted: tf.Tensor
     ended: tf.Tensor
     stop: Any
+
+
+#: What every step adds to the credit: the share of the time that wrong guesses may cost.
+_ALLOWANCE = 0.07
+
+
+def _price(rows: tf.Tensor, k: int) -> tf.Tensor:
+    """float32 []: how many single steps a step with ``k`` guesses costs more than one without.
+
+    A line through what a GPT-2 of 124M parameters took on two cores (docs/performance-notes.md). Accelerators
+    charge less; there the loop only guesses more rarely than it could where guesses are wrong.
+    """
+    return 0.5 + tf.cast(rows * (k + 1), tf.float32) / 40.0
 
 
 def lookup_search(
@@ -68,6 +84,7 @@ def lookup_search(
     limits = row_limits(options, rows, prompt.lengths)
     first = tf.pad(prompt_tokens(prompt), [[0, 0], [0, most]], constant_values=NO_TOKEN)
     none = tf.zeros_like(limits)
+    price = _price(tf.shape(limits)[0], k)
     state = Lookup(
         text=first,
         count=none,
@@ -77,6 +94,7 @@ def lookup_search(
         stop=() if automaton is None else automaton.start(prompt),
         finished=rows.finished | (limits < 1),
         stopped=none > 0,
+        credit=price,
     )
 
     def read(state: Lookup, width: int) -> Lookup:
@@ -91,7 +109,15 @@ def lookup_search(
         agreed = tf.reduce_sum(tf.math.cumprod(tf.cast(best[:, :-1] == guesses, tf.int32), axis=1), axis=1)
         kept = tf.where(state.finished, 0, agreed + 1)
         verdict = _judge(state, best, agreed + 1, limits, options, automaton)
-        return _write(state._replace(cache=following.truncate(width - kept).state), verdict, limits, options)
+        credit = state.credit + _ALLOWANCE
+        if width > 1:
+            live = tf.cast(~state.finished, tf.float32)
+            saved = tf.reduce_sum(live * tf.cast(verdict.emitted - 1, tf.float32))
+            credit += saved / tf.maximum(tf.reduce_sum(live), 1.0) - price
+        state = state._replace(
+            cache=following.truncate(width - kept).state, credit=tf.minimum(credit, 3.0 * price)
+        )
+        return _write(state, verdict, limits, options)
 
     best = best_token(tf.ensure_shape(logits, [None, model.vocab_size]))[:, None]
     state = _write(state, _judge(state, best, none + 1, limits, options, automaton), limits, options)
@@ -100,7 +126,7 @@ def lookup_search(
         return tf.reduce_any(~state.finished)
 
     def guessed(state: Lookup) -> tf.Tensor:
-        return tf.reduce_any((state.guesses[:, 0] >= 0) & ~state.finished)
+        return tf.reduce_any((state.guesses[:, 0] >= 0) & ~state.finished) & (state.credit >= price)
 
     def body(state: Lookup) -> tuple[Lookup]:
         # Two inner loops instead of a conditional, which would copy the cache.
@@ -162,6 +188,7 @@ def _write(state: Lookup, verdict: Verdict, limits: tf.Tensor, options: Generati
         stop=verdict.stop,
         finished=state.finished | verdict.ended | (count >= limits),
         stopped=state.stopped | verdict.ended,
+        credit=state.credit,
     )
 
 

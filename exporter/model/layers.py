@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import tensorflow as tf
 
+from exporter.model.xla_ops import in_compiled_code
 from exporter.spec import Activation, MlpSpec, MoeSpec, NormKind, NormSpec, Routing
 
 Weights = Mapping[str, tf.Tensor]
@@ -26,10 +28,33 @@ def linear(x: tf.Tensor, weights: Weights, name: str) -> tf.Tensor:
     """[..., in] -> [..., out]; adds the bias where there is one."""
     kernel = weights[f"{name}.kernel"]
     # One matrix product over all positions: [..., in] -> [positions, in] -> [..., out].
-    flat = tf.matmul(tf.reshape(x, [-1, kernel.shape[0]]), kernel)
+    flat = _product(tf.reshape(x, [-1, kernel.shape[0]]), kernel, step=x.shape[1] == 1)
     if f"{name}.bias" in weights:
         flat += weights[f"{name}.bias"]
     return tf.reshape(flat, tf.concat([tf.shape(x)[:-1], [kernel.shape[1]]], axis=0))
+
+
+#: A vector times a matrix is computed as the sum of so many parts.
+_PARTS = 8
+
+
+def _product(x: tf.Tensor, kernel: tf.Tensor, *, step: bool) -> tf.Tensor:
+    """[rows, in] times [in, out]; ``step``: of one token per row.
+
+    XLA:CPU runs a vector times a matrix on one thread, which cannot read memory as fast as all of them can; a
+    batch of products is spread over threads. So a single row's product is cut into parts along ``in``. XLA
+    knows the number of rows when it compiles, and drops the branch that is not taken.
+    """
+    whole = partial(tf.matmul, x, kernel)
+    width = kernel.shape[0]
+    if not step or kernel.dtype != tf.float32 or width % _PARTS or not in_compiled_code():
+        return whole()
+
+    def in_parts() -> tf.Tensor:
+        parts = tf.transpose(tf.reshape(x, [-1, _PARTS, width // _PARTS]), [1, 0, 2])
+        return tf.reduce_sum(tf.matmul(parts, tf.reshape(kernel, [_PARTS, width // _PARTS, -1])), axis=0)
+
+    return tf.ensure_shape(tf.cond(tf.shape(x)[0] == 1, in_parts, whole), [None, kernel.shape[1]])
 
 
 def norm(x: tf.Tensor, weights: Weights, name: str, spec: NormSpec | None) -> tf.Tensor:

@@ -103,6 +103,32 @@ def test_repetition_saves_calls_of_the_model() -> None:
     assert calls == [8, 8, 8]
 
 
+def test_wrong_guesses_become_rare() -> None:
+    """Every token occurred before, and something else follows every time: guesses are nearly always wrong."""
+    text = np.random.default_rng(0).integers(0, 8, 100)
+    calls = []
+
+    class Scripted(ToyModel):
+        def _said(self, places: tf.Tensor) -> tf.Tensor:
+            return tf.one_hot(tf.gather(text, tf.minimum(places, len(text) - 1)), 8)
+
+        def prefill(self, prompt: Any, **arguments: Any) -> Any:
+            return self._said(prompt.lengths * 0), super().prefill(prompt, **arguments)[1]
+
+        def extend(self, tokens: Any, cache: Any) -> Any:
+            calls.append(int(tokens.shape[1]))
+            places = cache.count[:, None] + 1 + tf.range(tokens.shape[1])
+            return self._said(places), super().extend(tokens, cache)[1]
+
+    options = GenerationOptions(max_new_tokens=100, prompt_lookup_num_tokens=10)
+    prompt = make_prompt([[0, 1, 2, 3, 4, 5, 6, 7]])
+    model = Scripted(random_weights(8))
+    got = generate(model, prompt, options, default_rows(options, 1), row_options=False)
+    assert got.sequences[0, 0].numpy().tolist() == text.tolist()
+    assert 2 <= calls.count(11) <= 15
+    assert len(calls) <= 99
+
+
 def test_with_processors_it_is_plain_greedy_search() -> None:
     weights = random_weights(VOCAB, 1, bias=2.0)
     options = GenerationOptions(max_new_tokens=12, repetition_penalty=1.3)
