@@ -18,9 +18,10 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
 }
 
 #: What most peers are measured at; of our own kind alone are text, prompt lookup and many processors at once.
-_COMMON = ("gpt2-124m.*", "t5-small.*", "tiny-*")
+_COMMON = ("gpt2-124m.*.b[18].*", "t5-small.*", "tiny-*")
 #: Slow peers, or peers that no further target names.
 _GREEDY = ("gpt2-124m.greedy.b[18].p32.*", "tiny-gpt2.greedy.*")
+_SOME = (*_GREEDY, "gpt2-124m.top-p.*", "gpt2-124m.beam-4.b8.p32.*", "t5-small.greedy.*", "tiny-*")
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,9 @@ PEERS = {
     "tf-eager": Peer("tf", "transformers_tf", "eager", _GREEDY),
     "tf-graph": Peer("tf", "transformers_tf", "graph", _GREEDY),
     "tf-xla": Peer("tf", "transformers_tf", "xla"),
-    "torch": Peer("main", "transformers_torch", "dynamic"),
+    "torch": Peer("main", "transformers_torch", "dynamic", _SOME),
     "torch-static": Peer("main", "transformers_torch", "static", _GREEDY),
     "keras-hub": Peer("keras-hub", "keras_hub_gpt2", cases=_GREEDY),
     "ctranslate2": Peer("ctranslate2", "ctranslate2_cpu", "float32"),
-    "ctranslate2-int8": Peer("ctranslate2", "ctranslate2_cpu", "int8"),
+    "ctranslate2-int8": Peer("ctranslate2", "ctranslate2_cpu", "int8", _SOME),
 }

@@ -34,7 +34,7 @@ def prepare(job: Job) -> Generate:
     return generate
 
 
-def _ids(job: Job, signature: Callable[..., Any]) -> dict[str, tf.Tensor]:
+def _ids(job: Job, signature: Any) -> dict[str, tf.Tensor]:
     width = signature.structured_input_signature[1]["input_ids"].shape[1]
     ids = np.zeros([len(job.prompts), width], np.int32)
     for row, prompt in zip(ids, job.prompts, strict=True):
