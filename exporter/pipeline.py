@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,22 +19,30 @@ from exporter.errors import OptionError
 from exporter.families import load_weights, read_spec
 from exporter.generation.options import UNPREDICTABLE_SEED, GenerationOptions, resolve_options
 from exporter.languages import Languages, resolve_languages
-from exporter.model import build_model
+from exporter.model import Transformer, build_model
 from exporter.options import ExportOptions
+from exporter.prefix import Prefix, check_prefix, check_rest, resolve_prefix
 from exporter.saved_model.buckets import resolve_buckets
 from exporter.saved_model.languages import LanguageTokenizer
 from exporter.saved_model.manifest import (
     Buckets,
+    GoldenAnswer,
     Manifest,
     MemoryInfo,
     ModelInfo,
+    PrefixInfo,
     WarmupInfo,
 )
+from exporter.saved_model.prefix import PrefixTokenizer
 from exporter.saved_model.warmup import bucket_texts, warmup_requests, write_warmup
 from exporter.saved_model.wrapper import TextGenerator
 from exporter.saved_model.writer import choose_version, staged_version
 from exporter.spec import ModelSpec
 from exporter.tokenizer import TokenizerGraph, build_tokenizer, verify_tokenizer
+from exporter.tokenizer.reference import reference_of
+from exporter.tokenizer.samples import sample_strings
+from exporter.tokenizer.sources import read_source
+from exporter.tokenizer.verify import compare
 from exporter.verify import golden_answers
 
 Report = Callable[[str], AbstractContextManager[Any]]
@@ -75,71 +83,124 @@ def export(options: ExportOptions, output: Path, report: Report = lambda _: null
     servable = output / options.servable_name()
     version = choose_version(servable, options.version, force=options.force)
     with report("Read the checkpoint"):
-        path = locate(options.model, options.revision)
-        checkpoint = Checkpoint(path)
-        spec = read_spec(checkpoint.config, ignore_config_keys=options.ignore_config_keys)
-        languages = resolve_languages(path, options.source_lang, options.target_lang)
-        preset_languages = _preset_languages(options, path)
-        generation, presets = _generation_options(options, checkpoint, spec, languages, preset_languages)
-        buckets = resolve_buckets(
-            options,
-            context_length=spec.context_length,
-            # An encoder's positions hold the prompt alone; what is generated has the decoder's.
-            max_new_tokens=0 if spec.kind == "encoder_decoder" else generation.max_new_tokens,
-            context_is_hard=spec.context_is_hard,
-        )
-        spec.check_lengths(buckets.prompt_lengths[-1], generation.max_new_tokens)
+        plan = _plan(options)
     with report("Compile the tokenizer"):
-        plain = _tokenizer(options, path)
-        tokenizer = plain and _with_languages(plain, languages)
-        tokenizers = {name: LanguageTokenizer(plain, own) for name, own in preset_languages.items() if plain}
-        texts = _warmup_texts(options, tokenizer, buckets)
+        plain = _tokenizer(options, plan.path)
+        tokenizer = plain and _behind_prefix(_with_languages(plain, plan.languages), plan)
+        texts = _warmup_texts(options, tokenizer, plan.buckets)
     with report("Load the weights"):
-        weights = load_weights(spec, checkpoint, options.dtype)
-        model = build_model(spec, weights)
+        weights = load_weights(plan.spec, plan.checkpoint, options.dtype)
+        model = build_model(plan.spec, weights)
+        if plan.prefix:
+            model.bake_prefix(plan.prefix.tokens)
     with report("Trace the graph"):
-        wrapper = TextGenerator(
-            model, tokenizer, generation, presets, buckets, options, preset_tokenizers=tokenizers
-        )
+        wrapper = _traced(plan, model, plain, tokenizer)
         infos = wrapper.signature_infos()
         requests = warmup_requests(
             infos,
-            buckets,
+            plan.buckets,
             mode=options.warmup,
             minimal=wrapper.one_signature_per_program(),
             texts=texts,
+            lengths=wrapper.lengths,
         )
     with staged_version(servable, version) as staging:
         with report("Write the SavedModel"):
             wrapper.save_version(staging)
             write_warmup(staging, options.servable_name(), requests, infos)
         with report("Verify the written version"):
-            deterministic = not generation.do_sample or generation.seed != UNPREDICTABLE_SEED
-            golden = golden_answers(
-                staging,
-                GOLDEN_TEXTS if tokenizer else (),
-                deterministic=deterministic,
-                echo=options.echo,
-            )
-        manifest = Manifest(
-            genserve_version=__version__,
-            tensorflow_version=tf.__version__,
-            name=options.servable_name(),
-            version=version,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            model=_model_info(options, spec, weights),
-            tokenizer=tokenizer.kind if tokenizer else None,
-            buckets=buckets,
-            max_new_tokens=generation.max_new_tokens,
-            signatures=infos,
-            generation=generation.model_dump(mode="json"),
-            options=options.model_dump(mode="json"),
-            memory=_memory(spec, weights, buckets, generation),
-            warmup=WarmupInfo(records=len(requests)),
-            golden=golden,
+            golden = _golden(plan, staging, tokenizer)
+        manifest = _manifest(plan, version, weights, model, tokenizer).model_copy(
+            update={"signatures": infos, "warmup": WarmupInfo(records=len(requests)), "golden": golden}
         )
         manifest.write(staging)
     return ExportResult(servable / str(version), manifest, time.monotonic() - started)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What an export will be: decided before weights are read and anything is traced."""
+
+    options: ExportOptions
+    path: Path
+    checkpoint: Checkpoint
+    spec: ModelSpec
+    languages: Languages | None
+    preset_languages: Mapping[str, Languages]
+    generation: GenerationOptions
+    presets: Mapping[str, GenerationOptions]
+    prefix: Prefix | None
+    buckets: Buckets
+
+
+def _plan(options: ExportOptions) -> _Plan:
+    path = locate(options.model, options.revision)
+    checkpoint = Checkpoint(path)
+    spec = read_spec(checkpoint.config, ignore_config_keys=options.ignore_config_keys)
+    languages = resolve_languages(path, options.source_lang, options.target_lang)
+    of_presets = _preset_languages(options, path)
+    generation, presets = _generation_options(options, checkpoint, spec, languages, of_presets)
+    prefix = resolve_prefix(options, path, spec)
+    buckets = _buckets(options, spec, generation, prefix)
+    return _Plan(options, path, checkpoint, spec, languages, of_presets, generation, presets, prefix, buckets)
+
+
+def _traced(
+    plan: _Plan, model: Transformer, plain: TokenizerGraph | None, tokenizer: TokenizerGraph | None
+) -> TextGenerator:
+    """The wrapper with every signature; ``plain`` is the tokenizer without languages and prefix."""
+    of_presets = {
+        name: LanguageTokenizer(plain, languages)
+        for name, languages in plan.preset_languages.items()
+        if plain
+    }
+    return TextGenerator(
+        model,
+        tokenizer,
+        plan.generation,
+        plan.presets,
+        plan.buckets,
+        plan.options,
+        preset_tokenizers=of_presets,
+        prefix=plan.prefix,
+    )
+
+
+def _golden(plan: _Plan, staging: Path, tokenizer: TokenizerGraph | None) -> tuple[GoldenAnswer, ...]:
+    """What the written version answers, checked and kept."""
+    deterministic = not plan.generation.do_sample or plan.generation.seed != UNPREDICTABLE_SEED
+    return golden_answers(
+        staging,
+        GOLDEN_TEXTS if tokenizer else (),
+        deterministic=deterministic,
+        echo=(plan.prefix.text if plan.prefix else "") if plan.options.echo else None,
+    )
+
+
+def _manifest(
+    plan: _Plan,
+    version: int,
+    weights: Mapping[str, np.ndarray],
+    model: Transformer,
+    tokenizer: TokenizerGraph | None,
+) -> Manifest:
+    """The manifest without signatures, warmup and golden answers."""
+    return Manifest(
+        genserve_version=__version__,
+        tensorflow_version=tf.__version__,
+        name=plan.options.servable_name(),
+        version=version,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        model=_model_info(plan.options, plan.spec, weights),
+        tokenizer=tokenizer.kind if tokenizer else None,
+        buckets=plan.buckets,
+        max_new_tokens=plan.generation.max_new_tokens,
+        signatures={},
+        generation=plan.generation.model_dump(mode="json"),
+        options=plan.options.model_dump(mode="json"),
+        memory=_memory(plan.spec, weights, model, plan.buckets, plan.generation),
+        prefix=_prefix_info(plan.prefix, model),
+    )
 
 
 def _preset_languages(options: ExportOptions, path: Path) -> dict[str, Languages]:
@@ -227,6 +288,42 @@ def _refuse_other_targets(path: Path) -> None:
         )
 
 
+def _buckets(
+    options: ExportOptions, spec: ModelSpec, generation: GenerationOptions, prefix: Prefix | None
+) -> Buckets:
+    """The export's buckets, checked against the model's context and what stands before every prompt."""
+    buckets = resolve_buckets(
+        options,
+        context_length=spec.context_length,
+        # An encoder's positions hold the prompt alone; what is generated has the decoder's.
+        max_new_tokens=0 if spec.kind == "encoder_decoder" else generation.max_new_tokens,
+        context_is_hard=spec.context_is_hard,
+        prefix_length=len(prefix.tokens) if prefix else 0,
+    )
+    if prefix is None:
+        spec.check_lengths(buckets.prompt_lengths[-1], generation.max_new_tokens)
+    else:
+        check_prefix(prefix, spec, buckets.prompt_lengths[-1], generation)
+        check_rest(prefix, buckets.prompt_lengths[0])
+    return buckets
+
+
+def _behind_prefix(tokenizer: TokenizerGraph, plan: _Plan) -> TokenizerGraph:
+    """The tokenizer of texts behind the prefix, compared with the reference on the whole texts."""
+    prefix = plan.prefix
+    if prefix is None:
+        return tokenizer
+    behind = PrefixTokenizer(tokenizer, prefix)
+    reference = reference_of(read_source(plan.path), plan.options.special_tokens_in_text)
+
+    def encode(text: str) -> list[int]:
+        return reference.encode(prefix.text + text)[len(prefix.tokens) :]
+
+    whole = replace(reference, encode=encode)
+    compare(behind, whole, sample_strings(TOKENIZER_CHECKS, seed=8, tokens=reference.tokens)).check()
+    return behind
+
+
 def _with_languages(tokenizer: TokenizerGraph, languages: Languages | None) -> TokenizerGraph:
     return tokenizer if languages is None else LanguageTokenizer(tokenizer, languages)
 
@@ -257,13 +354,30 @@ def _model_info(options: ExportOptions, spec: ModelSpec, weights: Mapping[str, n
     )
 
 
+def _prefix_bytes(model: Transformer) -> int:
+    return sum(variable.shape.num_elements() * variable.dtype.size for variable in model.prefix.values())
+
+
+def _prefix_info(prefix: Prefix | None, model: Transformer) -> PrefixInfo | None:
+    if prefix is None:
+        return None
+    return PrefixInfo(
+        sha256=prefix.sha256,
+        tokens=len(prefix.tokens),
+        rest=prefix.rest,
+        rest_tokens=prefix.rest_tokens,
+        bytes=_prefix_bytes(model),
+    )
+
+
 def _memory(
     spec: ModelSpec,
     weights: Mapping[str, np.ndarray],
+    model: Transformer,
     buckets: Buckets,
     generation: GenerationOptions,
 ) -> MemoryInfo:
-    """Bytes of the weights, and of one row's keys and values in the longest bucket."""
+    """Bytes of weights and baked prefix, and of one row's keys and values in the longest bucket."""
     itemsize = max(weight.dtype.itemsize for weight in weights.values())
     longest, new = buckets.prompt_lengths[-1], generation.max_new_tokens
     per_row = sum(
@@ -274,6 +388,6 @@ def _memory(
         for layer in spec.decoder.layers
     )
     return MemoryInfo(
-        weights_bytes=sum(int(weight.nbytes) for weight in weights.values()),
+        weights_bytes=sum(int(weight.nbytes) for weight in weights.values()) + _prefix_bytes(model),
         cache_bytes_per_row=per_row * itemsize,
     )

@@ -13,15 +13,30 @@ _Model = Annotated[str, typer.Argument(help="Hugging Face directory, hub id, or 
 _Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")]
 
 
-def inspect(model: _Model, revision: _Revision = None) -> None:
+def inspect(
+    model: _Model,
+    revision: _Revision = None,
+    prefix_text: Annotated[
+        str | None, typer.Option(help="Say how much of this prompt prefix could be baked.")
+    ] = None,
+) -> None:
     """Say what a checkpoint is and whether it can be exported; exits 4 if not."""
     from exporter.checkpoint import locate
     from exporter.inspect import inspect_checkpoint
 
-    report = inspect_checkpoint(locate(model, revision))
+    path = locate(model, revision)
+    report = inspect_checkpoint(path)
     print(report)
     if not report.supported:
         raise typer.Exit(UnsupportedError.exit_code)
+    if prefix_text is not None:
+        from exporter.options import make_options
+        from exporter.prefix import resolve_prefix
+
+        assert report.spec is not None
+        prefix = resolve_prefix(make_options({"model": model, "prefix_text": prefix_text}), path, report.spec)
+        assert prefix is not None
+        print(f"prefix: {len(prefix.tokens)} tokens can be baked; {prefix.rest!r} goes with each request")
 
 
 def verify_tokenizer(
@@ -65,6 +80,7 @@ def verify(
     """Replay the golden answers of an exported version."""
     from pydantic import ValidationError
 
+    from exporter.saved_model.manifest import Manifest
     from exporter.verify import verify_version
 
     try:
@@ -72,3 +88,6 @@ def verify(
     except (FileNotFoundError, ValidationError) as error:
         raise OptionError(f"{version} is not a version that genserve exported: {error}") from None
     print(f"{version}: {count} golden answers, all as exported")
+    prefix = Manifest.read(version).prefix
+    if prefix is not None:
+        print(f"  behind a prefix of {prefix.tokens} baked tokens, SHA-256 of its text {prefix.sha256}")

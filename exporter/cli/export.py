@@ -13,8 +13,9 @@ from exporter.cli.values import assignments, integers, words
 from exporter.errors import OptionError
 
 if TYPE_CHECKING:
-    from exporter.options import ExportOptions
+    from exporter.options import ExportOptions, Job
     from exporter.pipeline import ExportResult
+    from exporter.saved_model.manifest import Manifest
 
 
 def export(
@@ -58,6 +59,13 @@ def export(
     extra_signatures: Annotated[
         str | None, typer.Option(help="Of generate,score,next_token; '' for none. Default: generate.")
     ] = None,
+    prefix_text: Annotated[
+        str | None, typer.Option(help="Text before every prompt, read once at export.")
+    ] = None,
+    prefix_file: Annotated[Path | None, typer.Option(help="A file with that text.")] = None,
+    split_by_length: Annotated[
+        bool | None, typer.Option("--split-by-length", help="One more signature per length bucket.")
+    ] = None,
     generation: Annotated[
         list[str] | None,
         typer.Option("--generation", "-g", help="A generation option, KEY=VALUE; repeatable."),
@@ -68,8 +76,6 @@ def export(
     force: Annotated[bool | None, typer.Option("--force", help="Replace an existing version.")] = None,
 ) -> None:
     """Export MODEL to OUT/NAME/VERSION, with everything a server needs in OUT/serving."""
-    from exporter.options import Job, make_options, read_job
-
     flags: dict[str, Any] = {
         "name": name,
         "version": version,
@@ -90,24 +96,32 @@ def export(
         "outputs": words(outputs),
         "echo": echo,
         "extra_signatures": words(extra_signatures),
+        "prefix_text": prefix_text,
+        "prefix_file": prefix_file,
+        "split_by_length": split_by_length,
         "generation": assignments("generation", generation),
         "ignore_config_keys": tuple(ignore_config_key) if ignore_config_key else None,
         "force": force,
     }
-    given = {key: value for key, value in flags.items() if value is not None}
-    if config is not None:
-        if out is not None:
-            raise OptionError(f"MODEL {model!r}: a job file names its models; give OUT alone with --config")
-        job = read_job(config, Path(model) if model is not None else None, given)
-    elif model is None or out is None:
-        raise OptionError("MODEL and OUT are needed (or --config JOB)")
-    else:
-        job = Job(output=out, exports=(make_options({"model": model, **given}),))
+    job = _job(model, out, config, {key: value for key, value in flags.items() if value is not None})
     for options in job.exports:
         _export_one(options, job.output)
     from exporter.deployment import write_serving_configs
 
     write_serving_configs(job.output)
+
+
+def _job(model: str | None, out: Path | None, config: Path | None, given: dict[str, Any]) -> Job:
+    """What the arguments ask for; ``given`` flags override a job file's entries."""
+    from exporter.options import Job, make_options, read_job
+
+    if config is not None:
+        if out is not None:
+            raise OptionError(f"MODEL {model!r}: a job file names its models; give OUT alone with --config")
+        return read_job(config, Path(model) if model is not None else None, given)
+    if model is None or out is None:
+        raise OptionError("MODEL and OUT are needed (or --config JOB)")
+    return Job(output=out, exports=(make_options({"model": model, **given}),))
 
 
 def _export_one(options: ExportOptions, output: Path) -> None:
@@ -142,18 +156,13 @@ def _steps(title: str) -> Iterator[Any]:
         yield report
 
 
-def _print_summary(options: ExportOptions, result: ExportResult) -> None:
-    """What was written, at which size, with which options."""
-    from rich.console import Console
+def _facts(manifest: Manifest, directory: Path) -> dict[str, str]:
+    """What a version is and costs."""
     from rich.filesize import decimal
-    from rich.table import Table
 
-    console = Console()
-    manifest, directory = result.manifest, result.directory
     files = [path for path in directory.rglob("*") if path.is_file()]
     graph = (directory / "saved_model.pb").stat().st_size
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    model = manifest.model
+    model, prefix = manifest.model, manifest.prefix
     lengths, batches = list(manifest.buckets.prompt_lengths), list(manifest.buckets.batch_sizes)
     facts = {
         "version": str(directory),
@@ -163,9 +172,24 @@ def _print_summary(options: ExportOptions, result: ExportResult) -> None:
         f"{len(lengths) * len(batches)} compilations per program",
         "keys and values": f"{decimal(manifest.memory.cache_bytes_per_row)} a row at most",
         "warmup": f"{manifest.warmup.records} records",
-        "seconds": f"{result.seconds:.1f}",
     }
-    for label, fact in facts.items():
+    if prefix is not None:
+        facts["prefix"] = (
+            f"{prefix.tokens} tokens baked ({decimal(prefix.bytes)}), {prefix.rest_tokens} with each "
+            f"request: {prefix.rest!r}"
+        )
+    return facts
+
+
+def _print_summary(options: ExportOptions, result: ExportResult) -> None:
+    """What was written, at which size, with which options."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    manifest, directory = result.manifest, result.directory
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for label, fact in {**_facts(manifest, directory), "seconds": f"{result.seconds:.1f}"}.items():
         table.add_row(label, fact)
     console.print(table, highlight=False, soft_wrap=True)
     console.print("signatures", highlight=False)

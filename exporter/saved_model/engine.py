@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -14,6 +14,7 @@ from exporter.generation.step import Prompt, StepModel
 from exporter.generation.stop import StopAutomaton
 from exporter.saved_model.manifest import Buckets
 from exporter.saved_model.padding import CPU, map_in_buckets
+from exporter.saved_model.prefix import with_prefix
 from exporter.saved_model.requests import Rows
 
 #: (prompt, live bool [batch], per-row tensors by name) -> outputs whose dim 0 is batch.
@@ -93,10 +94,17 @@ class Engine:
     """Builds programs of one model, each once: signatures with equal options share theirs."""
 
     def __init__(
-        self, model: StepModel, buckets: Buckets, pad_token_id: int, decoder_start: int | None
+        self,
+        model: StepModel,
+        buckets: Buckets,
+        pad_token_id: int,
+        decoder_start: int | None,
+        prefix: Sequence[int] = (),
     ) -> None:
+        """``prefix``: the tokens that stand before every row's own, which the model has baked."""
         self._model = model
         self._buckets = buckets
+        self._prefix = prefix
         self._facts: dict[str, Any] = {"pad_token_id": pad_token_id, "decoder_start": decoder_start}
         self._built: dict[Any, Any] = {}
 
@@ -109,6 +117,7 @@ class Engine:
 
             def call(prompt: Prompt, live: tf.Tensor, per_row: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
                 rows = RowOptions(**per_row, finished=~live)
+                prompt = with_prefix(self._prefix, prompt)
                 answer = generate(self._model, prompt, options, rows, row_options=row_options, stop=stop)
                 # Outputs that the options do not ask for are None.
                 return {name: value for name, value in answer._asdict().items() if value is not None}
@@ -130,7 +139,8 @@ class Engine:
         """Log-likelihood of continuations of at most ``width`` tokens."""
 
         def call(prompt: Prompt, live: tf.Tensor, per_row: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            return score(self._model, prompt, per_row["continuation"], per_row["count"])._asdict()
+            whole = with_prefix(self._prefix, prompt)
+            return score(self._model, whole, per_row["continuation"], per_row["count"])._asdict()
 
         specs = {
             "continuation": tf.TensorSpec([None, width], tf.int32, "continuation"),
@@ -142,7 +152,7 @@ class Engine:
         """The ``n`` most probable next tokens."""
 
         def call(prompt: Prompt, live: tf.Tensor, per_row: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            return next_token(self._model, prompt, n)._asdict()
+            return next_token(self._model, with_prefix(self._prefix, prompt), n)._asdict()
 
         return self._program(call, {})
 

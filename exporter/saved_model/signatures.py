@@ -28,6 +28,7 @@ from exporter.saved_model.requests import (
 )
 
 if TYPE_CHECKING:
+    from exporter.prefix import Prefix
     from exporter.tokenizer import TokenizerGraph
 
 RowErrors = Literal["answer", "raise"]
@@ -65,6 +66,8 @@ class Policy(NamedTuple):
       row_errors: whether a bad row answers, or fails its request.
       outputs: further outputs, see ``ExportOptions.outputs``.
       echo: whether ``generated_text`` starts with the prompt.
+      prefix: what every prompt begins with; lengths and limits of rows do not count it.
+      advice: where to send a prompt that is too long, as the end of its error.
     """
 
     longest: int
@@ -72,6 +75,13 @@ class Policy(NamedTuple):
     row_errors: RowErrors = "answer"
     outputs: tuple[str, ...] = ()
     echo: bool = False
+    prefix: Prefix | None = None
+    advice: str = ""
+
+    @property
+    def baked(self) -> int:
+        """Tokens in front of every row's own."""
+        return len(self.prefix.tokens) if self.prefix else 0
 
 
 def text_signature(program: GenerationProgram, tokenizer: TokenizerGraph, policy: Policy) -> Signature:
@@ -79,9 +89,7 @@ def text_signature(program: GenerationProgram, tokenizer: TokenizerGraph, policy
 
     def generate_text(text: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
-            rows = rows_from_text(
-                tokenizer, text, longest=_longest(program, policy), overflow=policy.overflow
-            )
+            rows = _prompts(tokenizer, text, _longest(program, policy), policy)
         return _text_answer(program.run(rows), tokenizer, text, rows, policy, program.options)
 
     return _trace(generate_text, text=_TEXT)
@@ -95,9 +103,7 @@ def generate_signature(program: GenerationProgram, tokenizer: TokenizerGraph, po
 
     def generate_with_options(text: tf.Tensor, **values: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
-            rows = rows_from_text(
-                tokenizer, text, longest=_longest(program, policy), overflow=policy.overflow
-            )
+            rows = _prompts(tokenizer, text, _longest(program, policy), policy)
             row_options = RowOptions(**values, finished=tf.zeros_like(text, tf.bool))
             rows = with_errors(rows, check_rows(row_options, program.options))
             row_options = mask_rows(row_options, tf.not_equal(rows.error, ""))
@@ -114,7 +120,11 @@ def tokens_signature(program: GenerationProgram, *, vocab_size: int, policy: Pol
     def generate_tokens(input_ids: tf.Tensor, num_tokens: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
             rows = rows_from_ids(
-                input_ids, num_tokens, vocab_size=vocab_size, longest=_longest(program, policy)
+                input_ids,
+                num_tokens,
+                vocab_size=vocab_size,
+                longest=_longest(program, policy),
+                advice=policy.advice,
             )
         answer = program.run(rows)
         with tf.device(CPU):
@@ -140,7 +150,7 @@ def score_signature(
 
     def score_text(text: tf.Tensor, continuation: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
-            rows = rows_from_text(tokenizer, text, longest=policy.longest, overflow=policy.overflow)
+            rows = _prompts(tokenizer, text, policy.longest, policy)
             scored = rows_from_text(
                 targets,
                 continuation,
@@ -171,7 +181,7 @@ def next_token_signature(program: Program, tokenizer: TokenizerGraph, policy: Po
 
     def next_token(text: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
-            rows = rows_from_text(tokenizer, text, longest=policy.longest, overflow=policy.overflow)
+            rows = _prompts(tokenizer, text, policy.longest, policy)
         answer = program.run(rows, {})
         with tf.device(CPU):
             good = tf.equal(rows.error, "")[:, None]
@@ -225,12 +235,20 @@ def detokenize(tokenizer: TokenizerGraph, sequences: tf.Tensor, num_tokens: tf.T
     return tf.reshape(tokenizer.decode(flat, tf.reshape(num_tokens, [-1])), tf.shape(num_tokens))
 
 
+def _prompts(tokenizer: TokenizerGraph, text: tf.Tensor, longest: int, policy: Policy) -> Rows:
+    """string [batch] prompts -> their rows."""
+    kept = policy.prefix.rest_tokens if policy.prefix else 0
+    return rows_from_text(
+        tokenizer, text, longest=longest, overflow=policy.overflow, keep_first=kept, advice=policy.advice
+    )
+
+
 def _longest(program: GenerationProgram, policy: Policy) -> int:
     """The longest prompt that leaves room for a token: max_length counts a decoder's prompt."""
     limit = program.options.max_length
     if limit is None or program.program.encodes:
         return policy.longest
-    return min(policy.longest, limit - 1)
+    return min(policy.longest, limit - 1 - policy.baked)
 
 
 def _ids_specs(width: int) -> dict[str, tf.TensorSpec]:
@@ -266,7 +284,8 @@ def _text_answer(
                 eos_token_id=options.eos_token_id,
             )
         if policy.echo:
-            prompt = tf.where(tf.equal(rows.error, ""), text, "")
+            before = policy.prefix.text.encode() if policy.prefix else b""
+            prompt = tf.where(tf.equal(rows.error, ""), tf.strings.join([tf.constant(before), text]), "")
             generated = tf.strings.join([tf.broadcast_to(prompt[:, None], tf.shape(generated)), generated])
         return _finish({"generated_text": generated}, answer, rows, policy)
 
@@ -295,7 +314,9 @@ def _finish(
         **{name: answer[name] for name in _RECORDED if name in answer},
     }
     if "prompt_tokens" in policy.outputs:
-        outputs["prompt_tokens"] = per_sequence(tf.cast(rows.tokens.row_lengths(), tf.int32))
+        own = tf.cast(rows.tokens.row_lengths(), tf.int32)
+        whole = tf.where(tf.equal(rows.error, ""), policy.baked + own, own)
+        outputs["prompt_tokens"] = per_sequence(whole)
     if "truncated" in policy.outputs:
         outputs["truncated"] = per_sequence(rows.truncated)
     one = answer["num_tokens"].shape[1] == 1

@@ -31,6 +31,7 @@ def warmup_requests(
     mode: Literal["none", "minimal", "full"],
     minimal: Sequence[str],
     texts: Mapping[int, str],
+    lengths: Mapping[str, tuple[int, ...]],
 ) -> list[Request]:
     """One request per signature, length bucket and batch bucket, with exactly that many rows.
 
@@ -43,6 +44,7 @@ def warmup_requests(
       mode: which records.
       minimal: one signature per program.
       texts: prompt length bucket -> a text that falls into it.
+      lengths: signature -> the length buckets that it is for, where these are not all.
 
     Raises:
       OptionError: more than 1000 records, which the server refuses.
@@ -53,12 +55,12 @@ def warmup_requests(
     requests = [
         (name, _inputs(signatures[name], length, rows, texts))
         for name in names
-        for length in buckets.prompt_lengths
+        for length in lengths.get(name, buckets.prompt_lengths)
         for rows in buckets.batch_sizes
     ]
     if len(requests) > MAX_RECORDS:
         raise OptionError(
-            f"warmup: {len(names)} signatures x {len(buckets.prompt_lengths)} prompt_lengths x "
+            f"warmup: {len(names)} signatures, {len(buckets.prompt_lengths)} prompt_lengths and "
             f"{len(buckets.batch_sizes)} batch_sizes make {len(requests)} records, TensorFlow Serving "
             f"takes {MAX_RECORDS}: shorten batch_sizes, prompt_lengths or signatures, or use --warmup minimal"
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from exporter.saved_model.signatures import (
 )
 
 if TYPE_CHECKING:
+    from exporter.prefix import Prefix
     from exporter.tokenizer import TokenizerGraph
 
 
@@ -40,6 +42,7 @@ class TextGenerator(keras.Model):
       step_model: the transformer and its variables.
       tokenizer: the tokenizer graph and its tables; None with ``--tokenizer none``.
       served: signature name -> traced function.
+      lengths: signature name -> the length buckets that its requests are meant for.
     """
 
     def __init__(
@@ -52,23 +55,39 @@ class TextGenerator(keras.Model):
         options: ExportOptions,
         *,
         preset_tokenizers: Mapping[str, TokenizerGraph],
+        prefix: Prefix | None = None,
     ) -> None:
-        """``preset_tokenizers``: those of presets that do not read texts as ``tokenizer`` does."""
+        """Traces every signature.
+
+        Args:
+          preset_tokenizers: those of presets that do not read texts as ``tokenizer`` does.
+          prefix: what ``step_model`` has baked, and ``tokenizer`` reads texts behind.
+        """
         super().__init__(name="text_generator")
         self.step_model = step_model
         self.tokenizer = tokenizer
         # StopAutomaton modules by their stop strings: tracked, because they own tables.
         self.stops: dict[str, StopAutomaton] = {}
-        self._engine = Engine(step_model, buckets, generation.pad_token_id, generation.decoder_start_token_id)
+        self._engine = Engine(
+            step_model,
+            buckets,
+            generation.pad_token_id,
+            generation.decoder_start_token_id,
+            prefix.tokens if prefix else (),
+        )
         self._preset_tokenizers = dict(preset_tokenizers)
         self._programs: dict[str, GenerationProgram | Program] = {}
         self.served: dict[str, Signature] = {}
+        self.lengths: dict[str, tuple[int, ...]] = {}
+        self._buckets = buckets
+        self._split = options.split_by_length
         policy = Policy(
             buckets.prompt_lengths[-1],
             options.overflow,
             options.row_errors,
             outputs=options.outputs,
             echo=options.echo,
+            prefix=prefix,
         )
         self._serve_tokens(generation, policy)
         if tokenizer is not None:
@@ -76,21 +95,50 @@ class TextGenerator(keras.Model):
             self._serve_extras(tokenizer, generation, options, policy)
             self._serve_tokenizer(tokenizer, generation, policy)
 
+    def _serve(
+        self,
+        name: str,
+        program: GenerationProgram | Program,
+        policy: Policy,
+        build: Callable[[Policy], Signature],
+    ) -> None:
+        """Serves a program for prompts of every length, and where asked for once more per length bucket.
+
+        These signatures share the program; each has placeholders, and so a queue of a server's batcher, of
+        its own.
+        """
+        lengths = self._buckets.prompt_lengths
+        self._programs[name] = program
+        self._add(name, build(policy), lengths)
+        if not self._split:
+            return
+        for length, longer in zip(lengths, (*lengths[1:], None), strict=True):
+            own = policy._replace(longest=length)
+            if longer is not None:
+                own = own._replace(overflow="error", advice=f"; {name}_{longer} takes up to {longer}")
+            self._add(f"{name}_{length}", build(own), (length,))
+
+    def _add(self, name: str, signature: Signature, lengths: tuple[int, ...]) -> None:
+        if name in self.served:
+            raise OptionError(f"split_by_length: two signatures would be called {name!r}; rename the preset")
+        self.served[name], self.lengths[name] = signature, lengths
+
     def _serve_tokens(self, generation: GenerationOptions, policy: Policy) -> None:
-        program = self._generation(generation)
-        self._programs["tokens"] = program
-        self.served["tokens"] = tokens_signature(
-            program, vocab_size=self.step_model.vocab_size, policy=policy
+        program, vocab_size = self._generation(generation), self.step_model.vocab_size
+        self._serve(
+            "tokens",
+            program,
+            policy,
+            lambda own: tokens_signature(program, vocab_size=vocab_size, policy=own),
         )
 
     def _serve_text(
         self, tokenizer: TokenizerGraph, presets: Mapping[str, GenerationOptions], policy: Policy
     ) -> None:
         for name, preset in presets.items():
-            program = self._generation(preset)
-            self._programs[name] = program
             reader = self._preset_tokenizers.get(name, tokenizer)
-            self.served[name] = text_signature(program, reader, policy)
+            program = self._generation(preset)
+            self._serve(name, program, policy, partial(text_signature, program, reader))
 
     def _serve_extras(
         self,
@@ -101,8 +149,7 @@ class TextGenerator(keras.Model):
     ) -> None:
         if "generate" in options.extra_signatures:
             program = self._generation(_single_sequence(generation), row_options=True)
-            self._programs["generate"] = program
-            self.served["generate"] = generate_signature(program, tokenizer, policy)
+            self._serve("generate", program, policy, partial(generate_signature, program, tokenizer))
         if "score" in options.extra_signatures:
             width = generation.max_new_tokens
             self._programs["score"] = scoring = self._engine.score(width)
