@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from exporter.benchmark import report
+from exporter.benchmark import report, tokenizers
 from exporter.benchmark.cases import SMOKE_CASES, SWEEPS, TARGET_CASES, Case
 from exporter.benchmark.harness import Bench, RunFailedError, Settings
 from exporter.benchmark.machine import describe, read_bandwidth
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
             "date": datetime.now(UTC).strftime("%Y-%m-%d"),
             **describe(),
         }
-        report.write(bench, options.report, facts, read_bandwidth(settings.threads))
+        report.write(bench, options.report, facts, read_bandwidth(settings.threads), _tokenizers(bench.root))
     return 1 if failed else 0
 
 
@@ -67,6 +67,12 @@ def _jobs(options: argparse.Namespace) -> list[tuple[str, Case]]:
         return jobs
     bench = Bench(options.directory, options.environments, Settings())
     return [(peer, case) for peer, case in jobs if bench.result(peer, case) is None]
+
+
+def _tokenizers(root: Path) -> list[str]:
+    """What ``scripts/benchmark tokenizers`` has found, if it has run."""
+    found = tokenizers.rows(root)
+    return ["## Tokenizers\n\n" + tokenizers.speed_table(found)] if found else []
 
 
 def _matches(name: str, patterns: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 from exporter.benchmark.cases import LIMITS, SWEEPS, TARGET_CASES, TARGETS, Case, Limit, Target
@@ -22,7 +23,9 @@ exported SavedModel. Tokens count once per prompt: beams are work, not tokens.
 """
 
 
-def write(bench: Bench, path: Path, facts: dict[str, str], bandwidth: float) -> None:
+def write(
+    bench: Bench, path: Path, facts: dict[str, str], bandwidth: float, more: Sequence[str] = ()
+) -> None:
     """Writes the report, and beside it ``performance/*.svg`` for the sweeps that have results.
 
     Args:
@@ -30,6 +33,7 @@ def write(bench: Bench, path: Path, facts: dict[str, str], bandwidth: float) -> 
       path: docs/performance.md.
       facts: machine, date and command.
       bandwidth: bytes per second that memory was read at.
+      more: further sections.
     """
     sections = [
         _INTRODUCTION,
@@ -41,6 +45,7 @@ def write(bench: Bench, path: Path, facts: dict[str, str], bandwidth: float) -> 
         "## Targets\n\n" + targets(bench),
         limits(bench, bandwidth),
         "## Load, first call, export\n\n" + starts(bench),
+        *more,
         *_charts(bench, path),
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
