@@ -84,8 +84,13 @@ def compiled(options: GenerationOptions, row_options: bool) -> Any:
 
 
 def oracle(
-    options: dict[str, Any], prompt: list[int], generated: list[int], logits: np.ndarray
+    options: dict[str, Any],
+    prompt: list[int],
+    generated: list[int],
+    logits: np.ndarray,
+    source: list[int] | None = None,
 ) -> np.ndarray:
+    """``source``: what an encoder read; None for a decoder-only model."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         config = GenerationConfig(**options)
@@ -97,22 +102,38 @@ def oracle(
         config = TORCH._prepare_generated_length(
             config, True, "min_length" not in options, "x", len(prompt), ids
         )
-        processors = TORCH._get_logits_processor(config, len(prompt), ids, device="cpu")
+        read = ids if source is None else torch.tensor([source])
+        processors = TORCH._get_logits_processor(config, len(prompt), read, device="cpu")
     return processors(torch.tensor([prompt + generated]), torch.tensor(logits)[None])[0].numpy()
 
 
-def check(options: dict[str, Any], seed: int, row_options: bool = False) -> None:
-    """Compares distributions at every step of random histories over a small alphabet."""
+def check(
+    options: dict[str, Any], seed: int, row_options: bool = False, encoder_decoder: bool = False
+) -> None:
+    """Compares distributions at every step of random histories over a small alphabet.
+
+    With ``encoder_decoder`` the prompts are read by an encoder, and the decoder begins with token 1.
+    """
     rng = np.random.default_rng(seed)
     prompts = [rng.integers(0, 4, size=n).tolist() for n in (1, 2, 5, 8)]
     generated = rng.integers(0, 4, size=(4, STEPS))
-    resolved = resolve_options(None, {}, options, vocab_size=VOCAB)
+    facts = {"decoder_start_token_id": 1} if encoder_decoder else {}
+    resolved = resolve_options(
+        None, {}, options | facts, vocab_size=VOCAB, is_encoder_decoder=encoder_decoder
+    )
     process = compiled(resolved, row_options)
+    batch = make_prompt(prompts, 8)
+    if encoder_decoder:
+        batch = make_prompt([[1]] * 4)._replace(
+            encoder_tokens=tf.constant([source + [5] * (8 - len(source)) for source in prompts]),
+            encoder_lengths=batch.lengths,
+        )
     for step in range(STEPS):
         logits = rng.normal(size=(4, VOCAB), scale=2).astype(np.float32)
-        got = process(make_prompt(prompts, 8), generated.astype(np.int32), logits, step).numpy()
+        got = process(batch, generated.astype(np.int32), logits, step).numpy()
         for row, prompt in enumerate(prompts):
-            want = oracle(options, prompt, generated[row, :step].tolist(), logits[row])
+            sides = ([1], prompt) if encoder_decoder else (prompt, None)
+            want = oracle(options, sides[0], generated[row, :step].tolist(), logits[row], sides[1])
             assert_same(got[row], want, f"row {row}, step {step}")
 
 
@@ -127,6 +148,14 @@ def assert_same(got: np.ndarray, want: np.ndarray, where: str) -> None:
 @pytest.mark.parametrize("name", PENALTIES)
 def test_each_processor(name: str) -> None:
     check(OFF | {name: PENALTIES[name]}, seed=1)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize(
+    "name", ["encoder_repetition_penalty", "encoder_no_repeat_ngram_size", "repetition_penalty", "min_length"]
+)
+def test_processors_of_encoder_decoder_models(name: str) -> None:
+    check(OFF | {name: PENALTIES[name]}, seed=4, encoder_decoder=True)
 
 
 @pytest.mark.parity
@@ -171,10 +200,10 @@ def test_hypothesis_combinations(full: bool) -> None:
     names = st.sets(st.sampled_from([*PENALTIES, *WARPERS]), min_size=2, max_size=6)
 
     @settings(max_examples=300 if full else 12, deadline=None, derandomize=True)
-    @given(names=names, sample=st.booleans(), seed=st.integers(0, 2**20))
-    def combinations(names: set[str], sample: bool, seed: int) -> None:
+    @given(names=names, sample=st.booleans(), seed=st.integers(0, 2**20), encoder_decoder=st.booleans())
+    def combinations(names: set[str], sample: bool, seed: int, encoder_decoder: bool) -> None:
         chosen = {name: (PENALTIES | WARPERS)[name] for name in names if sample or name in PENALTIES}
-        check(OFF | {"do_sample": sample} | chosen, seed)
+        check(OFF | {"do_sample": sample} | chosen, seed, encoder_decoder=encoder_decoder)
 
     combinations()
 
