@@ -9,12 +9,14 @@ import pytest
 import tensorflow as tf
 import torch
 
+from exporter.generation.beam import beam_search
 from exporter.generation.choice import draw_without_replacement
+from exporter.generation.loop import decode
 from exporter.generation.options import GenerationOptions, resolve_options
 from exporter.generation.result import FinishReason
 from exporter.generation.rows import default_rows
 from tests.generation.test_greedy import run
-from tests.generation.toy import TorchToy, random_weights
+from tests.generation.toy import TorchToy, ToyModel, make_prompt, random_weights
 
 VOCAB = 23
 PROMPTS = [[3, 4, 5], [7], [1, 2, 3, 4, 5, 6], [9, 9], [2, 2, 8]]
@@ -109,6 +111,19 @@ def test_many_models(seed: int) -> None:
         },
         seed,
     )
+
+
+def test_one_beam_is_greedy_search() -> None:
+    """The search itself with a single beam, which ``generate`` would not choose."""
+    options = GenerationOptions(
+        max_new_tokens=NEW, eos_token_id=(4, 9), no_repeat_ngram_size=2, early_stopping=True
+    )
+    model, prompt, rows = ToyModel(random_weights(VOCAB, 3)), make_prompt(PROMPTS), default_rows(options, 5)
+    greedy = decode(model, prompt, options, rows, None, row_options=False)
+    beam = beam_search(model, prompt, options, rows, None, row_options=False)
+    for name in ("sequences", "num_tokens", "finish_reason"):
+        np.testing.assert_array_equal(getattr(beam, name), getattr(greedy, name), err_msg=name)
+    assert (greedy.num_tokens.numpy() == NEW).any()
 
 
 def test_one_finished_row_and_its_own_limits() -> None:
