@@ -1,0 +1,36 @@
+"""Which requests are recorded for the server to replay."""
+
+from __future__ import annotations
+
+import pytest
+
+from exporter.errors import OptionError
+from exporter.saved_model.manifest import Buckets, SignatureInfo, TensorInfo
+from exporter.saved_model.warmup import Request, warmup_requests
+
+TEXT = SignatureInfo(inputs={"text": TensorInfo(dtype="string", shape=(None,))}, outputs={})
+SIGNATURES = {"serving_default": TEXT, "serving_default_8": TEXT}
+LENGTHS = {"serving_default_8": (8,)}
+
+
+def _requests(lengths: int, batches: int, mode: str = "full") -> list[Request]:
+    buckets = Buckets(prompt_lengths=tuple(range(8, 8 + lengths)), batch_sizes=tuple(range(1, 1 + batches)))
+    texts = {length: "x" * length for length in buckets.prompt_lengths}
+    return warmup_requests(
+        SIGNATURES, buckets, mode=mode, minimal=["serving_default"], texts=texts, lengths=LENGTHS
+    )
+
+
+def test_one_request_per_signature_and_bucket_with_exactly_its_rows() -> None:
+    asked = {(name, len(inputs["text"]), len(inputs["text"][0])) for name, inputs in _requests(2, 3)}
+    everywhere = {("serving_default", rows, length) for rows in (1, 2, 3) for length in (8, 9)}
+    assert asked == everywhere | {("serving_default_8", rows, 8) for rows in (1, 2, 3)}
+    assert {name for name, _ in _requests(2, 3, "minimal")} == {"serving_default"}
+    assert _requests(2, 3, "none") == []
+
+
+def test_more_records_than_the_server_takes_are_refused() -> None:
+    """999 + 1 = 1000 records are taken, one batch size more is not."""
+    assert len(_requests(999, 1)) == 1000
+    with pytest.raises(OptionError, match="make 2000 records, TensorFlow Serving takes 1000: shorten"):
+        _requests(999, 2)
