@@ -33,11 +33,12 @@ def _pass(pool: ThreadPoolExecutor, arrays: list[NDArray[np.float32]]) -> float:
 def describe() -> dict[str, str]:
     """Processor, cores, memory and operating system, as text."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    release = platform.release().partition("-")[0]
     return {
         "processor": _processor(),
         "cores": str(len(os.sched_getaffinity(0))),
         "memory": f"{memory / 2**30:.0f} GiB",
-        "system": f"{platform.system()} {platform.release().split("-")[0]}, Python {platform.python_version()}",
+        "system": f"{platform.system()} {release}, Python {platform.python_version()}",
     }
 
 
