@@ -139,7 +139,10 @@ class Bench:
         with tempfile.TemporaryDirectory() as folder:
             asked, answered = Path(folder) / "job.json", Path(folder) / "result.json"
             asked.write_text(json.dumps(job))
-            _call([str(python), str(RUNNERS / f"{peer.runner}.py"), str(asked), str(answered)], self.settings)
+            call(
+                [str(python), str(RUNNERS / f"{peer.runner}.py"), str(asked), str(answered)],
+                self.settings.threads,
+            )
             answer: dict[str, Any] = json.loads(answered.read_text())
             return answer
 
@@ -157,18 +160,19 @@ class Bench:
             *tokenizer, "--warmup", "none", "--batch-sizes", str(case.batch),
             "--prompt-lengths", str(case.prompt), "--max-new-tokens", str(case.new_tokens), *options,
         ]  # fmt: skip
-        _call(command, self.settings)
+        call(command, self.settings.threads)
         return output / "model" / "1", time.perf_counter() - started
 
 
-def _call(command: list[str], settings: Settings) -> None:
+def call(command: list[str], threads: int) -> None:
     """Runs a command without GPU or network; raises RunFailedError with the end of its output."""
     environment = {
         **os.environ,
         "CUDA_VISIBLE_DEVICES": "-1",
         "HF_HUB_OFFLINE": "1",
         "TF_CPP_MIN_LOG_LEVEL": "2",
-        "OMP_NUM_THREADS": str(settings.threads),
+        "OMP_NUM_THREADS": str(threads),
+        "TOKENIZERS_PARALLELISM": "false",
     }
     done = subprocess.run(
         command,

@@ -58,7 +58,7 @@ def speeds(bench: Bench) -> str:
     for case in TARGET_CASES:
         ours = bench.result("genserve", case)
         rows.append([case.name, *(_speed(bench.result(peer, case), ours, peer) for peer in PEERS)])
-    return _table(rows)
+    return table(rows)
 
 
 def _speed(result: Result | None, ours: Result | None, peer: str) -> str:
@@ -79,7 +79,7 @@ def targets(bench: Bench) -> str:
         value = MISSING if ratio is None else f"{ratio:.2f} x"
         met = MISSING if ratio is None else ("yes" if ratio >= target.least else "no")
         rows.append([target.case.name, against, f">= {target.least} x", value, met])
-    return _table(rows)
+    return table(rows)
 
 
 def measured(bench: Bench, target: Target) -> float | None:
@@ -111,7 +111,7 @@ def limits(bench: Bench, bandwidth: float) -> str:
                 MISSING if met is None else ("yes" if met else "no"),
             ]
         )
-    return _table(rows)
+    return table(rows)
 
 
 #: Limit.figure -> what it is called, how it is written.
@@ -169,7 +169,7 @@ def starts(bench: Bench) -> str:
             graph = f"{result.graph_bytes / 1e6:.2f} MB" if result.graph_bytes is not None else ""
             seconds = [f"{result.load_seconds:.1f} s", f"{result.first_seconds:.1f} s"]
             rows.append([case.name, peer, *seconds, export, graph])
-    return _table(rows)
+    return table(rows)
 
 
 def _results(bench: Bench) -> list[tuple[str, Result]]:
@@ -219,7 +219,7 @@ def _chart(bench: Bench, axis: str, sweep: tuple[Case, ...], path: Path) -> str 
     return target.name
 
 
-def _table(rows: list[list[str]]) -> str:
+def table(rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; the first row is its head."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]]) + "\n"

@@ -12,9 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -23,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from exporter.benchmark.environments import python_of
-from exporter.benchmark.harness import JOB_SECONDS, RUNNERS, RunFailedError, Settings
-from exporter.benchmark.report import MISSING
+from exporter.benchmark.harness import RUNNERS, Settings, call
+from exporter.benchmark.report import MISSING, table
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 _KILOBYTE = 1024
@@ -162,7 +160,7 @@ def speed_table(found: Sequence[Row]) -> str:
         ]
         for row in found
     ]
-    return _table([head, *lines])
+    return table([head, *lines])
 
 
 def hostile_table(found: Sequence[Row]) -> str:
@@ -173,7 +171,7 @@ def hostile_table(found: Sequence[Row]) -> str:
         for row in found
         if row.hostile
     ]
-    return _table([["tokenizer", "peer", *names], *lines])
+    return table([["tokenizer", "peer", *names], *lines])
 
 
 def sample_text() -> str:
@@ -250,7 +248,7 @@ def _save(source: Path, artifact: Path) -> Path:
         "encode = tf.function(encode, text, autograph=False)\n"
         "tf.saved_model.save(module, sys.argv[2], signatures={'encode': encode})\n"
     )
-    _call([sys.executable, "-c", script, str(source), str(artifact)])
+    call([sys.executable, "-c", script, str(source), str(artifact)], threads=1)
     return artifact
 
 
@@ -262,25 +260,9 @@ def _table_bytes(artifact: Path) -> int:
 def _run(python: Path, runner: Sequence[str], job: dict[str, Any], folder: Path) -> dict[str, Any]:
     asked, answered = folder / "job.json", folder / "result.json"
     asked.write_text(json.dumps(job))
-    _call([str(python), *runner, str(asked), str(answered)])
+    call([str(python), *runner, str(asked), str(answered)], threads=1)
     answer: dict[str, Any] = json.loads(answered.read_text())
     return answer
-
-
-def _call(command: list[str]) -> None:
-    """Runs a command on the CPU with one thread; RunFailedError holds the end of what it said."""
-    environment = {
-        "CUDA_VISIBLE_DEVICES": "-1",
-        "HF_HUB_OFFLINE": "1",
-        "OMP_NUM_THREADS": "1",
-        "TF_CPP_MIN_LOG_LEVEL": "2",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
-    done = subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=JOB_SECONDS
-    )
-    if done.returncode:
-        raise RunFailedError("\n".join((done.stdout + done.stderr).splitlines()[-15:]))
 
 
 def _result_path(root: Path, subject: Subject, peer: str) -> Path:
@@ -289,11 +271,6 @@ def _result_path(root: Path, subject: Subject, peer: str) -> Path:
 
 def _megabytes(count: int) -> str:
     return f"{count / 1e6:.1f} MB"
-
-
-def _table(lines: Sequence[Sequence[str]]) -> str:
-    head, *body = ["| " + " | ".join(line) + " |" for line in lines]
-    return "\n".join([head, "|" + " --- |" * len(lines[0]), *body]) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

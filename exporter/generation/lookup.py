@@ -64,8 +64,8 @@ _ALLOWANCE = 0.07
 def _price(rows: tf.Tensor, k: int) -> tf.Tensor:
     """float32 []: how many single steps a step with ``k`` guesses costs more than one without.
 
-    A line through what a GPT-2 of 124M parameters took on two cores (docs/performance-notes.md). Accelerators
-    charge less; there the loop only guesses more rarely than it could where guesses are wrong.
+    A line through estimates for a GPT-2 of 124M parameters on two cores (docs/performance-notes.md).
+    Accelerators charge less; there the loop only guesses more rarely than it could where guesses are wrong.
     """
     return 0.5 + tf.cast(rows * (k + 1), tf.float32) / 40.0
 

@@ -15,7 +15,7 @@ from exporter.options import make_options
 from exporter.pipeline import export
 from tests.encoder_decoder.cases import FAMILIES
 from tests.encoder_decoder.test_generation import expected
-from tests.families.case import VOCAB, Case, FamilyCases
+from tests.families.case import VOCAB, Case, FamilyCases, tiered
 from tests.families.conftest import Built
 from tests.families.reference import save
 
@@ -39,15 +39,7 @@ print(json.dumps([sorted(heavy), answer["generated_ids"].numpy().tolist()]))
 """
 
 
-@pytest.mark.parametrize(
-    "family",
-    [
-        pytest.param(
-            family, id=family.model_type, marks=[] if family.model_type in QUICK else pytest.mark.full
-        )
-        for family in FAMILIES
-    ],
-)
+@pytest.mark.parametrize("family", tiered(FAMILIES, QUICK))
 def test_reloaded_export_answers_as_the_reference(
     build: Callable[[FamilyCases, Case], Built], tmp_path: Path, family: FamilyCases
 ) -> None:

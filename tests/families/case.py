@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import Any
+
+import pytest
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,15 @@ class FamilyCases:
     v4: dict[str, Any] = field(default_factory=dict)
     v4_removed: tuple[str, ...] = ()
     known_as: str = ""
+
+
+def tiered(families: Iterable[FamilyCases], quick: Set[str]) -> list[Any]:
+    """Parameters of a test: families whose model_type is not ``quick`` are for the full tier."""
+    marks = {True: [], False: [pytest.mark.full]}
+    return [
+        pytest.param(family, id=family.model_type, marks=marks[family.model_type in quick])
+        for family in families
+    ]
 
 
 VOCAB = 99

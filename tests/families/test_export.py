@@ -12,7 +12,7 @@ import tensorflow as tf
 from exporter.options import make_options
 from exporter.pipeline import export
 from tests.families import reference
-from tests.families.case import VOCAB, Case, FamilyCases
+from tests.families.case import VOCAB, Case, FamilyCases, tiered
 from tests.families.cases import FAMILIES
 from tests.families.conftest import Built
 
@@ -23,15 +23,7 @@ NEW, LENGTHS, BUCKETS = 6, (3, 8, 5), [4, 8]
 QUICK = {"bloom", "gpt_oss"}
 
 
-@pytest.mark.parametrize(
-    "family",
-    [
-        pytest.param(
-            family, id=family.model_type, marks=[] if family.model_type in QUICK else pytest.mark.full
-        )
-        for family in FAMILIES
-    ],
-)
+@pytest.mark.parametrize("family", tiered(FAMILIES, QUICK))
 def test_reloaded_export_answers_as_the_reference(
     build: Callable[[FamilyCases, Case], Built], tmp_path: Path, family: FamilyCases
 ) -> None:
