@@ -14,7 +14,7 @@ from rich.console import Console
 from exporter.benchmark import report, tokenizers
 from exporter.benchmark.cases import SMOKE_CASES, SWEEPS, TARGET_CASES, Case
 from exporter.benchmark.harness import Bench, RunFailedError, Settings
-from exporter.benchmark.machine import describe, read_bandwidth
+from exporter.benchmark.machine import describe
 from exporter.benchmark.peers import PEERS
 
 
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
             "date": datetime.now(UTC).strftime("%Y-%m-%d"),
             **describe(),
         }
-        report.write(bench, options.report, facts, read_bandwidth(settings.threads), _tokenizers(bench.root))
+        report.write(bench, options.report, facts, _tokenizers(bench.root))
     return 1 if failed else 0
 
 

@@ -92,7 +92,7 @@ class Limit:
       figure: "compile": seconds of the first call beyond a warm one, over tf-xla's (which also traces in it);
         "graph": bytes of saved_model.pb; "export", "load": seconds; "tokenizer": seconds of encoding prompts
         and decoding answers, over those of the request; "bandwidth": bytes of weights times steps, over what
-        memory can give in that time.
+        memory can give in that time, as measured after each call.
       least: the figure must not be below the bound; else not above.
     """
 

@@ -50,6 +50,7 @@ class Result:
 
     Attributes:
       seconds: of every counted call.
+      bandwidth: bytes per second that memory could be read at, after every counted call.
       tokens: generated tokens per call.
       load_seconds, first_seconds: reading (and converting) the model; the first call, with compilation.
       export_seconds, graph_bytes: of the artifact; None for peers.
@@ -59,6 +60,7 @@ class Result:
     """
 
     seconds: list[float]
+    bandwidth: list[float]
     tokens: int
     load_seconds: float
     first_seconds: float

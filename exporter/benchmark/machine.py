@@ -1,33 +1,10 @@
-"""What the figures stand on: processor, memory, and how fast memory can be read."""
+"""What the figures stand on: processor, memory and system."""
 
 from __future__ import annotations
 
 import os
 import platform
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
-
-_ARRAY_BYTES = 512 * 2**20  # far beyond any cache
-
-
-def read_bandwidth(threads: int, trials: int = 5) -> float:
-    """Bytes per second that ``threads`` threads read together; the best of ``trials``.
-
-    Each looks for the largest value of its own array: one pass over memory, and nothing is written.
-    """
-    arrays = [np.ones(_ARRAY_BYTES // 4 // threads, np.float32) for _ in range(threads)]
-    with ThreadPoolExecutor(threads) as pool:
-        return max(_pass(pool, arrays) for _ in range(trials + 1))
-
-
-def _pass(pool: ThreadPoolExecutor, arrays: list[NDArray[np.float32]]) -> float:
-    started = time.perf_counter()
-    list(pool.map(lambda array: float(np.max(array)), arrays))
-    return sum(array.nbytes for array in arrays) / (time.perf_counter() - started)
 
 
 def describe() -> dict[str, str]:

@@ -50,7 +50,8 @@ def test_result_is_stored_with_the_runners_versions(
     _fake_runner(monkeypatch, tmp_path, missing=0)
     measured = bench.measure("torch", GREEDY)
     assert bench.result("torch", GREEDY) == measured
-    assert len(measured.seconds) == 3
+    assert len(measured.seconds) == len(measured.bandwidth) == 3
+    assert min(measured.bandwidth) > 1e8  # of no machine less, and no count of bytes in a second is none
     assert set(measured.versions) == {"numpy"}
 
 

@@ -15,6 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from memory import Memory  # type: ignore[import-not-found]
+
 
 @dataclass(frozen=True)
 class Job:
@@ -68,9 +70,12 @@ def main(prepare: Callable[[Job], Generate], *distributions: str) -> None:
         raise SystemExit(f"generated {list(counts)} tokens, expected {expected}")
     for _ in range(job.warmup):
         generate()
-    seconds = [_timed(generate)[0] for _ in range(job.trials)]
+    # Memory's speed is that of the moment where machines are shared: it is taken beside every call.
+    memory = Memory(job.threads)
+    trials = [(_timed(generate)[0], memory.bandwidth()) for _ in range(job.trials)]
     result = {
-        "seconds": seconds,
+        "seconds": [seconds for seconds, _ in trials],
+        "bandwidth": [bandwidth for _, bandwidth in trials],
         "load_seconds": load_seconds,
         "first_seconds": first_seconds,
         "versions": {name: metadata.version(name) for name in distributions},
