@@ -22,6 +22,7 @@ from typing import Any
 
 from exporter.benchmark.environments import python_of
 from exporter.benchmark.harness import RUNNERS, Settings, call
+from exporter.benchmark.made_tokenizers import MADE, make_tokenizer, package_text
 from exporter.benchmark.report import MISSING, table
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
@@ -32,7 +33,7 @@ _SIZES = {"1 x 1 KB": 1, "8 x 1 KB": 8}
 
 @dataclass(frozen=True)
 class Subject:
-    """A tokenizer: its folder in ../shared/tokenizers, and its pipeline in words."""
+    """A tokenizer: its folder in ../shared/tokenizers, or its name in ``MADE``, and its pipeline in words."""
 
     folder: str
     pipeline: str
@@ -50,6 +51,8 @@ SUBJECTS = (
     Subject("bert-base-uncased", "WordPiece"),
     Subject("opus-mt-en-mg", "Marian, Python only"),
 )
+#: Measured where ../shared has no tokenizers.
+MADE_SUBJECTS = tuple(Subject(name, f"{pipeline}, trained here") for name, (pipeline, _) in MADE.items())
 
 
 @dataclass(frozen=True)
@@ -121,28 +124,34 @@ def measure(
     Args:
       root: the benchmark directory.
       environments: holds the peers' ``.venv-bench-*``.
-      only: tokenizers, all without any; those that ../shared lacks are left out.
+      only: tokenizers, all without any; those that ../shared lacks are left out. Where it has none at all,
+        small ones are trained.
       again: measures what has a result, too.
       settings: warm-up and trials; threads are always one.
 
     Raises:
       RunFailedError: a runner stopped with an error.
     """
-    for subject, (name, peer) in itertools.product(SUBJECTS, PEERS.items()):
-        source = SHARED / "tokenizers" / subject.folder
-        if (only and subject.folder not in only) or not (source / peer.needs).exists():
-            continue
-        path = _result_path(root, subject, name)
-        if again or not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            row = _measured(subject, name, environments, settings)
-            path.write_text(json.dumps(asdict(row), indent=1) + "\n", encoding="utf-8")
-        yield Row(**json.loads(path.read_text(encoding="utf-8")))
+    subjects = SUBJECTS if (SHARED / "tokenizers").is_dir() else MADE_SUBJECTS
+    with tempfile.TemporaryDirectory() as made:
+        for subject, (name, peer) in itertools.product(subjects, PEERS.items()):
+            if only and subject.folder not in only:
+                continue
+            path = _result_path(root, subject, name)
+            if again or not path.exists():
+                source = _source(subject, Path(made))
+                if not (source / peer.needs).exists():
+                    continue
+                path.parent.mkdir(parents=True, exist_ok=True)
+                row = _measured(subject, source, name, environments, settings)
+                path.write_text(json.dumps(asdict(row), indent=1) + "\n", encoding="utf-8")
+            yield Row(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def rows(root: Path) -> list[Row]:
-    """The results that there are, in the order of ``SUBJECTS`` and ``PEERS``."""
-    paths = (_result_path(root, subject, peer) for subject in SUBJECTS for peer in PEERS)
+    """The results that there are, in the order of ``SUBJECTS``, ``MADE_SUBJECTS`` and ``PEERS``."""
+    subjects = (*SUBJECTS, *MADE_SUBJECTS)
+    paths = (_result_path(root, subject, peer) for subject in subjects for peer in PEERS)
     return [Row(**json.loads(path.read_text(encoding="utf-8"))) for path in paths if path.exists()]
 
 
@@ -175,13 +184,9 @@ def hostile_table(found: Sequence[Row]) -> str:
 
 
 def sample_text() -> str:
-    """Botchan where ../shared has it, else sentences of our own."""
+    """Botchan where ../shared has it, else the sources of this package."""
     path = SHARED / "corpora" / "botchan.txt"
-    if path.exists():
-        return path.read_text(encoding="utf-8")
-    words = ("a model", "reads words,", "writes 12 more;", "tokens", "(of all kinds)", "don't come for free.")
-    numbered = (f"{words[i % len(words)]}{i // 97 % 89}" for i in range(60_000))
-    return " ".join(numbered)
+    return path.read_text(encoding="utf-8") if path.exists() else package_text()
 
 
 def hostile_texts() -> dict[str, str]:
@@ -193,9 +198,16 @@ def hostile_texts() -> dict[str, str]:
     }
 
 
-def _measured(subject: Subject, name: str, environments: Path, settings: Settings) -> Row:
+def _source(subject: Subject, made: Path) -> Path:
+    """Where a tokenizer's files lie; one of ``MADE`` is trained into ``made`` when it is first asked for."""
+    if subject.folder not in MADE:
+        return SHARED / "tokenizers" / subject.folder
+    directory = made / subject.folder
+    return directory if directory.exists() else make_tokenizer(subject.folder, directory)
+
+
+def _measured(subject: Subject, source: Path, name: str, environments: Path, settings: Settings) -> Row:
     peer = PEERS[name]
-    source = SHARED / "tokenizers" / subject.folder
     with tempfile.TemporaryDirectory() as folder:
         artifact = _save(source, Path(folder) / "artifact") if peer.saved else None
         job = {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from exporter.benchmark import tokenizers
+from exporter.benchmark import made_tokenizers, tokenizers
 from exporter.benchmark.harness import Settings
 from tests.tokenizer.trained import write
 
@@ -67,6 +67,35 @@ def test_peers_without_their_files_are_left_out_and_results_are_kept(
     assert len(asked) == 3
     list(tokenizers.measure(tmp_path, again=True))
     assert len(asked) == 6
+
+
+def test_small_ones_are_trained_where_no_published_ones_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is trained once for all of its peers, and has the files that its peers need."""
+    sources: dict[str, set[str]] = {}
+
+    def run(python: Path, runner: tuple[str, ...], job: dict[str, str], folder: Path) -> object:
+        source = Path(job["source"])
+        assert len(Tokenizer.from_file(str(source / "tokenizer.json")).encode("def measured(words)").ids) > 3
+        sources.setdefault(source.name, set()).add(job["source"])
+        return ANSWERS
+
+    text = made_tokenizers.package_text()
+    assert len(text.encode()) > 1024 * sum(tokenizers._SIZES.values()) * tokenizers._BATCHES
+    monkeypatch.setattr(made_tokenizers, "package_text", lambda: text[:50_000])
+    monkeypatch.setattr(tokenizers, "SHARED", tmp_path / "nothing")
+    monkeypatch.setattr(tokenizers, "_run", run)
+    monkeypatch.setattr(tokenizers, "_save", lambda source, artifact: None)
+    monkeypatch.setattr(tokenizers, "python_of", lambda environment, root: Path(environment))
+    found = list(tokenizers.measure(tmp_path))
+    assert {name: len(paths) for name, paths in sources.items()} == dict.fromkeys(made_tokenizers.MADE, 1)
+    measured = [(row.tokenizer, row.peer) for row in found]
+    expected = {
+        (name, peer) for name in made_tokenizers.MADE for peer in tokenizers.PEERS if peer != "keras-hub"
+    }
+    assert set(measured) == expected | {("made-byte-level-bpe", "keras-hub")}
+    assert found == tokenizers.rows(tmp_path)
 
 
 @pytest.mark.end_to_end
