@@ -10,7 +10,8 @@ Source: ``encode_optimized`` in ``models/unigram`` of the ``tokenizers`` library
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -19,12 +20,16 @@ import tokenizers
 from exporter.errors import TokenizerUnsupportedError
 from exporter.tokenizer import nodes
 from exporter.tokenizer.bytestream import END, flat_bytes, is_lead
-from exporter.tokenizer.models.paths import cut_rows, follow
+from exporter.tokenizer.models.paths import cut_rows
 from exporter.tokenizer.models.trie import Trie
+from exporter.tokenizer.models.viterbi import Words, best_edges
 from exporter.tokenizer.tables import WordTable, array, on_cpu
 
 _UNK_PENALTY = 10.0
 _DROP = -1
+
+Search = Callable[[Words, int], tf.Tensor]
+"""``viterbi.best_edges``, or another way to find such edges."""
 
 
 class Edges(NamedTuple):
@@ -61,7 +66,7 @@ class Unigram(tf.Module):  # type: ignore[misc]
         stream = flat_bytes(tf.where(whole < 0, words, ""))
         edges = find_edges(self._trie, stream, self._unknown)
         scores = tf.gather(self._scores, edges.value)
-        ids = self._emit(stream, best_path(stream, edges, scores, self._longest))
+        ids = self._emit(stream, best_path(stream, edges, scores, self._longest, best_edges))
         return cut_rows(tf.where(tf.equal(stream, END), self._end, ids), self._end, whole)
 
     def _emit(self, stream: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
@@ -101,7 +106,7 @@ def find_edges(trie: Trie, stream: tf.Tensor, unknown: int) -> Edges:
     )
 
 
-def best_path(stream: tf.Tensor, edges: Edges, scores: tf.Tensor, longest: int) -> tf.Tensor:
+def best_path(stream: tf.Tensor, edges: Edges, scores: tf.Tensor, longest: int, search: Search) -> tf.Tensor:
     """The best way through each word.
 
     Args:
@@ -109,79 +114,17 @@ def best_path(stream: tf.Tensor, edges: Edges, scores: tf.Tensor, longest: int) 
       edges: the pieces.
       scores: [edges], in the type that sums are kept in.
       longest: characters of the longest piece.
+      search: what finds the ways.
 
     Returns:
       int32[bytes]: at the places where the path's edges begin their values, -1 elsewhere.
     """
-    end = tf.equal(stream, END)
-    total = _forward(stream, edges, scores, longest)
-    # An edge is best if its sum is the one that its stop has kept; of several, the earliest start.
-    wins = tf.equal(tf.gather(total, edges.start) + scores, tf.gather(total, edges.stop))
-    packed = tf.cast(edges.start, tf.int64) * (1 << 32) + tf.cast(edges.value, tf.int64)
-    packed = tf.where(wins, packed, tf.int64.max)
-    best = tf.math.unsorted_segment_min(packed, edges.stop, tf.size(stream))
-    arrived = best < tf.int64.max
-    before = tf.where(arrived, tf.cast(best // (1 << 32), tf.int32), tf.range(tf.size(stream)))
-    reached = follow(before, tf.cast(tf.where(end)[:, 0], tf.int32)) & arrived
-    starts, values = tf.boolean_mask(before, reached), tf.boolean_mask(best, reached)
-    ids = tf.fill(tf.shape(stream), _DROP)
-    return tf.tensor_scatter_nd_update(ids, starts[:, None], tf.cast(values % (1 << 32), tf.int32))
-
-
-def _forward(stream: tf.Tensor, edges: Edges, scores: tf.Tensor, longest: int) -> tf.Tensor:
-    """[bytes]: the greatest sum at each character's first byte, all words in step, character by character.
-
-    Characters are taken in the order of their places in their words. Only the last ``longest`` of these
-    places are at hand in a step, so that a long word costs no more per character than a short one.
-    """
-    order = _by_depth(stream)
-    start, stop = (tf.gather(order.number, place) for place in (edges.start, edges.stop))
-    sorting = tf.argsort(stop)
-    start, stop, score = (tf.gather(x, sorting) for x in (start, stop, scores))
-    splits = tf.searchsorted(stop, order.splits)
-    steps = tf.size(order.splits) - 1
-    zeros = tf.zeros([order.splits[1]], scores.dtype)
-    totals = tf.TensorArray(scores.dtype, steps, element_shape=[None], infer_shape=False).write(0, zeros)
-
-    def step(i: tf.Tensor, recent: tf.Tensor, totals: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, Any]:
-        here = slice(splits[i], splits[i + 1])
-        oldest = order.splits[tf.maximum(i - longest, 0)]
-        sums = tf.gather(recent, start[here] - oldest) + score[here]
-        begin, end = order.splits[i], order.splits[i + 1]
-        new = tf.math.unsorted_segment_max(sums, stop[here] - begin, end - begin)
-        expired = order.splits[tf.maximum(i + 1 - longest, 0)] - oldest
-        return i + 1, tf.concat([recent[expired:], new], 0), totals.write(i, new)
-
-    _, _, totals = tf.while_loop(
-        lambda i, recent, totals: i < steps,
-        on_cpu(step),
-        (tf.constant(1), zeros, totals),
-        shape_invariants=(tf.TensorShape([]), tf.TensorShape([None]), tf.TensorShape(None)),
-    )
-    return tf.gather(totals.concat(), order.number)
-
-
-class _ByDepth(NamedTuple):
-    """Characters, numbered by their place in their word first."""
-
-    number: tf.Tensor  # int32[bytes], of the character that the byte belongs to
-    splits: tf.Tensor  # int32[places + 1], place i has the numbers splits[i] to splits[i + 1]
-
-
-def _by_depth(stream: tf.Tensor) -> _ByDepth:
-    """Numbers characters and ends of words."""
     lead = is_lead(stream)
+    place = tf.cumsum(tf.cast(lead, tf.int32)) - 1
     end = tf.boolean_mask(tf.equal(stream, END), lead)
-    index = tf.range(tf.size(end))
-    first = tf.concat([tf.ones_like(end[:1]), end[:-1]], 0)
-    base = tf.gather(tf.boolean_mask(index, first), tf.cumsum(tf.cast(first, tf.int32)) - 1)
-    depth = index - base
-    order = tf.argsort(depth)
-    number = tf.scatter_nd(order[:, None], index, tf.shape(index))
-    counts = tf.math.bincount(depth, minlength=1)
-    return _ByDepth(
-        tf.gather(number, tf.cumsum(tf.cast(lead, tf.int32)) - 1), tf.concat([[0], tf.cumsum(counts)], 0)
-    )
+    path = search(Words(end, tf.gather(place, edges.start), tf.gather(place, edges.stop), scores), longest)
+    starts, values = tf.gather(edges.start, path), tf.gather(edges.value, path)
+    return tf.tensor_scatter_nd_update(tf.fill(tf.shape(stream), _DROP), starts[:, None], values)
 
 
 def _checked_unk(node: nodes.Unigram, path: str) -> int:

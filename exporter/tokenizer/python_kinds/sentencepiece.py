@@ -18,7 +18,8 @@ import tensorflow_text as tf_text
 from sentencepiece import sentencepiece_model_pb2
 
 from exporter.errors import TokenizerUnsupportedError
-from exporter.tokenizer.bytestream import END, flat_bytes
+from exporter.tokenizer.bytestream import END, code_points, flat_bytes, is_lead
+from exporter.tokenizer.models.segments import best_edges
 from exporter.tokenizer.models.trie import Trie
 from exporter.tokenizer.models.unigram import best_path, find_edges
 from exporter.tokenizer.tables import array, on_cpu
@@ -69,22 +70,26 @@ class _Viterbi(tf.Module):
     def __call__(self, texts: tf.Tensor) -> tf.RaggedTensor:
         stream = flat_bytes(texts)
         edges = find_edges(self._trie, stream, self._unknown)
-        values = best_path(stream, edges, tf.gather(self._scores, edges.value), self._longest)
-        end = tf.equal(stream, END)
-        begins = (values >= 0) | end
-        at = tf.boolean_mask(values, begins)
-        goes_on = tf.equal(at, self._unknown) & tf.concat([[False], tf.equal(at[:-1], self._unknown)], 0)
-        places = tf.boolean_mask(tf.where(begins)[:, 0], ~goes_on)  # of pieces and of ends
-        lengths = tf.concat([places[1:] - places[:-1], tf.zeros_like(places[:1])], 0)
-        is_end = tf.gather(end, places)
-        row = tf.cumsum(tf.cast(is_end, tf.int32), exclusive=True)
-        row_starts = tf.concat([tf.zeros([1], tf.int64), tf.where(end)[:, 0] + 1], 0)
-        keep = tf.where(~is_end)[:, 0]
-        row, places, lengths = (tf.gather(x, keep) for x in (row, places, lengths))
-        pieces = tf.strings.substr(tf.gather(texts, row), places - tf.gather(row_starts, row), lengths)
-        return tf.RaggedTensor.from_value_rowids(
-            pieces, tf.cast(row, tf.int64), nrows=tf.size(texts, tf.int64), validate=False
+        scores = tf.gather(self._scores, edges.value)
+        values = best_path(stream, edges, scores, self._longest, best_edges)
+        return self._pieces(stream, values)
+
+    def _pieces(self, stream: tf.Tensor, values: tf.Tensor) -> tf.RaggedTensor:
+        """The strings; written anew, because cutting them out of a text would copy it for each of them."""
+        leads = tf.where(is_lead(stream))[:, 0]
+        value, end = tf.gather(values, leads), tf.equal(tf.gather(stream, leads), END)
+        unknown = tf.equal(value, self._unknown)
+        begins = (value >= 0) & ~(unknown & tf.concat([[False], unknown[:-1]], 0))
+        points = tf.boolean_mask(code_points(stream, leads), ~end)
+        starts = tf.where(tf.boolean_mask(begins, ~end))[:, 0]
+        pieces = tf.raw_ops.UnicodeEncode(
+            input_values=points,
+            input_splits=tf.concat([starts, tf.size(points, tf.int64)[None]], 0),
+            output_encoding="UTF-8",
         )
+        counts = tf.boolean_mask(tf.cumsum(tf.cast(begins, tf.int64)), end)
+        splits = tf.concat([tf.zeros([1], tf.int64), counts], 0)
+        return tf.RaggedTensor.from_row_splits(pieces, splits, validate=False)
 
 
 def _refuse(proto: Any, name: str) -> None:
