@@ -1,4 +1,4 @@
-"""A compiled tokenizer saved with the signatures of an export, and read back."""
+"""A compiled tokenizer traced, or saved with the signatures of an export and read back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import tensorflow as tf
 
 from exporter.tokenizer import TokenizerGraph
-from tests.tokenizer.support import STRINGS
+from tests.tokenizer.graphs import assert_on_cpu
+from tests.tokenizer.support import STRINGS, traced
 
 DECODE = [
     tf.TensorSpec([None, None], tf.int32, name="input_ids"),
@@ -38,6 +39,25 @@ def save(graph: TokenizerGraph, directory: Path) -> None:
     served = Served(graph)
     signatures = {"encode": served.encode, "decode": served.decode}
     tf.saved_model.save(served, str(directory), signatures=signatures)
+
+
+class Traced(TokenizerGraph):
+    """A compiled tokenizer that is traced once, and may be called with and without a graph."""
+
+    def __init__(self, graph: TokenizerGraph) -> None:
+        super().__init__(name="traced")
+        self.graph = graph
+        self.kind, self.vocab_size = graph.kind, graph.vocab_size
+        self._encode = traced(graph.encode)
+        self._decode = tf.function(graph.decode, DECODE, autograph=False).get_concrete_function()
+        assert_on_cpu(self._decode)
+
+    def encode(self, text: tf.Tensor, add_special_tokens: bool = True) -> tf.RaggedTensor:
+        assert add_special_tokens
+        return self._encode(text)
+
+    def decode(self, ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+        return self._decode(ids, lengths)
 
 
 class Reloaded(TokenizerGraph):
