@@ -154,6 +154,34 @@ def test_first_guess_is_not_believed() -> None:
     assert found.path.numpy().tolist() == right
 
 
+def tied_words(seed: int) -> Words:
+    """A long text full of near ties: pieces of two letters are worth what the letters are, or nearly."""
+    rng = random.Random(seed)
+    text = "".join(rng.choices(["abc", "cab", "bca", "abab", "c"], k=600))
+    scores = {piece: np.float32(-rng.uniform(0.1, 9)) for piece in "abc"}
+    for a, b in ("ab", "bc", "ca"):
+        scores[a + b] = scores[a] + scores[b] + np.float32(rng.choice([0, 1e-6, -1e-6, 3e-6, 1e-5]))
+    words = words_of(text, list(scores))
+    spans = zip(words.start.numpy(), words.stop.numpy(), strict=True)
+    return words._replace(score=tf.constant([scores[text[i:j]] for i, j in spans], tf.float32))
+
+
+@pytest.mark.parametrize("seed", [43, 44, 47, 57])
+def test_near_guesses_are_not_believed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guess that is off in the last bit gives another way after two passes: it must not count as proved."""
+    words = tied_words(seed)
+    right, cut = reference(words), segments.cuts(words)
+    found = segments.solve(words, cut, 2)
+    assert found.proved.numpy().all()
+    assert int(found.passes) > 2
+    assert found.path.numpy().tolist() == right
+    monkeypatch.setattr(segments, "_PASSES", 2)
+    early = segments.solve(words, cut, 2)
+    assert early.path.numpy().tolist() != right
+    assert not early.proved.numpy().any()
+    assert segments.best_edges(words, 2).numpy().tolist() == right
+
+
 @pytest.mark.parity
 def test_plain_text_is_proved_in_few_passes(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The quick way is really taken."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from exporter.tokenizer.tables import array, on_cpu
+from exporter.tokenizer.tables import array, on_cpu, read
 
 
 class Matches(NamedTuple):
@@ -24,9 +24,9 @@ class Matches(NamedTuple):
 
 
 class _Walk(NamedTuple):
+    depth: tf.Tensor  # int32, bytes read so far
     node: tf.Tensor  # int32[alive]
     start: tf.Tensor  # int32[alive], where the walk began
-    place: tf.Tensor  # int32[alive], the next byte to read
     found: tf.Tensor  # int32[3, matches]
 
 
@@ -53,21 +53,24 @@ class Trie(tf.Module):  # type: ignore[misc]
           nodes: int32[places], where each walk begins: 0, or ``node(prefix)`` for what may follow prefix.
         """
         row = tf.TensorShape([None])
+        tables = tuple(read(table) for table in (self._base, self._check, self._value))
         walk = tf.while_loop(
-            lambda node, start, place, found: tf.size(node) > 0,
-            on_cpu(lambda *walk: self._step(stream, _Walk(*walk))),
-            _Walk(nodes, starts, starts, tf.zeros([3, 0], tf.int32)),
-            shape_invariants=_Walk(row, row, row, tf.TensorShape([3, None])),
+            lambda depth, node, start, found: tf.size(node) > 0,
+            on_cpu(lambda *walk: self._step(stream, tables, _Walk(*walk))),
+            _Walk(tf.constant(0), nodes, starts, tf.zeros([3, 0], tf.int32)),
+            shape_invariants=_Walk(tf.TensorShape([]), row, row, tf.TensorShape([3, None])),
         )
         return Matches(*tf.unstack(walk.found, 3))
 
-    def _step(self, stream: tf.Tensor, walk: _Walk) -> _Walk:
-        slot = tf.gather(self._base, walk.node) + tf.gather(stream, walk.place)
-        alive = tf.where(tf.equal(tf.gather(self._check, slot), walk.node))[:, 0]
-        node, start, place = (tf.gather(x, alive) for x in (slot, walk.start, walk.place + 1))
-        value = tf.gather(self._value, node)
-        found = tf.boolean_mask(tf.stack([start, place, value]), value >= 0, axis=1)
-        return _Walk(node, start, place, tf.concat([walk.found, found], 1))
+    @staticmethod
+    def _step(stream: tf.Tensor, tables: tuple[tf.Tensor, ...], walk: _Walk) -> _Walk:
+        base, check, values = tables
+        slot = tf.gather(base, walk.node) + tf.gather(stream, walk.start + walk.depth)
+        alive = tf.where(tf.equal(tf.gather(check, slot), walk.node))[:, 0]
+        node, start, depth = tf.gather(slot, alive), tf.gather(walk.start, alive), walk.depth + 1
+        value = tf.gather(values, node)
+        found = tf.gather(tf.stack([start, start + depth, value]), tf.where(value >= 0)[:, 0], axis=1)
+        return _Walk(depth, node, start, tf.concat([walk.found, found], 1))
 
 
 class _DoubleArray:
