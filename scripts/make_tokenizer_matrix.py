@@ -47,7 +47,8 @@ PUBLISHED = """\
 ## Published tokenizers
 
 Encoded by the graph and by the reference, and decoded by both, together with as many rows of random ids:
-lines of the corpora in `../shared/corpora` and generated strings.
+the texts of the full test run, which are 20,000 generated strings, every line of the corpora in
+`../shared/corpora` and longer parts of them.
 
 | tokenizer | pipeline | strings | mismatches |
 |---|---|---|---|
@@ -196,11 +197,11 @@ def sources(directory: Path) -> Iterator[tuple[str, Path]]:
 def measure(strings: int, every: int, only: str) -> None:
     """Checks the published tokenizers whose name holds ``only``, and records what was found."""
     from exporter.tokenizer import verify_tokenizer
+    from tests.tokenizer.published import FOLDERS, LAYOUTS
+    from tests.tokenizer.support import corpus_lines
 
-    lines: list[str] = []
-    for path in sorted((SHARED / "corpora").glob("*.txt")):
-        lines += path.read_text(encoding="utf-8").split("\n")[::every]
-    results = {row["tokenizer"]: row for row in json.loads(RESULTS.read_text())} if only else {}
+    lines = corpus_lines(SHARED, full=True)[::every]
+    results = {row["tokenizer"]: row for row in json.loads(RESULTS.read_text(encoding="utf-8"))}
     with tempfile.TemporaryDirectory() as directory:
         for name, source in sources(Path(directory)):
             if only not in name:
@@ -209,7 +210,8 @@ def measure(strings: int, every: int, only: str) -> None:
             print(name, report, flush=True)
             found = {"pipeline": report.kind, "strings": report.strings, "mismatches": report.mismatches}
             results[name] = {"tokenizer": name, **found}
-    RESULTS.write_text(json.dumps(list(results.values()), indent=1) + "\n", encoding="utf-8")
+            rows = [results[known] for known in (*FOLDERS, *LAYOUTS) if known in results]
+            RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 def render() -> str:
