@@ -6,16 +6,20 @@ or refused by name.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
 
 from exporter.errors import GenserveError
-from exporter.tokenizer import build_tokenizer, verify_tokenizer
+from exporter.tokenizer import TokenizerGraph, build_tokenizer, verify_tokenizer
+from exporter.tokenizer.reference import reference_of
+from exporter.tokenizer.sources import read_source
 from tests.tokenizer.published import FOLDERS, LAYOUTS, REFUSED, source_of
-from tests.tokenizer.served import Reloaded
-from tests.tokenizer.support import corpus_lines
+from tests.tokenizer.searches import assert_batched_as_alone, assert_hypothesis_finds_nothing
+from tests.tokenizer.served import Reloaded, Traced
+from tests.tokenizer.support import corpus_lines, texts
 
 NAMES = [*FOLDERS, *LAYOUTS]
 #: Saved and reloaded in the quick tier, too: one of each pipeline.
@@ -29,18 +33,41 @@ def test_every_folder_is_named(shared: Path) -> None:
     assert folders == {*FOLDERS, *(layout.folder for layout in LAYOUTS.values()), *refused}
 
 
-@pytest.mark.parity
-@pytest.mark.parametrize("name", NAMES)
-def test_published_tokenizer(name: str, shared: Path, full: bool, tmp_path: Path) -> None:
-    """Through the reloaded signatures in the full run, in the quick tier as it was compiled."""
-    source = source_of(name, tmp_path / "source")
+@dataclass(frozen=True)
+class Published:
+    """A tokenizer, and what it is compiled from."""
+
+    source: Path
+    tokenizer: TokenizerGraph
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def published(
+    request: pytest.FixtureRequest, shared: Path, full: bool, tmp_path_factory: pytest.TempPathFactory
+) -> Published:
+    """Behind the reloaded signatures in the full run, in the quick tier as it was compiled."""
+    folder = tmp_path_factory.mktemp("published")
+    source = source_of(request.param, folder / "source")
     tokenizer = build_tokenizer(source)
-    if full:
-        tokenizer = Reloaded(tokenizer, tmp_path / "saved")
+    return Published(source, Reloaded(tokenizer, folder / "saved") if full else Traced(tokenizer))
+
+
+@pytest.mark.parity
+def test_published_tokenizer(published: Published, shared: Path, full: bool) -> None:
+    """Random ids, too, which make ill-formed UTF-8; in the full run 20,000 strings and whole corpora."""
     lines = corpus_lines(shared, full)
-    report = verify_tokenizer(source, lines, count=20_000 if full else 500, tokenizer=tokenizer)
+    count = 20_000 if full else 500
+    report = verify_tokenizer(published.source, lines, count=count, tokenizer=published.tokenizer)
     assert report.mismatches == 0, str(report)
     assert report.refused == 0
+
+
+@pytest.mark.parity
+def test_found_by_hypothesis_and_one_by_one(published: Published, full: bool) -> None:
+    reference = reference_of(read_source(published.source))
+    assert_hypothesis_finds_nothing(published.tokenizer, reference, examples=300 if full else 10)
+    strings = texts(False, seed=7, tokens=reference.tokens)[: 500 if full else 40]
+    assert_batched_as_alone(published.tokenizer, strings)
 
 
 @pytest.mark.parity
