@@ -58,7 +58,6 @@ class Lattice:
         """
         steps = self._steps
         count = tf.shape(steps.table)[0]
-        base = tf.gather(base, self._order.words)
         totals = tf.TensorArray(base.dtype, count, element_shape=[None], infer_shape=False).write(0, base)
 
         def step(i: tf.Tensor, recent: tf.Tensor, totals: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, Any]:
@@ -102,27 +101,22 @@ def begins(end: tf.Tensor) -> tf.Tensor:
 
 
 class _ByDepth(NamedTuple):
-    """Places, numbered by their depth in their word first, and at each depth by the words' lengths."""
+    """Places, numbered by their depth in their word first."""
 
-    words: tf.Tensor  # int32[words], the longest first
     depth: tf.Tensor  # int32[places]
     number: tf.Tensor  # int32[places]
     splits: tf.Tensor  # int32[depths + 1], depth i has the numbers splits[i] to splits[i + 1]
 
 
 def _by_depth(first: tf.Tensor) -> _ByDepth:
-    """Numbers places; bool[places], the first of each word.
-
-    The words that reach a depth are the first of those in order of length: only words need sorting.
-    """
+    """Numbers places; bool[places], the first of each word: these keep their order."""
     index = tf.range(tf.size(first))
-    starts, word = tf.boolean_mask(index, first), tf.cumsum(tf.cast(first, tf.int32)) - 1
-    depth = index - tf.gather(starts, word)
-    lengths = tf.concat([starts[1:], tf.shape(first)], 0) - starts
-    words = tf.argsort(lengths, direction="DESCENDING")
-    rank = tf.scatter_nd(words[:, None], tf.range(tf.size(words)), tf.shape(words))
-    splits = tf.concat([[0], tf.cumsum(tf.math.bincount(depth, minlength=1))], 0)
-    return _ByDepth(words, depth, tf.gather(splits, depth) + tf.gather(rank, word), splits)
+    base = tf.gather(tf.boolean_mask(index, first), tf.cumsum(tf.cast(first, tf.int32)) - 1)
+    depth = index - base
+    order = tf.argsort(depth, stable=True)
+    number = tf.scatter_nd(order[:, None], index, tf.shape(index))
+    counts = tf.math.bincount(depth, minlength=1)
+    return _ByDepth(depth, number, tf.concat([[0], tf.cumsum(counts)], 0))
 
 
 class _Steps(NamedTuple):
