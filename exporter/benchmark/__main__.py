@@ -72,7 +72,8 @@ def _jobs(options: argparse.Namespace) -> list[tuple[str, Case]]:
 def _tokenizers(root: Path) -> list[str]:
     """What ``scripts/benchmark tokenizers`` has found, if it has run."""
     found = tokenizers.rows(root)
-    return ["## Tokenizers\n\n" + tokenizers.speed_table(found)] if found else []
+    tables = (tokenizers.speed_table(found), tokenizers.hostile_table(found))
+    return ["\n".join(["## Tokenizers\n", *tables])] if found else []
 
 
 def _matches(name: str, patterns: str) -> bool:
