@@ -76,39 +76,22 @@ def export(
     force: Annotated[bool | None, typer.Option("--force", help="Replace an existing version.")] = None,
 ) -> None:
     """Export MODEL to OUT/NAME/VERSION, with everything a server needs in OUT/serving."""
-    flags: dict[str, Any] = {
-        "name": name,
-        "version": version,
-        "revision": revision,
-        "max_new_tokens": max_new_tokens,
-        "prompt_lengths": integers("prompt_lengths", prompt_lengths),
-        "pad_to_multiple_of": pad_to_multiple_of,
-        "max_prompt_length": max_prompt_length,
-        "batch_sizes": integers("batch_sizes", batch_sizes),
-        "dtype": dtype,
-        "tokenizer": tokenizer,
-        "special_tokens_in_text": special_tokens_in_text,
-        "source_lang": source_lang,
-        "target_lang": target_lang,
-        "overflow": overflow,
-        "row_errors": row_errors,
-        "warmup": warmup,
-        "outputs": words(outputs),
-        "echo": echo,
-        "extra_signatures": words(extra_signatures),
-        "prefix_text": prefix_text,
-        "prefix_file": prefix_file,
-        "split_by_length": split_by_length,
-        "generation": assignments("generation", generation),
-        "ignore_config_keys": tuple(ignore_config_key) if ignore_config_key else None,
-        "force": force,
-    }
-    job = _job(model, out, config, {key: value for key, value in flags.items() if value is not None})
+    job = _job(model, out, config, _flags(locals()))
     for options in job.exports:
         _export_one(options, job.output)
     from exporter.deployment import write_serving_configs
 
     write_serving_configs(job.output)
+
+
+def _flags(given: dict[str, Any]) -> dict[str, Any]:
+    """The command's arguments that were given, by the names of ``ExportOptions`` and as it reads them."""
+    lists = {name: integers(name, given[name]) for name in ("prompt_lengths", "batch_sizes")}
+    names = {name: words(given[name]) for name in ("outputs", "extra_signatures")}
+    parsed = given | lists | names | {"generation": assignments("generation", given["generation"])}
+    parsed["ignore_config_keys"] = tuple(parsed.pop("ignore_config_key") or ()) or None
+    others = ("model", "out", "config")  # which say what is exported and where, not how
+    return {name: value for name, value in parsed.items() if value is not None and name not in others}
 
 
 def _job(model: str | None, out: Path | None, config: Path | None, given: dict[str, Any]) -> Job:

@@ -31,10 +31,12 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path / "bench", tmp_path, Settings())
 
 
-def _store(bench: Bench, peer: str, case: Case, seconds: list[float]) -> None:
+def _store(
+    bench: Bench, peer: str, case: Case, seconds: list[float], bandwidth: tuple[float, ...] = ()
+) -> None:
     result = Result(
         seconds=seconds,
-        bandwidth=[10_240.0] * len(seconds),
+        bandwidth=list(bandwidth) or [1e9] * len(seconds),
         tokens=case.tokens,
         load_seconds=1.0,
         first_seconds=2.0,
@@ -78,11 +80,13 @@ def test_report_without_results_is_readable(bench: Bench, tmp_path: Path) -> Non
     assert all(case.name in text for case in TARGET_CASES)
 
 
-def test_report_names_the_versions_that_were_measured(bench: Bench, tmp_path: Path) -> None:
-    _store(bench, "tf-xla", GREEDY_8, [2.0])
+def test_report_names_the_versions_and_the_memory_that_were_measured(bench: Bench, tmp_path: Path) -> None:
+    _store(bench, "tf-xla", GREEDY_8, [2.0, 2.0, 2.0], (40e9, 35e9, 69e9))
     path = tmp_path / "performance.md"
     report.write(bench, path, {})
-    assert "- tf-xla: tf-xla 9.8.7" in path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
+    assert "- tf-xla: tf-xla 9.8.7" in text
+    assert "- memory read bandwidth, beside every call: 40.0 GB/s (35.0 to 69.0)" in text
 
 
 def test_targets_only_ask_what_their_peers_can_do() -> None:
@@ -94,8 +98,8 @@ def test_targets_only_ask_what_their_peers_can_do() -> None:
 
 
 def test_limits_from_above_and_from_below(bench: Bench) -> None:
-    """1 s of compilation against 1.5 s; 32 steps a second of 160 bytes, where memory gives 10,240."""
-    _store(bench, "genserve", GREEDY_1, [1.0])
+    """1 s of compilation against 1.5 s; 64 steps of 160 bytes in calls that each have their own memory."""
+    _store(bench, "genserve", GREEDY_1, [1.0, 0.5, 2.0], (20_480.0, 81_920.0, 6_400.0))
     _store(bench, "tf-xla", GREEDY_1, [0.5])
     compilation, bandwidth = Limit("compile", GREEDY_1, 0.5), Limit("bandwidth", GREEDY_1, 0.9, least=True)
     checkpoint = bench.root / "checkpoints" / GREEDY_1.shape
@@ -103,8 +107,8 @@ def test_limits_from_above_and_from_below(bench: Bench) -> None:
     weights = {"wte.weight": np.zeros([10, 4], np.float32), "h.0.wpe.weight": np.zeros([9, 4], np.float32)}
     save_file(weights, checkpoint / "model.safetensors")
     assert report.figure(bench, compilation) == pytest.approx(1.0 / 1.5)
-    assert report.figure(bench, bandwidth) == pytest.approx(64 * 160 / 10_240)
+    assert report.figure(bench, bandwidth) == pytest.approx(0.5)  # of 0.5, 0.25 and 0.8
     lines = report.limits(bench).splitlines()
     assert f"| compilation of a bucket, relative to tf-xla | {GREEDY_1.name} | <= 0.50 | 0.67 | no |" in lines
-    assert f"| weights read, of what memory can give | {GREEDY_1.name} | >= 0.90 | 1.00 | yes |" in lines
+    assert f"| weights read, of what memory can give | {GREEDY_1.name} | >= 0.90 | 0.50 | no |" in lines
     assert sum("–" in line for line in lines) == len(LIMITS) - 2

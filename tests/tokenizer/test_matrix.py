@@ -29,12 +29,16 @@ def test_every_node_type_is_listed(script: Any) -> None:
         assert {example["type"] for _, example in examples} == script.node_types(section), section
 
 
-def test_every_published_tokenizer_was_checked_and_none_differs(script: Any, shared: Path) -> None:
-    """On as many strings as the full run has: a row that was measured on fewer is out of date."""
+def test_every_published_tokenizer_was_checked_and_none_differs(script: Any) -> None:
     results = json.loads(script.RESULTS.read_text(encoding="utf-8"))
     assert [row["tokenizer"] for row in results] == [*FOLDERS, *LAYOUTS]
-    assert {row["strings"] for row in results} == {20_000 + len(corpus_lines(shared, full=True))}
     assert [row["tokenizer"] for row in results if row["mismatches"]] == []
+
+
+def test_they_were_checked_on_the_strings_of_the_full_run(script: Any, shared: Path) -> None:
+    """A row that was measured on fewer is out of date."""
+    results = json.loads(script.RESULTS.read_text(encoding="utf-8"))
+    assert {row["strings"] for row in results} == {20_000 + len(corpus_lines(shared, full=True))}
 
 
 def test_the_document_is_up_to_date(script: Any) -> None:
