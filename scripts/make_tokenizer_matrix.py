@@ -2,7 +2,9 @@
 
 python scripts/make_tokenizer_matrix.py [--check]              render, or fail on a difference
 python scripts/make_tokenizer_matrix.py --measure [--strings N] [--every N] [--only NAME]
-                                                               check ../shared first, and record the figures
+                                                               check them first, and record the figures;
+                                                               GENSERVE_TEST_DATA names the folder that
+                                                               scripts/fetch_test_data filled
 """
 
 from __future__ import annotations
@@ -25,7 +27,6 @@ from exporter.tokenizer import nodes  # noqa: E402
 
 TARGET = ROOT / "docs" / "support-tokenizers.md"
 RESULTS = ROOT / "docs" / "support-tokenizers.json"
-SHARED = ROOT.parent / "shared"
 COMMAND = "python scripts/make_tokenizer_matrix.py"
 
 INTRODUCTION = f"""\
@@ -47,8 +48,9 @@ PUBLISHED = """\
 ## Published tokenizers
 
 Encoded by the graph and by the reference, and decoded by both, together with as many rows of random ids:
-the texts of the full test run, which are 20,000 generated strings, every line of the corpora in
-`../shared/corpora` and longer parts of them.
+the texts of the full test run, which are 20,000 generated strings, every line of three corpora (two English
+books and the Universal Declaration of Human Rights in 85 languages) and longer parts of them.
+`scripts/fetch_test_data` gets the files.
 
 | tokenizer | pipeline | strings | mismatches |
 |---|---|---|---|
@@ -197,10 +199,13 @@ def sources(directory: Path) -> Iterator[tuple[str, Path]]:
 def measure(strings: int, every: int, only: str) -> None:
     """Checks the published tokenizers whose name holds ``only``, and records what was found."""
     from exporter.tokenizer import verify_tokenizer
+    from tests.conftest import TEST_DATA
     from tests.tokenizer.published import FOLDERS, LAYOUTS
     from tests.tokenizer.support import corpus_lines
 
-    lines = corpus_lines(SHARED, full=True)[::every]
+    if TEST_DATA is None:
+        raise SystemExit("error: GENSERVE_TEST_DATA names no folder; scripts/fetch_test_data DIR makes one")
+    lines = corpus_lines(TEST_DATA, full=True)[::every]
     results = {row["tokenizer"]: row for row in json.loads(RESULTS.read_text(encoding="utf-8"))}
     with tempfile.TemporaryDirectory() as directory:
         for name, source in sources(Path(directory)):

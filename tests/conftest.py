@@ -14,7 +14,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SHARED = ROOT.parent / "shared"
+#: Published tokenizers and texts, laid out by ``scripts/fetch_test_data``; None without the setting.
+TEST_DATA = Path(os.environ["GENSERVE_TEST_DATA"]) if os.environ.get("GENSERVE_TEST_DATA") else None
+_HOW_TO_GET_IT = "needs published tokenizers: scripts/fetch_test_data DIR, then GENSERVE_TEST_DATA=DIR"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,6 +24,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if "shared" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.test_data)
     if config.getoption("--full"):
         return
     skip = pytest.mark.skip(reason="full tier: run with --full")
@@ -38,10 +43,14 @@ def full(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real-world tokenizers and corpora; its tests skip visibly where it is absent."""
-    if not SHARED.is_dir():
-        pytest.skip("real-world test data (../shared) is absent")
-    return SHARED
+    """The folder that GENSERVE_TEST_DATA names; its tests skip visibly where the setting is missing.
+
+    A setting that names no such folder is a mistake, not a reason to skip.
+    """
+    if TEST_DATA is None:
+        pytest.skip(_HOW_TO_GET_IT)
+    assert (TEST_DATA / "tokenizers").is_dir(), f"GENSERVE_TEST_DATA={TEST_DATA} holds no tokenizers"
+    return TEST_DATA
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -25,7 +26,8 @@ from exporter.benchmark.harness import RUNNERS, Settings, call
 from exporter.benchmark.made_tokenizers import MADE, make_tokenizer, package_text
 from exporter.benchmark.report import MISSING, table
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared"
+#: Published tokenizers and texts (``scripts/fetch_test_data``); without the setting, small ones are trained.
+TEST_DATA = Path(os.environ.get("GENSERVE_TEST_DATA") or "no-test-data")
 _KILOBYTE = 1024
 _BATCHES = 24  # of texts that were never seen, of each size
 _SIZES = {"1 x 1 KB": 1, "8 x 1 KB": 8}
@@ -33,7 +35,7 @@ _SIZES = {"1 x 1 KB": 1, "8 x 1 KB": 8}
 
 @dataclass(frozen=True)
 class Subject:
-    """A tokenizer: its folder in ../shared/tokenizers, or its name in ``MADE``, and its pipeline in words."""
+    """A tokenizer: its folder of the test data, or its name in ``MADE``, and its pipeline in words."""
 
     folder: str
     pipeline: str
@@ -51,7 +53,7 @@ SUBJECTS = (
     Subject("bert-base-uncased", "WordPiece"),
     Subject("opus-mt-en-mg", "Marian, Python only"),
 )
-#: Measured where ../shared has no tokenizers.
+#: Measured where no published tokenizers are at hand.
 MADE_SUBJECTS = tuple(Subject(name, f"{pipeline}, trained here") for name, (pipeline, _) in MADE.items())
 
 
@@ -124,15 +126,15 @@ def measure(
     Args:
       root: the benchmark directory.
       environments: holds the peers' ``.venv-bench-*``.
-      only: tokenizers, all without any; those that ../shared lacks are left out. Where it has none at all,
-        small ones are trained.
+      only: tokenizers, all without any; those that the test data lacks are left out. Where it has none at
+        all, small ones are trained.
       again: measures what has a result, too.
       settings: warm-up and trials; threads are always one.
 
     Raises:
       RunFailedError: a runner stopped with an error.
     """
-    subjects = SUBJECTS if (SHARED / "tokenizers").is_dir() else MADE_SUBJECTS
+    subjects = SUBJECTS if (TEST_DATA / "tokenizers").is_dir() else MADE_SUBJECTS
     with tempfile.TemporaryDirectory() as made:
         for subject, (name, peer) in itertools.product(subjects, PEERS.items()):
             if only and subject.folder not in only:
@@ -184,8 +186,8 @@ def hostile_table(found: Sequence[Row]) -> str:
 
 
 def sample_text() -> str:
-    """Botchan where ../shared has it, else the sources of this package."""
-    path = SHARED / "corpora" / "botchan.txt"
+    """Botchan where the test data has it, else the sources of this package."""
+    path = TEST_DATA / "corpora" / "botchan.txt"
     return path.read_text(encoding="utf-8") if path.exists() else package_text()
 
 
@@ -201,7 +203,7 @@ def hostile_texts() -> dict[str, str]:
 def _source(subject: Subject, made: Path) -> Path:
     """Where a tokenizer's files lie; one of ``MADE`` is trained into ``made`` when it is first asked for."""
     if subject.folder not in MADE:
-        return SHARED / "tokenizers" / subject.folder
+        return TEST_DATA / "tokenizers" / subject.folder
     directory = made / subject.folder
     return directory if directory.exists() else make_tokenizer(subject.folder, directory)
 

@@ -28,15 +28,15 @@ ANSWERS = {
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """One tokenizer that a runner has answered for; the peers asked."""
-    (tmp_path / "shared/tokenizers/gpt2").mkdir(parents=True)
-    (tmp_path / "shared/tokenizers/gpt2/tokenizer.json").touch()
+    (tmp_path / "data/tokenizers/gpt2").mkdir(parents=True)
+    (tmp_path / "data/tokenizers/gpt2/tokenizer.json").touch()
     peers: list[str] = []
 
     def run(python: Path, runner: tuple[str, ...], job: dict[str, object], folder: Path) -> object:
         peers.append(runner[-1].removesuffix(".py").split("/")[-1])
         return ANSWERS
 
-    monkeypatch.setattr(tokenizers, "SHARED", tmp_path / "shared")
+    monkeypatch.setattr(tokenizers, "TEST_DATA", tmp_path / "data")
     monkeypatch.setattr(tokenizers, "_run", run)
     monkeypatch.setattr(tokenizers, "_save", lambda source, artifact: None)
     return peers
@@ -84,7 +84,7 @@ def test_small_ones_are_trained_where_no_published_ones_are(
     text = made_tokenizers.package_text()
     assert len(text.encode()) > 1024 * sum(tokenizers._SIZES.values()) * tokenizers._BATCHES
     monkeypatch.setattr(made_tokenizers, "package_text", lambda: text[:50_000])
-    monkeypatch.setattr(tokenizers, "SHARED", tmp_path / "nothing")
+    monkeypatch.setattr(tokenizers, "TEST_DATA", tmp_path / "nothing")
     monkeypatch.setattr(tokenizers, "_run", run)
     monkeypatch.setattr(tokenizers, "_save", lambda source, artifact: None)
     monkeypatch.setattr(tokenizers, "python_of", lambda environment, root: Path(environment))
@@ -101,10 +101,10 @@ def test_small_ones_are_trained_where_no_published_ones_are(
 @pytest.mark.end_to_end
 def test_runners_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small tokenizer through the saved graph, the graph in process, and the library."""
-    source = tmp_path / "shared/tokenizers/gpt2"
+    source = tmp_path / "data/tokenizers/gpt2"
     source.mkdir(parents=True)
     library = Tokenizer.from_file(str(write("byte-level BPE", source)))
-    monkeypatch.setattr(tokenizers, "SHARED", tmp_path / "shared")
+    monkeypatch.setattr(tokenizers, "TEST_DATA", tmp_path / "data")
     monkeypatch.setattr(tokenizers, "hostile_texts", lambda: {"spaces": " " * 300})
     monkeypatch.setattr(tokenizers, "_BATCHES", 3)
     found = list(tokenizers.measure(tmp_path, settings=Settings(warmup=1, trials=2)))

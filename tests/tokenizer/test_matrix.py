@@ -13,6 +13,8 @@ from tests.conftest import ROOT
 from tests.tokenizer.published import FOLDERS, LAYOUTS
 from tests.tokenizer.support import corpus_lines
 
+pytestmark = pytest.mark.test_data
+
 
 @pytest.fixture(scope="module")
 def script() -> Any:
@@ -39,6 +41,11 @@ def test_they_were_checked_on_the_strings_of_the_full_run(script: Any, shared: P
     """A row that was measured on fewer is out of date."""
     results = json.loads(script.RESULTS.read_text(encoding="utf-8"))
     assert {row["strings"] for row in results} == {20_000 + len(corpus_lines(shared, full=True))}
+
+
+def test_every_row_was_measured_on_the_same_strings(script: Any) -> None:
+    results = json.loads(script.RESULTS.read_text(encoding="utf-8"))
+    assert len({row["strings"] for row in results}) == 1
 
 
 def test_the_document_is_up_to_date(script: Any) -> None:

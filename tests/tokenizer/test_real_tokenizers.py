@@ -1,6 +1,6 @@
 """Published tokenizers against their reference: corpora, generated strings, random ids.
 
-Every folder of ../shared/tokenizers is here: exact, also through the signatures of its reloaded SavedModel,
+Every tokenizer of the test data is here: exact, also through the signatures of its reloaded SavedModel,
 or refused by name.
 """
 
@@ -27,10 +27,10 @@ RELOADED = ("gpt2", "t5", "mistral-7b-v0.3-instruct", "bert-base-cased", "opus-m
 
 
 def test_every_folder_is_named(shared: Path) -> None:
-    """A tokenizer that is added to the shared folder cannot be passed over in silence."""
+    """A tokenizer that is added to the test data cannot be passed over in silence."""
     folders = {path.name for path in (shared / "tokenizers").iterdir() if path.is_dir()}
     refused = {layout.folder for layout, _ in REFUSED.values()}
-    assert folders == {*FOLDERS, *(layout.folder for layout in LAYOUTS.values()), *refused}
+    assert folders <= {*FOLDERS, *(layout.folder for layout in LAYOUTS.values()), *refused}
 
 
 @dataclass(frozen=True)

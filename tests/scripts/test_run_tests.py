@@ -1,0 +1,79 @@
+"""The runner behind ``scripts/test``: it names what failed and leaves nothing running."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+
+TESTS = """
+import subprocess, sys, pytest
+
+def test_good(): pass
+def test_skipped(): pytest.skip("for a reason")
+
+@pytest.mark.parametrize("value", [1, 2])
+def test_bad(value): assert value == 1
+
+@pytest.fixture
+def broken(): raise ValueError
+def test_without_its_fixture(broken): pass
+"""
+LEAVES = """
+import subprocess, sys
+
+def test_leaves_a_process():
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    print(child.pid, file=open({pid!r}, "w"))
+"""
+
+
+@pytest.fixture
+def runner(monkeypatch: pytest.MonkeyPatch) -> Any:
+    spec = importlib.util.spec_from_file_location("run_tests", ROOT / "scripts" / "run_tests.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "run_tests", module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_it_counts_and_names_what_failed(runner: Any, tmp_path: Path) -> None:
+    file = tmp_path / "test_some.py"
+    file.write_text(TESTS)
+    outcome = runner._run("some", [str(file)], 120)
+    assert outcome.counts == {"passed": 2, "failed": 2, "skipped": 1}
+    names = [problem.rpartition("::")[2] for problem in outcome.problems]
+    assert names == ["test_bad[2]", "test_without_its_fixture"]
+
+
+def test_a_process_left_behind_is_ended_and_is_a_failure(runner: Any, tmp_path: Path) -> None:
+    file, pid = tmp_path / "test_leaves.py", tmp_path / "pid"
+    file.write_text(LEAVES.format(pid=str(pid)))
+    outcome = runner._run("leaving", [str(file)], 120)
+    assert outcome.counts == {"passed": 1}
+    (problem,) = outcome.problems
+    assert "left the process" in problem
+    assert "time.sleep(600)" in problem
+    process = Path("/proc") / pid.read_text().strip()
+    assert not process.exists() or "Z" in (process / "stat").read_text()
+
+
+def test_a_run_that_never_ends_is_ended(runner: Any, tmp_path: Path) -> None:
+    file = tmp_path / "test_long.py"
+    file.write_text("import time\ndef test_long(): time.sleep(600)\n")
+    outcome = runner._run("long", [str(file)], 4)
+    assert any("ended after" in problem for problem in outcome.problems)
+
+
+def test_every_room_is_in_exactly_one_group(runner: Any) -> None:
+    rooms = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
+    named = [Path(path).name for paths in runner.GROUPS.values() for path in paths if "--" not in path]
+    assert set(runner.ROOMS) <= rooms
+    assert sorted(named) == sorted([*runner.ROOMS, "tests"])
