@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 import serving_configs
 from exporter.errors import OptionError, OutputError, did_you_mean
-from exporter.saved_model.manifest import MANIFEST_PATH, Manifest
+from exporter.manifest import MANIFEST_PATH, Manifest
 from serving_configs import ServingOptions
 
 OPTIONS_FILE = "options.yaml"

@@ -7,7 +7,8 @@ A job file (YAML) holds the same names::
     models:
       - {model: "demo:stories", name: stories, prompt_lengths: [32, 128]}
 
-Precedence: flags over a model's own entry over ``defaults`` over the defaults here.
+Precedence: flags over a model's own entry over ``defaults`` over the defaults here; the options in
+``generation`` one by one.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from exporter.errors import OptionError, did_you_mean, raise_all
 NAME_PATTERN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 _Positive = Annotated[int, Field(gt=0)]
+
+Overflow = Literal["error", "truncate_left", "truncate_right"]
+RowErrors = Literal["answer", "raise"]
 
 
 class ExportOptions(BaseModel):
@@ -75,8 +79,8 @@ class ExportOptions(BaseModel):
     special_tokens_in_text: bool = True
     source_lang: str | None = None
     target_lang: str | None = None
-    overflow: Literal["error", "truncate_left", "truncate_right"] = "error"
-    row_errors: Literal["answer", "raise"] = "answer"
+    overflow: Overflow = "error"
+    row_errors: RowErrors = "answer"
     warmup: Literal["none", "minimal", "full"] = "full"
     outputs: tuple[Literal["score", "prompt_tokens", "truncated"], ...] = ()
     echo: bool = False
@@ -203,7 +207,7 @@ def read_job(path: Path, output: Path | None, flags: Mapping[str, Any]) -> Job:
                 f"job file {path}: {'defaults' if number == 0 else f'models[{number - 1}]'} must be a mapping"
             )
     exports = tuple(
-        make_options({**defaults, **entry, **flags}, f"job file {path}: models[{number}]")
+        make_options(_merged(defaults, entry, flags), f"job file {path}: models[{number}]")
         for number, entry in enumerate(content["models"])
     )
     _refuse_twins(exports, path)
@@ -211,6 +215,15 @@ def read_job(path: Path, output: Path | None, flags: Mapping[str, Any]) -> Job:
     if target is None:
         raise OptionError(f"job file {path} has no 'output': give OUT on the command line")
     return Job(output=target, exports=exports)
+
+
+def _merged(*levels: Mapping[str, Any]) -> dict[str, Any]:
+    """Later levels win; of ``generation`` each option for itself."""
+    merged = {key: value for level in levels for key, value in level.items()}
+    generation = [level["generation"] for level in levels if level.get("generation") is not None]
+    if len(generation) > 1 and all(isinstance(options, Mapping) for options in generation):
+        merged["generation"] = {key: value for options in generation for key, value in options.items()}
+    return merged
 
 
 def _refuse_twins(exports: Sequence[ExportOptions], path: Path) -> None:

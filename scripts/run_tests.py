@@ -22,11 +22,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # XLA keeps every program that a process has compiled, in memory mappings of which Linux grants 65,530 to a
 # process: no test process lives through the whole suite.
-ROOMS = ("families", "encoder_decoder", "generation", "model", "end_to_end", "languages")
+ROOMS = ("families", "encoder_decoder", "generation", "model", "end_to_end", "prompts")
 GROUPS: dict[str, list[str]] = {
     "families, encoder_decoder": ["tests/families", "tests/encoder_decoder"],
     "generation, model": ["tests/generation", "tests/model"],
-    "end_to_end, languages": ["tests/end_to_end", "tests/languages"],
+    "end_to_end, prompts": ["tests/end_to_end", "tests/prompts"],
     "the other rooms": ["tests", *(f"--ignore=tests/{room}" for room in ROOMS)],
 }
 #: What must work on the lowest versions too.

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from exporter.errors import OptionError
-from exporter.saved_model.manifest import Manifest
+from exporter.manifest import Manifest
 from serving_configs import protos
-from serving_configs.options import ServingOptions
+from serving_configs.serving_options import ServingOptions
 
 # The part of the latency goal that a request may spend waiting for company, and the most it ever waits:
 # while a batch runs, the next one fills by itself.

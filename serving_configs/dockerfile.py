@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from exporter.saved_model.manifest import Manifest
+from exporter.manifest import Manifest
 from serving_configs.compose import start_seconds
 from serving_configs.docker_run import entrypoint, environment
 from serving_configs.flags import server_flags
-from serving_configs.options import ServingOptions
+from serving_configs.serving_options import ServingOptions
 from serving_configs.text import GENERATED, template
 from serving_configs.versions import Release
 

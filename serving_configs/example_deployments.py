@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from exporter.saved_model.manifest import (
+from exporter.manifest import (
     Buckets,
     Manifest,
     MemoryInfo,
@@ -18,8 +18,8 @@ from exporter.saved_model.manifest import (
     TensorInfo,
     WarmupInfo,
 )
-from serving_configs.options import ServingOptions
 from serving_configs.render import render, render_model_files, write
+from serving_configs.serving_options import ServingOptions
 
 FOLDER = Path(__file__).parent / "examples"
 

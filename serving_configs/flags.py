@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from exporter.saved_model.manifest import Manifest
+from exporter.manifest import Manifest
 from serving_configs import batching
-from serving_configs.memory import gpu_memory_fraction
-from serving_configs.options import ServingOptions
+from serving_configs.gpu_memory import gpu_memory_fraction
+from serving_configs.serving_options import ServingOptions
 from serving_configs.versions import Release
 
 Device = Literal["gpu", "cpu"]

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from exporter.saved_model.manifest import Manifest
+from exporter.manifest import Manifest
 from serving_configs import xla_cache
 from serving_configs.models_config import versions_by_model
-from serving_configs.options import ServingOptions
+from serving_configs.serving_options import ServingOptions
 from serving_configs.text import template
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from exporter.errors import OptionError, did_you_mean, raise_all
-from exporter.saved_model.manifest import Manifest
+from exporter.manifest import Manifest
 from serving_configs import protos
-from serving_configs.options import ServingOptions
+from serving_configs.serving_options import ServingOptions
 
 
 def versions_by_model(manifests: Sequence[Manifest]) -> dict[str, list[int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from serving_configs.options import ServingOptions
+from serving_configs.serving_options import ServingOptions
 from serving_configs.text import template
 
 

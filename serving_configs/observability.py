@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from exporter.saved_model.manifest import Manifest
-from serving_configs.options import ServingOptions
+from exporter.manifest import Manifest
+from serving_configs.serving_options import ServingOptions
 from serving_configs.text import GENERATED
 
 _P = ":tensorflow:serving:"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from exporter.errors import OptionError
-from exporter.saved_model.manifest import Manifest
+from exporter.manifest import Manifest
 from serving_configs import (
     batching,
     compose,
@@ -20,7 +20,7 @@ from serving_configs import (
     observability,
     server_files,
 )
-from serving_configs.options import ServingOptions
+from serving_configs.serving_options import ServingOptions
 from serving_configs.versions import choose_release
 
 # Their owner alone may read them: a private key may stand in them.

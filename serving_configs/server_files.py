@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from exporter.saved_model.manifest import Manifest
+from exporter.manifest import Manifest
 from serving_configs import batching, protos
-from serving_configs.options import ServingOptions, SslOptions
+from serving_configs.serving_options import ServingOptions, SslOptions
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
 

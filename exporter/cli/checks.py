@@ -22,7 +22,7 @@ def inspect(
 ) -> None:
     """Say what a checkpoint is and whether it can be exported; exits 4 if not."""
     from exporter.checkpoint import locate
-    from exporter.inspect import inspect_checkpoint
+    from exporter.inspection import inspect_checkpoint
 
     path = locate(model, revision)
     report = inspect_checkpoint(path)
@@ -31,7 +31,7 @@ def inspect(
         raise typer.Exit(UnsupportedError.exit_code)
     if prefix_text is not None:
         from exporter.options import make_options
-        from exporter.prefix import resolve_prefix
+        from exporter.prompts.prefix import resolve_prefix
 
         assert report.spec is not None
         prefix = resolve_prefix(make_options({"model": model, "prefix_text": prefix_text}), path, report.spec)
@@ -80,8 +80,8 @@ def verify(
     """Replay the golden answers of an exported version."""
     from pydantic import ValidationError
 
-    from exporter.saved_model.manifest import Manifest
-    from exporter.verify import verify_version
+    from exporter.manifest import Manifest
+    from exporter.verification import verify_version
 
     try:
         count = verify_version(version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +14,10 @@ from exporter.cli.values import assignments, integers, words
 from exporter.errors import OptionError
 
 if TYPE_CHECKING:
+    from exporter.exporting.pipeline import ExportResult
+    from exporter.exporting.plan import Plan
+    from exporter.manifest import Manifest
     from exporter.options import ExportOptions, Job
-    from exporter.pipeline import ExportResult
-    from exporter.saved_model.manifest import Manifest
 
 
 def export(
@@ -74,14 +76,34 @@ def export(
         list[str] | None, typer.Option(help="A key of config.json you vouch for; repeatable.")
     ] = None,
     force: Annotated[bool | None, typer.Option("--force", help="Replace an existing version.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be exported; nothing is read but headers.")
+    ] = False,
 ) -> None:
     """Export MODEL to OUT/NAME/VERSION, with everything a server needs in OUT/serving."""
     job = _job(model, out, config, _flags(locals()))
-    for options in job.exports:
-        _export_one(options, job.output)
-    from exporter.deployment import write_serving_configs
+    from exporter.exporting.plan import plan_job
 
-    write_serving_configs(job.output)
+    # Every model is planned before the first is exported: what cannot be done is known at once.
+    plans = plan_job(job)
+    for plan in plans:
+        for warning in plan.warnings:
+            print(f"warning: {plan.options.model}: {warning}", file=sys.stderr)
+    if dry_run:
+        from exporter.cli.plan import print_plans
+
+        print_plans(plans, as_json=False)
+        return
+    published = False
+    try:
+        for plan in plans:
+            _export_one(plan)
+            published = True
+    finally:
+        if published:
+            from exporter.deployment import write_serving_configs
+
+            write_serving_configs(job.output)
 
 
 def _flags(given: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +112,7 @@ def _flags(given: dict[str, Any]) -> dict[str, Any]:
     names = {name: words(given[name]) for name in ("outputs", "extra_signatures")}
     parsed = given | lists | names | {"generation": assignments("generation", given["generation"])}
     parsed["ignore_config_keys"] = tuple(parsed.pop("ignore_config_key") or ()) or None
-    others = ("model", "out", "config")  # which say what is exported and where, not how
+    others = ("model", "out", "config", "dry_run")  # which say what is exported and where, not how
     return {name: value for name, value in parsed.items() if value is not None and name not in others}
 
 
@@ -107,12 +129,12 @@ def _job(model: str | None, out: Path | None, config: Path | None, given: dict[s
     return Job(output=out, exports=(make_options({"model": model, **given}),))
 
 
-def _export_one(options: ExportOptions, output: Path) -> None:
-    with _steps(f"{options.model} -> {output / options.servable_name()}") as report:
-        from exporter.pipeline import export as run
+def _export_one(plan: Plan) -> None:
+    with _steps(f"{plan.options.model} -> {plan.servable}") as report:
+        from exporter.exporting.pipeline import export_planned
 
-        result = run(options, output, report)
-    _print_summary(options, result)
+        result = export_planned(plan, report)
+    _print_summary(plan.options, result)
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def serve(
     import logging
 
     from exporter.deployment import read_manifests, read_options, serving_options, stored_options
-    from exporter.preview import engine as engines
+    from exporter.preview import launch
 
     _one_of("engine", engine, ("auto", "preview", "tensorflow_model_server", "docker"))
     _one_of("device", device, ("cpu", "gpu"))
@@ -69,7 +69,7 @@ def serve(
     ports = {"rest_port": rest_port, "grpc_port": grpc_port}
     values |= {key: value for key, value in ports.items() if value is not None}
     chosen: Any = {"engine": engine, "device": device}
-    status = engines.serve(out, manifests, serving_options(values, manifests), host=host, **chosen)
+    status = launch.serve(out, manifests, serving_options(values, manifests), host=host, **chosen)
     raise typer.Exit(status)
 
 
@@ -163,7 +163,7 @@ def warm(
     """Replay the warmup of every version in OUT once: keep what XLA compiled, beside the models, and how long
     it took, for OUT/serving."""
     from exporter.deployment import exported_versions, read_manifests, write_serving_configs
-    from exporter.preview.warm import warm as run
+    from exporter.preview.fill_cache import warm as run
 
     _one_of("device", device, ("cpu", "gpu"))
     read_manifests(out)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from exporter.errors import UnsupportedError, did_you_mean
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from exporter.checkpoint import Checkpoint
 
-__all__ = ["FAMILIES", "load_weights", "read_spec"]
+__all__ = ["FAMILIES", "count_weights", "load_weights", "read_spec"]
 
 
 def read_spec(config: Mapping[str, Any], *, ignore_config_keys: Iterable[str] = ()) -> ModelSpec:
@@ -60,3 +61,15 @@ def load_weights(
 
     family = FAMILIES[spec.model_type]
     return load(spec, family.names_for(spec), checkpoint, dtype)
+
+
+def count_weights(spec: ModelSpec, checkpoint: Checkpoint) -> int:
+    """How many numbers ``load_weights`` would read, from the headers of the files alone.
+
+    Raises:
+      CheckpointError: as ``load_weights``.
+    """
+    from exporter.families.load import check
+
+    weights = check(spec, FAMILIES[spec.model_type].names_for(spec), checkpoint)
+    return sum(prod(part.shape) for weight in weights for group in weight.groups for part in group)

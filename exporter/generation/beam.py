@@ -17,9 +17,9 @@ import tensorflow as tf
 
 from exporter.generation import history as past
 from exporter.generation.choice import draw_without_replacement
+from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.history import History
 from exporter.generation.loop import is_any, row_limits
-from exporter.generation.options import GenerationOptions
 from exporter.generation.processors import Context, build_processors, needs_counts, needs_tokens
 from exporter.generation.record import Record, put_column, record_step, start_record
 from exporter.generation.result import FinishReason, Generated

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from exporter.generation.choice import best_token
+from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.history import NO_TOKEN, prompt_tokens
 from exporter.generation.loop import is_any, row_limits
-from exporter.generation.options import GenerationOptions
 from exporter.generation.result import FinishReason, Generated
 from exporter.generation.rows import RowOptions
 from exporter.generation.step import Prompt, StepModel

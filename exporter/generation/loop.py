@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from exporter.generation import history as past
 from exporter.generation.choice import best_token, draw_token
+from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.history import History
-from exporter.generation.options import GenerationOptions
 from exporter.generation.processors import Context, build_processors, needs_counts, needs_tokens
 from exporter.generation.record import Record, put_column, record_step, start_record
 from exporter.generation.result import FinishReason, Generated

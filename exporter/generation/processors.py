@@ -14,8 +14,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import tensorflow as tf
 
+from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.history import IN_PROMPT, NO_TOKEN, History, row_indices, seen_mask, source_tokens
-from exporter.generation.options import GenerationOptions
 from exporter.generation.rows import RowOptions
 from exporter.generation.step import Prompt
 

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from exporter.generation.options import UNPREDICTABLE_SEED, GenerationOptions
+from exporter.devices import CPU
+from exporter.generation.generation_options import UNPREDICTABLE_SEED, GenerationOptions
 
 
 class RowOptions(NamedTuple):
@@ -99,7 +100,7 @@ def check_rows(rows: RowOptions, options: GenerationOptions) -> tf.Tensor:
         "frequency_penalty": tf.abs(rows.frequency_penalty) <= MAX_PENALTY,
         "seed": rows.seed >= UNPREDICTABLE_SEED,
     }
-    with tf.device("/device:CPU:0"):
+    with tf.device(CPU):
         message = tf.fill(tf.shape(rows.seed), "")
         for name in reversed(ROW_FIELDS):
             value = tf.strings.as_string(getattr(rows, name), shortest=ROW_FIELDS[name].dtype.is_floating)
@@ -121,7 +122,7 @@ def resolve_seeds(seed: tf.Tensor) -> tf.Tensor:
     The raw op with both seeds 0 is seeded by the operating system wherever the graph is loaded, even if
     ``tf.random.set_seed`` was called at export.
     """
-    with tf.device("/device:CPU:0"):
+    with tf.device(CPU):
         random = tf.raw_ops.RandomUniformInt(
             shape=tf.shape(seed), minval=tf.constant(0, tf.int64), maxval=tf.constant(2**63 - 1, tf.int64)
         )

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from exporter.devices import CPU
 from exporter.errors import OptionError
 from exporter.generation.result import FinishReason
 from exporter.generation.step import Prompt
@@ -155,7 +156,7 @@ def cut_at_stop(text: tf.Tensor, stop_strings: Sequence[str]) -> tuple[tf.Tensor
     """
     escaped = ["".join(f"\\{char}" if char in _SPECIAL else char for char in stop) for stop in stop_strings]
     pattern = "(?s)(?:" + "|".join(escaped) + ").*"
-    with tf.device("/device:CPU:0"):
+    with tf.device(CPU):
         cut = tf.strings.regex_replace(text, pattern, "", replace_global=False)
         return cut, tf.strings.length(cut) < tf.strings.length(text)
 
@@ -179,7 +180,7 @@ def cut_answers(
       sequences, num_tokens, finish_reason: as in ``Generated``.
       stop_strings, eos_token_id: the options' own.
     """
-    with tf.device("/device:CPU:0"):
+    with tf.device(CPU):
         cut, found = cut_at_stop(text, stop_strings)
         last = tf.gather(sequences, tf.maximum(num_tokens - 1, 0), axis=2, batch_dims=2)
         at_end = tf.reduce_any(last[..., None] == tf.constant(list(eos_token_id), tf.int32), axis=-1)

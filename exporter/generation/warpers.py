@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from exporter.generation.options import GenerationOptions
+from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.rows import RowOptions
 from exporter.generation.thresholds import find_cutoff
 

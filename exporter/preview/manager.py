@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporter.preview import warmup
+from exporter.preview import replay
 from exporter.preview.model_config import ModelConfig
 from exporter.preview.servable import Servable
 from exporter.preview.status import Code, StatusError, invalid, not_found
@@ -139,7 +139,7 @@ class Manager:
         try:
             servable = self._read(name, version)
             self._prepare(servable)
-            records = warmup.replay(servable) if self._warm else 0
+            records = replay.replay(servable) if self._warm else 0
         except StatusError as error:
             logger.error("Loading servable: {name: %s version: %d} failed: %s", name, version.number, error)
             version.error = error

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from exporter.errors import OptionError
+from exporter.manifest import Buckets
 from exporter.options import ExportOptions
-from exporter.saved_model.manifest import Buckets
 
 #: Length buckets that are tried below the longest one: each step costs one compilation per batch size
 #: and wastes at most three quarters of a prefill, which is cheap beside the decode loop.

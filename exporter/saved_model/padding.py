@@ -7,10 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from exporter.saved_model.manifest import Buckets
-
-#: Host work: strings, ragged rows, and the shapes that choose a bucket.
-CPU = "/device:CPU:0"
+from exporter.devices import CPU
+from exporter.manifest import Buckets
 
 
 def right_padded(tokens: tf.RaggedTensor, length: tf.Tensor, pad: int) -> tf.Tensor:

@@ -6,18 +6,18 @@ goes on as a finished pad row and answers with its message. All ops here run on 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
+
+from exporter.options import Overflow
 
 if TYPE_CHECKING:
     from exporter.tokenizer import TokenizerGraph
 
-Overflow = Literal["error", "truncate_left", "truncate_right"]
-
 
 class Rows(NamedTuple):
-    """Rows ready for the engine.
+    """Rows ready for a program.
 
     Attributes:
       tokens: RaggedTensor int32 [batch, (length)]; a row with an error is empty.

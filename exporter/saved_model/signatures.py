@@ -7,18 +7,18 @@ the same for every output of a signature.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
-from exporter.generation.options import GenerationOptions
+from exporter.devices import CPU
+from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.result import FinishReason
 from exporter.generation.rows import ROW_FIELDS, RowOptions, check_rows, mask_rows
 from exporter.generation.stop import cut_answers
-from exporter.saved_model.engine import GenerationProgram, Program
-from exporter.saved_model.padding import CPU
+from exporter.options import Overflow, RowErrors
+from exporter.saved_model.programs import GenerationProgram, Program
 from exporter.saved_model.requests import (
-    Overflow,
     Rows,
     checked_ids,
     encode_rows,
@@ -28,10 +28,8 @@ from exporter.saved_model.requests import (
 )
 
 if TYPE_CHECKING:
-    from exporter.prefix import Prefix
+    from exporter.prompts.prefix import Prefix
     from exporter.tokenizer import TokenizerGraph
-
-RowErrors = Literal["answer", "raise"]
 
 
 class Signature(NamedTuple):
@@ -138,8 +136,6 @@ def score_signature(
     tokenizer: TokenizerGraph,
     targets: TokenizerGraph,
     policy: Policy,
-    *,
-    width: int,
 ) -> Signature:
     """``text`` and ``continuation`` string[batch] -> ``score`` float32[batch], the log-likelihood of the
     continuation's tokens after the prompt, ``num_tokens`` (of the continuation), ``greedy`` bool, ``error``.
@@ -147,6 +143,8 @@ def score_signature(
     Both texts are tokenized by themselves, the continuation by ``targets``. An encoder-decoder model scores
     it with the special tokens that this adds (the end of sequence), a decoder-only model without.
     """
+
+    width = program.per_row["continuation"].shape[1]
 
     def score_text(text: tf.Tensor, continuation: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):

@@ -9,62 +9,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tensorflow as tf
 
 from exporter.errors import OptionError
 from exporter.generation.rows import ROW_FIELDS
-from exporter.saved_model.manifest import Buckets, SignatureInfo
+from exporter.manifest import Buckets, SignatureInfo
+from exporter.saved_model.records import Record
 
 WARMUP_PATH = Path("assets.extra") / "tf_serving_warmup_requests"
-MAX_RECORDS = 1000
 #: Per-row options of the warmup rows: sampling, so that its branch runs too; the rest is neutral.
 _WARM_ROW = {"max_new_tokens": 1, "temperature": 1.0}
 Request = tuple[str, dict[str, Any]]  # signature name, input name -> nested list or array
 
 
 def warmup_requests(
-    signatures: Mapping[str, SignatureInfo],
-    buckets: Buckets,
-    *,
-    mode: Literal["none", "minimal", "full"],
-    minimal: Sequence[str],
-    texts: Mapping[int, str],
-    lengths: Mapping[str, tuple[int, ...]],
+    records: Sequence[Record], signatures: Mapping[str, SignatureInfo], texts: Mapping[int, str]
 ) -> list[Request]:
-    """One request per signature, length bucket and batch bucket, with exactly that many rows.
-
-    "minimal" compiles every program in every bucket; "full" runs every signature in every bucket, so that
-    first-use costs of host ops are paid too.
+    """The requests of ``records``, each with exactly its rows.
 
     Args:
+      records: which requests.
       signatures: the exported signatures.
-      buckets: the compiled shapes.
-      mode: which records.
-      minimal: one signature per program.
       texts: prompt length bucket -> a text that falls into it.
-      lengths: signature -> the length buckets that it is for, where these are not all.
-
-    Raises:
-      OptionError: more than 1000 records, which the server refuses.
     """
-    if mode == "none":
-        return []
-    names = list(minimal) if mode == "minimal" else sorted(signatures)
-    requests = [
-        (name, _inputs(signatures[name], length, rows, texts))
-        for name in names
-        for length in lengths.get(name, buckets.prompt_lengths)
-        for rows in buckets.batch_sizes
+    return [
+        (record.signature, _inputs(signatures[record.signature], record.length, record.rows, texts))
+        for record in records
     ]
-    if len(requests) > MAX_RECORDS:
-        raise OptionError(
-            f"warmup: {len(names)} signatures, {len(buckets.prompt_lengths)} prompt_lengths and "
-            f"{len(buckets.batch_sizes)} batch_sizes make {len(requests)} records, TensorFlow Serving "
-            f"takes {MAX_RECORDS}: shorten batch_sizes, prompt_lengths or signatures, or use --warmup minimal"
-        )
-    return requests
 
 
 def _inputs(signature: SignatureInfo, length: int, rows: int, texts: Mapping[int, str]) -> dict[str, Any]:

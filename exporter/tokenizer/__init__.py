@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from exporter.tokenizer.base import TokenizerGraph as TokenizerGraph
     from exporter.tokenizer.graph import build_tokenizer as build_tokenizer
-    from exporter.tokenizer.verify import TokenizerReport as TokenizerReport
-    from exporter.tokenizer.verify import verify_tokenizer as verify_tokenizer
+    from exporter.tokenizer.parity import TokenizerReport as TokenizerReport
+    from exporter.tokenizer.parity import verify_tokenizer as verify_tokenizer
 
 _HOMES = {
     "TokenizerGraph": "base",

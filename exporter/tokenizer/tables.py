@@ -23,6 +23,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from exporter.devices import CPU
+
 _FINGERPRINT_BUCKETS = 2**63 - 1  # the largest modulus that the hashing op takes
 _PAGE_BITS = 7
 _PAGE = 1 << _PAGE_BITS
@@ -32,7 +34,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def cpu() -> AbstractContextManager[Any]:
     """The device scope of every tokenizer op."""
-    scope: AbstractContextManager[Any] = tf.device("/device:CPU:0")
+    scope: AbstractContextManager[Any] = tf.device(CPU)
     return scope
 
 

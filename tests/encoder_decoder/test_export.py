@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from exporter.exporting.pipeline import export
 from exporter.options import make_options
-from exporter.pipeline import export
 from tests.encoder_decoder.cases import FAMILIES
 from tests.encoder_decoder.test_generation import expected
 from tests.families.case import VOCAB, Case, FamilyCases, tiered

@@ -12,7 +12,7 @@ import torch
 
 from exporter.checkpoint import Checkpoint
 from exporter.generation import generate
-from exporter.generation.options import GenerationOptions, resolve_options
+from exporter.generation.generation_options import GenerationOptions, resolve_options
 from exporter.generation.rows import default_rows
 from exporter.generation.step import Prompt
 from tests.encoder_decoder import reference

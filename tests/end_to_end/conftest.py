@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from exporter.exporting.pipeline import ExportResult, export
 from exporter.options import make_options
-from exporter.pipeline import ExportResult, export
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.pipeline import ExportResult
+from exporter.exporting.pipeline import ExportResult
 
 pytestmark = pytest.mark.end_to_end
 

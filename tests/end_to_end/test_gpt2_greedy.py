@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
+from exporter.exporting.pipeline import export
 from exporter.options import make_options
-from exporter.pipeline import export
 from tests.reference import Reference, assert_same_greedy, random_gpt2
 
 pytestmark = [pytest.mark.parity, pytest.mark.end_to_end]

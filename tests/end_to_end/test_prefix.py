@@ -15,10 +15,10 @@ import transformers
 from rich.filesize import decimal
 
 from exporter.errors import OptionError, UnsupportedError
+from exporter.exporting.pipeline import ExportResult, export
+from exporter.manifest import Manifest
 from exporter.options import ExportOptions, make_options
-from exporter.pipeline import ExportResult, export
-from exporter.saved_model.manifest import Manifest
-from exporter.verify import verify_version
+from exporter.verification import verify_version
 from tests.end_to_end.test_command_line import genserve
 from tests.reference import Reference, assert_same_greedy, random_gpt2, save_checkpoint
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
+from exporter.exporting.pipeline import ExportResult
 from exporter.generation.rows import ROW_FIELDS
-from exporter.pipeline import ExportResult
 
 pytestmark = pytest.mark.end_to_end
 

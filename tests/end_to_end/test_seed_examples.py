@@ -10,8 +10,8 @@ import tensorflow as tf
 import torch
 
 from exporter.demo import demo_path
+from exporter.exporting.pipeline import ExportResult, export
 from exporter.options import make_options
-from exporter.pipeline import ExportResult, export
 from tests.reference import Reference
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.parity]

@@ -12,7 +12,7 @@ import pytest
 from exporter.client import GrpcClient, RequestError, RestClient
 from exporter.demo import demo_path
 from exporter.deployment import write_serving_configs
-from exporter.pipeline import ExportResult
+from exporter.exporting.pipeline import ExportResult
 from exporter.preview import PreviewServer, ServerConfig, files_beside
 from tests.reference import Reference
 

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from exporter.errors import OptionError
+from exporter.exporting.pipeline import ExportResult, export
 from exporter.options import make_options
-from exporter.pipeline import ExportResult, export
 from serving_configs import render
 from tests.end_to_end.test_compilations import _REPLAY, compilations
 

@@ -15,7 +15,7 @@ from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
 from exporter.checkpoint import Checkpoint
 from exporter.errors import CheckpointError
-from exporter.inspect import inspect_checkpoint
+from exporter.inspection import inspect_checkpoint
 from tests.families import reference
 from tests.families.cases import FAMILIES, Case, FamilyCases
 from tests.families.conftest import Built

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from exporter.exporting.pipeline import export
 from exporter.options import make_options
-from exporter.pipeline import export
 from tests.families import reference
 from tests.families.case import VOCAB, Case, FamilyCases, tiered
 from tests.families.cases import FAMILIES

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import CheckpointError
-from exporter.inspect import inspect_checkpoint
+from exporter.inspection import inspect_checkpoint
 from tests.families import reference
 from tests.families.cases import BY_TYPE, Case, FamilyCases
 from tests.families.conftest import Built

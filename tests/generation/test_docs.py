@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from exporter.generation.attributes import ATTRIBUTES, EXTRAS, Attribute
-from exporter.generation.options import GenerationOptions
+from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.rows import ROW_FIELDS
 from tests.conftest import ROOT
 

@@ -12,9 +12,9 @@ import torch
 import yaml
 
 from exporter.errors import OptionError
+from exporter.exporting.pipeline import export
 from exporter.generation.rows import ROW_FIELDS
 from exporter.options import read_job
-from exporter.pipeline import export
 from tests.reference import Reference, random_gpt2
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.parity]

@@ -11,7 +11,7 @@ import torch
 
 from exporter.errors import OptionError
 from exporter.generation.calls import generate
-from exporter.generation.options import GenerationOptions
+from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.result import FinishReason, Generated
 from exporter.generation.rows import RowOptions, default_rows
 from tests.generation.toy import TorchToy, ToyModel, make_prompt, random_weights

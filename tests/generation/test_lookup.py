@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.generation.calls import generate
+from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.history import NO_TOKEN
 from exporter.generation.lookup import guess
-from exporter.generation.options import GenerationOptions
 from exporter.generation.rows import default_rows
 from exporter.generation.stop import StopAutomaton
 from tests.generation.test_greedy import run

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from exporter.generation.calls import generate
-from exporter.generation.options import GenerationOptions
+from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.rows import default_rows
 from tests.generation.test_models import CONFIGS, VOCAB, ours  # noqa: F401
 from tests.generation.toy import make_prompt

@@ -18,7 +18,7 @@ import transformers
 from exporter.checkpoint import Checkpoint
 from exporter.families import load_weights, read_spec
 from exporter.generation.calls import generate, score
-from exporter.generation.options import resolve_options
+from exporter.generation.generation_options import resolve_options
 from exporter.generation.result import FinishReason, Generated
 from exporter.generation.rows import default_rows
 from exporter.generation.step import Prompt

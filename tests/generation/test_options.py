@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, BartConfig
 
 from exporter.errors import OptionError, UnsupportedError
 from exporter.generation.attributes import ATTRIBUTES, EXTRAS, Fate
-from exporter.generation.options import GenerationOptions, resolve_options
+from exporter.generation.generation_options import GenerationOptions, resolve_options
 
 
 def resolve(
@@ -45,7 +45,7 @@ def test_defaults_are_those_of_transformers() -> None:
 
 def test_options_load_without_tensorflow() -> None:
     heavy = "{'tensorflow', 'transformers'}"
-    code = f"import sys, exporter.generation.options; assert not {heavy} & set(sys.modules)"
+    code = f"import sys, exporter.generation.generation_options; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from transformers import GenerationConfig
 
 from exporter.generation import history as past
-from exporter.generation.options import GenerationOptions, resolve_options
+from exporter.generation.generation_options import GenerationOptions, resolve_options
 from exporter.generation.processors import Context, build_processors, needs_counts, needs_tokens
 from exporter.generation.rows import default_rows
 from exporter.generation.warpers import build_warpers

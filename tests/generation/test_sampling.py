@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from exporter.generation.calls import generate
 from exporter.generation.choice import draw_token
-from exporter.generation.options import GenerationOptions
+from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.rows import (
     ROW_FIELDS,
     RowOptions,

@@ -10,7 +10,7 @@ import tensorflow as tf
 import torch
 
 from exporter.generation.calls import next_token, score
-from exporter.generation.options import GenerationOptions
+from exporter.generation.generation_options import GenerationOptions
 from tests.generation.test_greedy import run
 from tests.generation.toy import TorchToy, ToyModel, make_prompt, random_weights
 

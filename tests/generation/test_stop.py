@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from exporter.generation.options import GenerationOptions
+from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.result import FinishReason
 from exporter.generation.step import Prompt
 from exporter.generation.stop import StopAutomaton, cut_answers, cut_at_stop

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from exporter.generation import generate, score
-from exporter.generation.options import GenerationOptions
+from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.rows import default_rows
 from exporter.generation.step import Prompt
 from exporter.model import Transformer

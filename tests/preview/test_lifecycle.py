@@ -198,7 +198,7 @@ def test_sigterm_answers_what_is_in_flight_and_leaves(toy_versions: Path) -> Non
 
 def test_importing_the_packages_loads_no_tensorflow() -> None:
     code = (
-        "import sys, exporter.preview, exporter.preview.engine, exporter.client, serving_configs; "
+        "import sys, exporter.preview, exporter.preview.launch, exporter.client, serving_configs; "
         "assert not [m for m in sys.modules if m == 'tensorflow' or m == 'transformers']"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

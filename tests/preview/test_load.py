@@ -176,8 +176,8 @@ def decided_within_the_margin(request: Request, reference: Any) -> bool:
 @pytest.mark.end_to_end
 def test_five_minutes(tmp_path: Path) -> None:
     from exporter.demo import demo_path
+    from exporter.exporting.pipeline import export
     from exporter.options import make_options
-    from exporter.pipeline import export
     from tests.reference import Reference
 
     export(

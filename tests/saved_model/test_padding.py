@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from exporter.saved_model.manifest import Buckets
+from exporter.manifest import Buckets
 from exporter.saved_model.padding import left_padded, map_in_buckets
 
 BUCKETS = Buckets(prompt_lengths=(2, 5), batch_sizes=(1, 3))

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from exporter.errors import OptionError
-from exporter.saved_model.manifest import Buckets, SignatureInfo, TensorInfo
+from exporter.generation.generation_options import GenerationOptions
+from exporter.manifest import Buckets, SignatureInfo, TensorInfo
+from exporter.saved_model.records import warmup_records
+from exporter.saved_model.served import ProgramKey, Served
 from exporter.saved_model.warmup import Request, warmup_requests
 
 TEXT = SignatureInfo(inputs={"text": TensorInfo(dtype="string", shape=(None,))}, outputs={})
-SIGNATURES = {"serving_default": TEXT, "serving_default_8": TEXT}
-LENGTHS = {"serving_default_8": (8,)}
+PROGRAM = ProgramKey("generation", GenerationOptions())
 
 
-def _requests(lengths: int, batches: int, mode: str = "full") -> list[Request]:
+def _requests(lengths: int, batches: int, mode: Literal["none", "minimal", "full"] = "full") -> list[Request]:
     buckets = Buckets(prompt_lengths=tuple(range(8, 8 + lengths)), batch_sizes=tuple(range(1, 1 + batches)))
+    served = [
+        Served("serving_default", "text", PROGRAM, "serving_default", buckets.prompt_lengths, "error"),
+        Served("serving_default_8", "text", PROGRAM, "serving_default", (8,), "error"),
+    ]
+    records = warmup_records(served, buckets, mode)
     texts = {length: "x" * length for length in buckets.prompt_lengths}
-    return warmup_requests(
-        SIGNATURES, buckets, mode=mode, minimal=["serving_default"], texts=texts, lengths=LENGTHS
-    )
+    return warmup_requests(records, {signature.name: TEXT for signature in served}, texts)
 
 
 def test_one_request_per_signature_and_bucket_with_exactly_its_rows() -> None:

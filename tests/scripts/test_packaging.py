@@ -21,8 +21,8 @@ LIGHT = [
     "exporter.options",
     "exporter.spec",
     "exporter.families",
-    "exporter.generation.options",
-    "exporter.saved_model.manifest",
+    "exporter.generation.generation_options",
+    "exporter.manifest",
     "serving_configs",
 ]
 

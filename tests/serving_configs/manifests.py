@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from exporter.saved_model.manifest import (
+from exporter.manifest import (
     Buckets,
     Manifest,
     MemoryInfo,

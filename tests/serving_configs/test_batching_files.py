@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exporter.errors import OptionError
-from exporter.saved_model.manifest import Buckets, WarmupInfo
+from exporter.manifest import Buckets, WarmupInfo
 from serving_configs import ServingOptions, protos, render, render_model_files
 from tests.serving_configs.manifests import manifest
 from tests.serving_configs.test_render import docker_words

@@ -14,7 +14,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from exporter.errors import OptionError
 from serving_configs import RELEASES, ServingOptions, SslOptions, protos, render, write
-from serving_configs.memory import planned_bytes
+from serving_configs.gpu_memory import planned_bytes
 from tests.conftest import ROOT
 from tests.serving_configs.manifests import manifest
 

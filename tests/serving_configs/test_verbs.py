@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from exporter import cli, preview
-from exporter.preview import warm
+from exporter.preview import fill_cache
 from tests.serving_configs.manifests import manifest
 from tests.serving_configs.test_batching_files import MEASURED
 from tests.serving_configs.test_deployment import add
@@ -112,7 +112,7 @@ def test_warm_renders_with_what_it_measured(
             manifest(warmup=MEASURED.model_copy(update={"device": device})).write(version)
         return output / "xla-cache" / "here"
 
-    monkeypatch.setattr(warm, "warm", measure)
+    monkeypatch.setattr(fill_cache, "warm", measure)
     code, printed, _ = genserve("warm", out)
     assert code == 0
     assert printed.splitlines() == [

@@ -10,14 +10,14 @@ import tensorflow as tf
 from tokenizers import Tokenizer
 
 from exporter.errors import UnsupportedError
-from exporter.prefix import cut_prefix
-from exporter.saved_model.prefix import PrefixTokenizer
+from exporter.prompts.prefix import cut_prefix
+from exporter.prompts.prefix_tokenizer import PrefixTokenizer
 from exporter.tokenizer import build_tokenizer
 from exporter.tokenizer.barriers import Barriers
+from exporter.tokenizer.parity import compare
 from exporter.tokenizer.reference import reference_of
 from exporter.tokenizer.samples import sample_strings
 from exporter.tokenizer.sources import JsonSource, read_source
-from exporter.tokenizer.verify import compare
 from tests.reference import byte_level_bpe
 
 INSTRUCTION = (

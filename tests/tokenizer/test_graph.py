@@ -13,10 +13,10 @@ import pytest
 from tensorflow.core.protobuf import saved_model_pb2
 
 from exporter.tokenizer import build_tokenizer
+from exporter.tokenizer.parity import compare
 from exporter.tokenizer.python_kinds import PythonKind
 from exporter.tokenizer.reference import Reference, reference_of
 from exporter.tokenizer.sources import read_source
-from exporter.tokenizer.verify import compare
 from tests.tokenizer import trained, trained_python
 from tests.tokenizer.searches import assert_batched_as_alone, assert_hypothesis_finds_nothing
 from tests.tokenizer.served import Traced, save

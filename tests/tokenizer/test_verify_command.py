@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 from typer.testing import CliRunner
 
-from exporter import pipeline
 from exporter.cli import app, main
 from exporter.errors import VerificationError
+from exporter.export import pipeline
 from exporter.options import make_options
 from exporter.tokenizer import TokenizerGraph, build_tokenizer, verify
 from tests.reference import byte_level_bpe, random_gpt2

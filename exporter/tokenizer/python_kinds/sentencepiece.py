@@ -17,6 +17,7 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 from sentencepiece import sentencepiece_model_pb2
 
+from exporter.devices import CPU
 from exporter.errors import TokenizerUnsupportedError
 from exporter.tokenizer.bytestream import END, code_points, flat_bytes, is_lead
 from exporter.tokenizer.models.segments import best_edges
@@ -37,7 +38,7 @@ class SentencePieces(tf.Module):
         content = path.read_bytes()
         proto = sentencepiece_model_pb2.ModelProto.FromString(content)
         _refuse(proto, path.name)
-        with tf.device("/device:CPU:0"):
+        with tf.device(CPU):
             self._tokenizer = tf_text.SentencepieceTokenizer(content, out_type=tf.string)
         self._viterbi = _Viterbi(proto) if proto.trainer_spec.model_type == _UNIGRAM else None
 

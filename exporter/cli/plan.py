@@ -1,0 +1,47 @@
+"""What ``genserve export --dry-run`` prints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from exporter.exporting.plan import Plan
+
+
+def print_plans(plans: Sequence[Plan], *, as_json: bool) -> None:
+    """The plans as tables, or as one JSON list of ``Plan.report``."""
+    if as_json:
+        print(json.dumps([plan.report() for plan in plans], indent=2, ensure_ascii=False))
+        return
+    for plan in plans:
+        _print_plan(plan)
+
+
+def _print_plan(plan: Plan) -> None:
+    from rich.console import Console
+    from rich.filesize import decimal
+    from rich.table import Table
+
+    console = Console(highlight=False, soft_wrap=True)
+    report = plan.report()
+    facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for label, fact in {
+        "plan": f"{report['model']} -> {report['version_directory']} (nothing is written)",
+        "model": f"{report['model_type']}, {report['parameters']:,} parameters in {report['dtype']}: "
+        f"{decimal(report['weights_bytes'])}",
+        "signatures": ", ".join(report["signatures"]),
+        "new tokens": f"at most {report['max_new_tokens']}",
+        "compilations": f"{report['compilations']}: {plan.shapes} in each program, of "
+        + ", ".join(report["programs"]),
+        "warmup": f"{report['warmup_records']} records",
+    }.items():
+        facts.add_row(label, fact)
+    console.print(facts)
+    console.print("keys and values by bucket")
+    buckets = Table("prompt length", *(f"batch {rows}" for rows in report["batch_sizes"]), box=None)
+    for length in report["prompt_lengths"]:
+        sizes = [decimal(plan.cache_bytes(length, rows)) for rows in report["batch_sizes"]]
+        buckets.add_row(str(length), *sizes)
+    console.print(buckets)

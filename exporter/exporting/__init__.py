@@ -1,0 +1,1 @@
+"""The export: every decision first (``plan``), then the steps in order (``pipeline``)."""

@@ -1,0 +1,137 @@
+"""The export, step by step: checkpoint -> spec, weights, tokenizer -> one published SavedModel version."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from exporter import __version__
+from exporter.exporting.golden import golden_of
+from exporter.exporting.plan import Plan, plan_export
+from exporter.exporting.tokenizers import Tokenizers, compile_tokenizers
+from exporter.families import load_weights
+from exporter.manifest import Manifest, ModelInfo, PrefixInfo, WarmupInfo
+from exporter.model import Transformer, build_model
+from exporter.options import ExportOptions
+from exporter.saved_model.warmup import warmup_requests, write_warmup
+from exporter.saved_model.wrapper import TextGenerator
+from exporter.saved_model.writer import choose_version, staged_version
+
+Report = Callable[[str], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """One published version."""
+
+    directory: Path
+    manifest: Manifest
+    seconds: float
+
+
+def export(options: ExportOptions, output: Path, report: Report = lambda _: nullcontext()) -> ExportResult:
+    """Exports one model to ``output/NAME/VERSION``; nothing is visible there before all of it is.
+
+    Args:
+      options: what to export, and how.
+      output: the directory that a server's base paths lie in.
+      report: called with each step's name; the step runs inside the returned context.
+
+    Raises:
+      GenserveError: whichever step refuses; nothing has been published then.
+    """
+    with report("Read the checkpoint"):
+        plan = plan_export(options, output)
+    return export_planned(plan, report)
+
+
+def export_planned(plan: Plan, report: Report = lambda _: nullcontext()) -> ExportResult:
+    """``export`` of what has been planned."""
+    started = time.monotonic()
+    with report("Compile the tokenizer"):
+        tokenizers = compile_tokenizers(plan)
+    with report("Load the weights"):
+        model = build_model(plan.spec, load_weights(plan.spec, plan.checkpoint, plan.options.dtype))
+        if plan.prefix:
+            model.bake_prefix(plan.prefix.tokens)
+    with report("Trace the graph"):
+        wrapper = _traced(plan, model, tokenizers)
+        infos = wrapper.signature_infos()
+        requests = warmup_requests(plan.records, infos, tokenizers.bucket_texts)
+    # Another export may have published since this one was planned.
+    version = choose_version(plan.servable, plan.options.version, force=plan.options.force)
+    with staged_version(plan.servable, version) as staging:
+        with report("Write the SavedModel"):
+            wrapper.save_version(staging)
+            write_warmup(staging, plan.servable.name, requests, infos)
+        with report("Verify the written version"):
+            golden = golden_of(plan, staging)
+        manifest = _manifest(plan, version, model, tokenizers).model_copy(
+            update={"signatures": infos, "warmup": WarmupInfo(records=len(requests)), "golden": golden}
+        )
+        manifest.write(staging)
+    return ExportResult(plan.servable / str(version), manifest, time.monotonic() - started)
+
+
+def _traced(plan: Plan, model: Transformer, tokenizers: Tokenizers) -> TextGenerator:
+    """The wrapper with every signature."""
+    return TextGenerator(
+        model,
+        tokenizers.prompts,
+        plan.generation,
+        plan.served,
+        plan.buckets,
+        plan.options,
+        preset_tokenizers=tokenizers.presets,
+        prefix=plan.prefix,
+    )
+
+
+def _manifest(plan: Plan, version: int, model: Transformer, tokenizers: Tokenizers) -> Manifest:
+    """The manifest without signatures, warmup and golden answers."""
+    options, spec = plan.options, plan.spec
+    return Manifest(
+        genserve_version=__version__,
+        tensorflow_version=tf.__version__,
+        name=plan.servable.name,
+        version=version,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        model=ModelInfo(
+            source=options.model,
+            revision=options.revision,
+            model_type=spec.model_type,
+            kind=spec.kind,
+            parameters=plan.parameters,
+            vocab_size=spec.vocab_size,
+            context_length=spec.context_length,
+            dtype=options.dtype,
+        ),
+        tokenizer=tokenizers.prompts.kind if tokenizers.prompts else None,
+        buckets=plan.buckets,
+        max_new_tokens=plan.generation.max_new_tokens,
+        signatures={},
+        generation=plan.generation.model_dump(mode="json"),
+        options=options.model_dump(mode="json"),
+        memory=plan.memory,
+        prefix=_prefix_info(plan, model),
+    )
+
+
+def _prefix_info(plan: Plan, model: Transformer) -> PrefixInfo | None:
+    prefix = plan.prefix
+    if prefix is None:
+        return None
+    return PrefixInfo(
+        sha256=prefix.sha256,
+        tokens=len(prefix.tokens),
+        rest=prefix.rest,
+        rest_tokens=prefix.rest_tokens,
+        bytes=sum(variable.shape.num_elements() * variable.dtype.size for variable in model.prefix.values()),
+    )

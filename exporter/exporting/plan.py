@@ -1,0 +1,302 @@
+"""Every decision of an export that can be made before weights are read: what ``--dry-run`` prints.
+
+Nothing is written, and of the weights only the headers are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from exporter.checkpoint import Checkpoint, locate
+from exporter.errors import GenserveError, OptionError
+from exporter.exporting.memory import ITEM_BYTES, baked_bytes, cache_bytes_per_row
+from exporter.families import count_weights, read_spec
+from exporter.generation.generation_options import GenerationOptions, resolve_options
+from exporter.manifest import Buckets, MemoryInfo
+from exporter.options import ExportOptions, Job
+from exporter.prompts.languages import Languages, resolve_languages
+from exporter.prompts.prefix import Prefix, check_prefix, check_rest, resolve_prefix
+from exporter.saved_model.buckets import resolve_buckets
+from exporter.saved_model.records import Record, warmup_records
+from exporter.saved_model.served import Served, programs_of, served_signatures
+from exporter.saved_model.writer import choose_version
+from exporter.spec import ModelSpec
+
+#: What an export generates at most where neither the caller nor the checkpoint says so; the reference's
+#: own fallback of 20 tokens surprises everyone who serves text.
+DEFAULT_MAX_NEW_TOKENS = 64
+#: A version that compiles more than this keeps a server from its requests for many minutes.
+MANY_COMPILATIONS = 64
+_LENGTH_KEYS = {"max_new_tokens", "max_length"}
+#: What a preset may hold beside generation options.
+_LANGUAGE_KEYS = {"source_lang", "target_lang"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an export will be.
+
+    Attributes:
+      options: what was asked.
+      servable: the directory of the servable's versions.
+      version: the number that the version will have, if nothing else is published before.
+      checkpoint: where it comes from.
+      spec: the architecture.
+      languages: of a translation model; None without.
+      preset_languages: of presets that name their own.
+      generation: the exported defaults.
+      presets: generation options of every preset.
+      prefix: what is baked; None without.
+      buckets: the compiled shapes.
+      served: every signature.
+      records: the warmup requests.
+      parameters: numbers in the weights.
+      memory: bytes of weights and baked prefix, and of one row's keys and values in the longest bucket.
+      warnings: what the caller should know before he waits for it.
+    """
+
+    options: ExportOptions
+    servable: Path
+    version: int
+    checkpoint: Checkpoint
+    spec: ModelSpec
+    languages: Languages | None
+    preset_languages: Mapping[str, Languages]
+    generation: GenerationOptions
+    presets: Mapping[str, GenerationOptions]
+    prefix: Prefix | None
+    buckets: Buckets
+    served: tuple[Served, ...]
+    records: tuple[Record, ...]
+    parameters: int
+    memory: MemoryInfo
+    warnings: tuple[str, ...]
+
+    @property
+    def shapes(self) -> int:
+        """Buckets: compilations of one program."""
+        return len(self.buckets.prompt_lengths) * len(self.buckets.batch_sizes)
+
+    @property
+    def programs(self) -> int:
+        """Compiled programs."""
+        return len(programs_of(self.served))
+
+    def cache_bytes(self, length: int, rows: int) -> int:
+        """Keys and values of a full bucket of ``rows`` prompts of ``length`` tokens."""
+        return rows * cache_bytes_per_row(self.spec, length, _generating(self.served), self.options.dtype)
+
+    def report(self) -> dict[str, Any]:
+        """The plan as JSON holds it; bytes are of one copy of the weights, and of one bucket at a time."""
+        lengths, rows = self.buckets.prompt_lengths, self.buckets.batch_sizes
+        return {
+            "model": self.options.model,
+            "version_directory": str(self.servable / str(self.version)),
+            "model_type": self.spec.model_type,
+            "parameters": self.parameters,
+            "dtype": self.options.dtype,
+            "max_new_tokens": self.generation.max_new_tokens,
+            "signatures": [served.name for served in self.served],
+            "prompt_lengths": list(lengths),
+            "batch_sizes": list(rows),
+            "programs": dict.fromkeys(programs_of(self.served).values(), self.shapes),
+            "compilations": self.programs * self.shapes,
+            "warmup_records": len(self.records),
+            "weights_bytes": self.memory.weights_bytes,
+            "cache_bytes": [
+                {"batch_size": count, "prompt_length": length, "bytes": self.cache_bytes(length, count)}
+                for length in lengths
+                for count in rows
+            ],
+            "warnings": list(self.warnings),
+        }
+
+
+def plan_export(options: ExportOptions, output: Path) -> Plan:
+    """Decides what an export of ``options`` to ``output/NAME/VERSION`` will be.
+
+    Raises:
+      GenserveError: the first thing that cannot be done.
+    """
+    servable = output / options.servable_name()
+    version = choose_version(servable, options.version, force=options.force)
+    checkpoint = Checkpoint(locate(options.model, options.revision))
+    spec = read_spec(checkpoint.config, ignore_config_keys=options.ignore_config_keys)
+    languages = resolve_languages(checkpoint.path, options.source_lang, options.target_lang)
+    of_presets = _preset_languages(options, checkpoint.path)
+    generation, presets = _generation_options(options, checkpoint, spec, languages, of_presets)
+    prefix = resolve_prefix(options, checkpoint.path, spec)
+    buckets = _buckets(options, spec, generation, prefix)
+    served = served_signatures(options, generation, presets, buckets, spec.vocab_size)
+    parameters = count_weights(spec, checkpoint)
+    return Plan(
+        options=options,
+        servable=servable,
+        version=version,
+        checkpoint=checkpoint,
+        spec=spec,
+        languages=languages,
+        preset_languages=of_presets,
+        generation=generation,
+        presets=presets,
+        prefix=prefix,
+        buckets=buckets,
+        served=served,
+        records=warmup_records(served, buckets, options.warmup),
+        parameters=parameters,
+        memory=_memory(options, spec, parameters, served, buckets, prefix),
+        warnings=_warnings(options, served, buckets),
+    )
+
+
+def plan_job(job: Job) -> list[Plan]:
+    """Plans every model of a job; models of one name take the numbers one after the other.
+
+    Raises:
+      GenserveError: every model that cannot be exported, in one error of the first one's kind.
+    """
+    plans: list[Plan] = []
+    errors: list[GenserveError] = []
+    for options in job.exports:
+        try:
+            plan = plan_export(options, job.output)
+        except GenserveError as error:
+            errors.append(error)
+            continue
+        before = [other.version for other in plans if other.servable == plan.servable]
+        if options.version is None and before:
+            plan = replace(plan, version=max(before) + 1)
+        plans.append(plan)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        joint = GenserveError("\n".join(str(error) for error in errors))
+        joint.exit_code = errors[0].exit_code
+        raise joint
+    return plans
+
+
+def _generating(served: tuple[Served, ...]) -> list[GenerationOptions]:
+    return [key.options for key in programs_of(served) if key.options]
+
+
+def _memory(
+    options: ExportOptions,
+    spec: ModelSpec,
+    parameters: int,
+    served: tuple[Served, ...],
+    buckets: Buckets,
+    prefix: Prefix | None,
+) -> MemoryInfo:
+    baked = baked_bytes(spec, len(prefix.tokens), options.dtype) if prefix else 0
+    longest = buckets.prompt_lengths[-1]
+    return MemoryInfo(
+        weights_bytes=parameters * ITEM_BYTES[options.dtype] + baked,
+        cache_bytes_per_row=cache_bytes_per_row(spec, longest, _generating(served), options.dtype),
+    )
+
+
+def _warnings(options: ExportOptions, served: tuple[Served, ...], buckets: Buckets) -> tuple[str, ...]:
+    programs, lengths, rows = len(programs_of(served)), len(buckets.prompt_lengths), len(buckets.batch_sizes)
+    if programs * lengths * rows <= MANY_COMPILATIONS:
+        return ()
+    flag = "--pad-to-multiple-of" if options.pad_to_multiple_of else "--prompt-lengths"
+    return (
+        f"{programs * lengths * rows} compilations ({programs} programs x {lengths} prompt lengths x {rows} "
+        f"batch sizes) before a server is ready: coarser {flag}, fewer --batch-sizes or fewer "
+        "--extra-signatures make it fewer",
+    )
+
+
+def _preset_languages(options: ExportOptions, path: Path) -> dict[str, Languages]:
+    """The languages of presets that name any: what a preset leaves out is the export's own."""
+    resolved = {
+        name: resolve_languages(
+            path,
+            preset.get("source_lang", options.source_lang),
+            preset.get("target_lang", options.target_lang),
+        )
+        for name, preset in options.signatures.items()
+        if _LANGUAGE_KEYS & set(preset)
+    }
+    return {name: languages for name, languages in resolved.items() if languages is not None}
+
+
+def _generation_options(
+    options: ExportOptions,
+    checkpoint: Checkpoint,
+    spec: ModelSpec,
+    languages: Languages | None,
+    preset_languages: Mapping[str, Languages],
+) -> tuple[GenerationOptions, dict[str, GenerationOptions]]:
+    """The exported defaults, and each preset: the defaults with the preset's own options over them."""
+    overrides = {**(languages.generation if languages else {}), **options.generation}
+    if options.max_new_tokens is not None:
+        overrides["max_new_tokens"] = options.max_new_tokens
+    elif not _LENGTH_KEYS & {*overrides, *(checkpoint.generation_config or checkpoint.config)}:
+        # At most half of a short context, so that the other half holds prompts.
+        room = DEFAULT_MAX_NEW_TOKENS if spec.context_length is None else max(1, spec.context_length // 2)
+        overrides["max_new_tokens"] = min(DEFAULT_MAX_NEW_TOKENS, room)
+
+    if "score" in options.outputs:
+        overrides["scores"] = True
+
+    def resolve(extra: Mapping[str, Any]) -> GenerationOptions:
+        return resolve_options(
+            checkpoint.generation_config,
+            checkpoint.config,
+            {**overrides, **extra},
+            vocab_size=spec.vocab_size,
+            is_encoder_decoder=spec.kind == "encoder_decoder",
+            context_length=spec.context_length,
+            ignore=options.ignore_config_keys,
+        )
+
+    presets = {
+        name: {
+            **(preset_languages[name].generation if name in preset_languages else {}),
+            **{key: value for key, value in preset.items() if key not in _LANGUAGE_KEYS},
+        }
+        for name, preset in options.signatures.items()
+    }
+    return resolve({}), {name: resolve(extra) for name, extra in presets.items()}
+
+
+def _buckets(
+    options: ExportOptions, spec: ModelSpec, generation: GenerationOptions, prefix: Prefix | None
+) -> Buckets:
+    """The export's buckets, checked against the model's context and what stands before every prompt."""
+    buckets = resolve_buckets(
+        options,
+        context_length=spec.context_length,
+        # An encoder's positions hold the prompt alone; what is generated has the decoder's.
+        max_new_tokens=0 if spec.kind == "encoder_decoder" else generation.max_new_tokens,
+        context_is_hard=spec.context_is_hard,
+        prefix_length=len(prefix.tokens) if prefix else 0,
+    )
+    if prefix is None:
+        spec.check_lengths(buckets.prompt_lengths[-1], generation.max_new_tokens)
+    else:
+        check_prefix(prefix, spec, buckets.prompt_lengths[-1], generation)
+        check_rest(prefix, buckets.prompt_lengths[0])
+    return buckets
+
+
+def check_score(path: Path, options: ExportOptions) -> None:
+    """Refuses ``score`` where continuations would be read by another tokenizer than the compiled one.
+
+    Marian may read its targets with another SentencePiece model and vocabulary than its sources.
+    """
+    source, target = path / "source.spm", path / "target.spm"
+    files = source.is_file() and target.is_file()
+    separate = (path / "target_vocab.json").is_file()
+    if "score" not in options.extra_signatures or options.tokenizer == "none":
+        return
+    if separate or (files and source.read_bytes() != target.read_bytes()):
+        raise OptionError(
+            "extra_signatures: score: continuations would be read by target.spm, which differs from "
+            "source.spm, and only the source's tokenizer is compiled"
+        )

@@ -1,0 +1,84 @@
+"""The compiled tokenizers of an export, each compared with the reference before anything is traced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import tensorflow as tf
+
+from exporter.exporting.plan import Plan, check_score
+from exporter.prompts.language_tokenizer import LanguageTokenizer
+from exporter.prompts.prefix_tokenizer import PrefixTokenizer
+from exporter.saved_model.warmup import bucket_texts
+from exporter.tokenizer import TokenizerGraph, build_tokenizer, verify_tokenizer
+from exporter.tokenizer.parity import compare
+from exporter.tokenizer.reference import reference_of
+from exporter.tokenizer.samples import sample_strings
+from exporter.tokenizer.sources import read_source
+
+#: Strings of the short tokenizer check; ``genserve verify-tokenizer`` runs as many as wanted.
+TOKENIZER_CHECKS = 200
+
+
+@dataclass(frozen=True)
+class Tokenizers:
+    """What reads an export's texts.
+
+    Attributes:
+      prompts: prompts of every signature; None with ``--tokenizer none``.
+      presets: those of presets that name languages of their own.
+      bucket_texts: a text for every length bucket, found with ``prompts`` itself.
+    """
+
+    prompts: TokenizerGraph | None
+    presets: Mapping[str, TokenizerGraph]
+    bucket_texts: Mapping[int, str]
+
+
+def compile_tokenizers(plan: Plan) -> Tokenizers:
+    """Compiles the checkpoint's tokenizer, with languages around it and behind the prefix.
+
+    Raises:
+      TokenizerUnsupportedError: a part of it cannot be compiled exactly.
+      VerificationError: the graph differs from the reference on a sample string.
+    """
+    options = plan.options
+    if options.tokenizer == "none":
+        return Tokenizers(None, {}, {})
+    check_score(plan.checkpoint.path, options)
+    plain = build_tokenizer(plan.checkpoint.path, special_tokens_in_text=options.special_tokens_in_text)
+    verify_tokenizer(
+        plan.checkpoint.path,
+        count=TOKENIZER_CHECKS,
+        tokenizer=plain,
+        special_tokens_in_text=options.special_tokens_in_text,
+    ).check()
+    own = LanguageTokenizer(plain, plan.languages) if plan.languages else plain
+    prompts = _behind_prefix(own, plan)
+    presets = {name: LanguageTokenizer(plain, languages) for name, languages in plan.preset_languages.items()}
+    return Tokenizers(prompts, presets, _bucket_texts(prompts, plan))
+
+
+def _behind_prefix(tokenizer: TokenizerGraph, plan: Plan) -> TokenizerGraph:
+    """The tokenizer of texts behind the prefix, compared with the reference on the whole texts."""
+    prefix = plan.prefix
+    if prefix is None:
+        return tokenizer
+    behind = PrefixTokenizer(tokenizer, prefix)
+    reference = reference_of(read_source(plan.checkpoint.path), plan.options.special_tokens_in_text)
+
+    def encode(text: str) -> list[int]:
+        return reference.encode(prefix.text + text)[len(prefix.tokens) :]
+
+    whole = replace(reference, encode=encode)
+    compare(behind, whole, sample_strings(TOKENIZER_CHECKS, seed=8, tokens=reference.tokens)).check()
+    return behind
+
+
+def _bucket_texts(tokenizer: TokenizerGraph, plan: Plan) -> dict[int, str]:
+    count = tf.function(
+        lambda text: tokenizer.encode(text[None]).row_lengths()[0],
+        input_signature=[tf.TensorSpec([], tf.string)],
+    )
+    return bucket_texts(lambda text: int(count(tf.constant(text.encode()))), plan.buckets)

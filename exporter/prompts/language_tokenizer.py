@@ -1,0 +1,49 @@
+"""A tokenizer graph that puts a translation model's languages around every text."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from exporter.errors import OptionError
+from exporter.prompts.languages import Languages, framed
+from exporter.tokenizer import TokenizerGraph
+
+
+class LanguageTokenizer(TokenizerGraph):
+    """Encodes as the reference does with its languages set; decodes as the inner tokenizer."""
+
+    def __init__(self, inner: TokenizerGraph, languages: Languages, *, of_target: bool = False) -> None:
+        """``of_target``: texts are in the target language, as the reference encodes ``text_target``."""
+        super().__init__(name="language_tokenizer")
+        self.inner = inner
+        self._languages = languages
+        self._of_target = of_target
+        self.kind = inner.kind
+        self.vocab_size = inner.vocab_size
+        self.bos_token_id = inner.bos_token_id
+        self.eos_token_id = inner.eos_token_id
+        self.pad_token_id = inner.pad_token_id
+
+    def of_target(self) -> LanguageTokenizer:
+        """The tokenizer of texts in the target language; raises OptionError where none is named."""
+        if self._languages.source is not None and self._languages.target is None:
+            raise OptionError("extra_signatures: score reads texts in the target language: give target_lang")
+        return LanguageTokenizer(self.inner, self._languages, of_target=True)
+
+    def encode(self, text: tf.Tensor, add_special_tokens: bool = True) -> tf.RaggedTensor:
+        """string [batch], valid UTF-8 -> int32 RaggedTensor [batch, (length)]."""
+        languages = self._languages
+        frame = languages.target if self._of_target else languages.source
+        if languages.text_prefix and not self._of_target:
+            text = tf.strings.join([tf.constant(languages.text_prefix.encode()), text])
+        if frame is None or not add_special_tokens:
+            return self.inner.encode(text, add_special_tokens)
+        return framed(self.inner.encode(text, False), frame)
+
+    def decode(self, ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+        """int32 [rows, length], of each row its first ``lengths`` (int32 [rows]) -> string [rows]."""
+        return self.inner.decode(ids, lengths)
+
+    def token_bytes(self, size: int) -> list[bytes]:
+        """What each id adds to decoded text; see ``TokenizerGraph.token_bytes``."""
+        return self.inner.token_bytes(size)

@@ -1,0 +1,196 @@
+"""Compiled programs: one ``tf.function(jit_compile=True)`` per thing that a signature asks of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from exporter.devices import CPU
+from exporter.generation import generate, next_token, score
+from exporter.generation.generation_options import GenerationOptions
+from exporter.generation.rows import RowOptions, default_rows, resolve_seeds
+from exporter.generation.step import Prompt, StepModel
+from exporter.generation.stop import StopAutomaton
+from exporter.manifest import Buckets
+from exporter.prompts.prefix_tokenizer import with_prefix
+from exporter.saved_model.padding import map_in_buckets
+from exporter.saved_model.requests import Rows
+from exporter.saved_model.served import ProgramKey
+
+#: (prompt, live bool [batch], per-row tensors by name) -> outputs whose dim 0 is batch.
+Call = Callable[[Prompt, tf.Tensor, dict[str, tf.Tensor]], dict[str, tf.Tensor]]
+
+
+class Program:
+    """A function of prompts, compiled by XLA once per bucket.
+
+    It is polymorphic in batch and length and traced once, here; XLA specialises it for every bucket that
+    reaches it. Per-row values are tensors: they never retrace or recompile.
+
+    Deliberately no tf.Module: a tracked tf.function is traced a second time when it is saved. The signatures
+    hold the traced one.
+
+    Attributes:
+      per_row: specs of what it takes for every row beside the prompt.
+      encodes: whether prompts go to an encoder.
+    """
+
+    def __init__(
+        self,
+        call: Call,
+        per_row: Mapping[str, tf.TensorSpec],
+        buckets: Buckets,
+        *,
+        pad_token_id: int,
+        decoder_start: int | None,
+    ) -> None:
+        self.per_row = dict(per_row)
+        self._buckets = buckets
+        self._pad_token_id = pad_token_id
+        self.encodes = decoder_start is not None
+
+        def compiled(
+            tokens: tf.Tensor, lengths: tf.Tensor, live: tf.Tensor, per_row: dict[str, tf.Tensor]
+        ) -> dict[str, tf.Tensor]:
+            return call(_prompt(tokens, lengths, decoder_start), live, per_row)
+
+        self.compiled = tf.function(
+            compiled,
+            jit_compile=True,
+            autograph=False,
+            input_signature=[
+                tf.TensorSpec([None, None], tf.int32, "tokens"),
+                tf.TensorSpec([None], tf.int32, "lengths"),
+                tf.TensorSpec([None], tf.bool, "live"),
+                dict(per_row),
+            ],
+        )
+        traced = self.compiled.get_concrete_function()
+        self._outputs: dict[str, tf.TensorSpec] = traced.structured_outputs
+
+    def run(self, rows: Rows, per_row: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Answers all rows; those with an error are finished from the start. Dim 0 of outputs is batch."""
+        with tf.device(CPU):
+            live = tf.equal(rows.error, "")
+        return map_in_buckets(
+            self.compiled,
+            self._outputs,
+            rows.tokens,
+            dict(per_row),
+            live=live,
+            buckets=self._buckets,
+            pad_token_id=self._pad_token_id,
+            pad_left=not self.encodes,
+        )
+
+
+def _prompt(tokens: tf.Tensor, lengths: tf.Tensor, decoder_start: int | None) -> Prompt:
+    """The padded rows as the model's prompt: its decoder's own, or its encoder's beside a start token."""
+    if decoder_start is None:
+        return Prompt(tokens=tokens, lengths=lengths)
+    ones = tf.ones_like(lengths)
+    return Prompt(ones[:, None] * decoder_start, ones, encoder_tokens=tokens, encoder_lengths=lengths)
+
+
+class Programs:
+    """Builds programs of one model, each once: signatures with equal options share theirs."""
+
+    def __init__(
+        self,
+        model: StepModel,
+        buckets: Buckets,
+        pad_token_id: int,
+        decoder_start: int | None,
+        prefix: Sequence[int] = (),
+    ) -> None:
+        """``prefix``: the tokens that stand before every row's own, which the model has baked."""
+        self._model = model
+        self._buckets = buckets
+        self._prefix = prefix
+        self._facts: dict[str, Any] = {"pad_token_id": pad_token_id, "decoder_start": decoder_start}
+        self._built: dict[ProgramKey, GenerationProgram | Program] = {}
+
+    def get(self, key: ProgramKey, stop: StopAutomaton | None = None) -> GenerationProgram | Program:
+        """The program of ``key``; ``stop``, of its options' stop strings, goes with "generation" alone."""
+        if key not in self._built:
+            if key.options is not None:
+                self._built[key] = self._generation(key.options, key.row_options, stop)
+            else:
+                self._built[key] = (
+                    self._score(key.size) if key.kind == "score" else self._next_token(key.size)
+                )
+        return self._built[key]
+
+    def _generation(
+        self, options: GenerationOptions, row_options: bool, stop: StopAutomaton | None
+    ) -> GenerationProgram:
+        """Generation under static ``options``; see ``exporter.generation.generate``."""
+
+        def call(prompt: Prompt, live: tf.Tensor, per_row: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            rows = RowOptions(**per_row, finished=~live)
+            prompt = with_prefix(self._prefix, prompt)
+            answer = generate(self._model, prompt, options, rows, row_options=row_options, stop=stop)
+            # Outputs that the options do not ask for are None.
+            return {name: value for name, value in answer._asdict().items() if value is not None}
+
+        specs = {
+            name: tf.TensorSpec([None], value.dtype, name)
+            for name, value in _per_row(default_rows(options, tf.constant(1))).items()
+        }
+        # A preset may begin with another language's token.
+        facts: dict[str, Any] = {
+            "pad_token_id": options.pad_token_id,
+            "decoder_start": options.decoder_start_token_id,
+        }
+        return GenerationProgram(options, Program(call, specs, self._buckets, **facts))
+
+    def _score(self, width: int) -> Program:
+        """Log-likelihood of continuations of at most ``width`` tokens."""
+
+        def call(prompt: Prompt, live: tf.Tensor, per_row: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            whole = with_prefix(self._prefix, prompt)
+            return score(self._model, whole, per_row["continuation"], per_row["count"])._asdict()
+
+        specs = {
+            "continuation": tf.TensorSpec([None, width], tf.int32, "continuation"),
+            "count": tf.TensorSpec([None], tf.int32, "count"),
+        }
+        return self._program(call, specs)
+
+    def _next_token(self, n: int) -> Program:
+        """The ``n`` most probable next tokens."""
+
+        def call(prompt: Prompt, live: tf.Tensor, per_row: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            return next_token(self._model, with_prefix(self._prefix, prompt), n)._asdict()
+
+        return self._program(call, {})
+
+    def _program(self, call: Call, per_row: Mapping[str, tf.TensorSpec]) -> Program:
+        return Program(call, per_row, self._buckets, **self._facts)
+
+
+class GenerationProgram:
+    """A generation program with its options."""
+
+    def __init__(self, options: GenerationOptions, program: Program) -> None:
+        self.options = options
+        self.program = program
+
+    def run(self, rows: Rows, row_options: RowOptions | None = None) -> dict[str, tf.Tensor]:
+        """The fields of ``Generated`` by name, dim 0 = batch.
+
+        Args:
+          rows: the prompts.
+          row_options: per-row options of [batch] tensors; None takes the exported defaults.
+        """
+        with tf.device(CPU):
+            batch = tf.shape(rows.error)[0]
+            chosen = default_rows(self.options, batch) if row_options is None else row_options
+            chosen = chosen._replace(seed=resolve_seeds(chosen.seed))
+        return self.program.run(rows, _per_row(chosen))
+
+
+def _per_row(rows: RowOptions) -> dict[str, tf.Tensor]:
+    return {name: value for name, value in rows._asdict().items() if name != "finished"}

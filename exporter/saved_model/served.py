@@ -1,0 +1,132 @@
+"""Which signatures an export serves, and the compiled program behind each: decided before any is traced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from exporter.errors import OptionError
+from exporter.generation.generation_options import GenerationOptions
+from exporter.manifest import Buckets
+from exporter.options import ExportOptions, Overflow
+
+#: Names of genserve's own signatures; presets have others.
+OWN_SIGNATURES = frozenset(
+    {"serving_default", "tokens", "encode", "decode", "generate", "score", "next_token"}
+)
+
+
+@dataclass(frozen=True)
+class ProgramKey:
+    """What makes a compiled program another one; signatures with equal keys share theirs.
+
+    Attributes:
+      kind: what it computes.
+      options: static generation options, of "generation".
+      row_options: whether every per-row option is an input, of "generation".
+      size: the widest continuation of "score", how many tokens "next_token" answers.
+    """
+
+    kind: Literal["generation", "score", "next_token"]
+    options: GenerationOptions | None = None
+    row_options: bool = False
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Served:
+    """One signature.
+
+    Attributes:
+      name: as requests name it.
+      kind: what it takes and answers.
+      program: behind it; None for "encode" and "decode", which run on the host.
+      preset: whose generation options and tokenizer it has: a preset's name, or "serving_default".
+      lengths: the length buckets that its requests are meant for.
+      overflow: what happens to prompts that are longer.
+      advice: where to send these, as the end of their error.
+    """
+
+    name: str
+    kind: Literal["text", "tokens", "generate", "score", "next_token", "encode", "decode"]
+    program: ProgramKey | None
+    preset: str
+    lengths: tuple[int, ...]
+    overflow: Overflow
+    advice: str = ""
+
+
+def served_signatures(
+    options: ExportOptions,
+    generation: GenerationOptions,
+    presets: Mapping[str, GenerationOptions],
+    buckets: Buckets,
+    vocab_size: int,
+) -> tuple[Served, ...]:
+    """Every signature of an export, in the order in which they are traced.
+
+    Raises:
+      OptionError: a preset has the name of another signature.
+    """
+    taken = OWN_SIGNATURES & set(presets)
+    if taken:
+        raise OptionError(f"signatures: {sorted(taken)} are genserve's own names; choose others")
+
+    def one(kind: str, name: str, program: ProgramKey | None, preset: str = "serving_default") -> Served:
+        return Served(name, kind, program, preset, buckets.prompt_lengths, options.overflow)  # type: ignore[arg-type]
+
+    default = ProgramKey("generation", generation)
+    result = _by_length(one("tokens", "tokens", default), options)
+    if options.tokenizer == "none":
+        return tuple(result)
+    for name, preset in {"serving_default": generation, **presets}.items():
+        result += _by_length(one("text", name, ProgramKey("generation", preset), name), options)
+    if "generate" in options.extra_signatures:
+        any_row = ProgramKey("generation", _single_sequence(generation), row_options=True)
+        result += _by_length(one("generate", "generate", any_row), options)
+    if "score" in options.extra_signatures:
+        result.append(one("score", "score", ProgramKey("score", size=generation.max_new_tokens)))
+    if "next_token" in options.extra_signatures:
+        count = min(options.next_tokens, vocab_size)
+        result.append(one("next_token", "next_token", ProgramKey("next_token", size=count)))
+    result += [one("encode", "encode", None), one("decode", "decode", None)]
+    _refuse_twins(result)
+    return tuple(result)
+
+
+def programs_of(served: Sequence[Served]) -> dict[ProgramKey, str]:
+    """Every compiled program, with the first signature that reaches it."""
+    return {signature.program: signature.name for signature in reversed(served) if signature.program}
+
+
+def _by_length(signature: Served, options: ExportOptions) -> list[Served]:
+    """The signature, and with ``split_by_length`` one more per length bucket.
+
+    These share the program; each has placeholders, and so a queue of a server's batcher, of its own.
+    """
+    if not options.split_by_length:
+        return [signature]
+    name, lengths = signature.name, signature.lengths
+    split = []
+    for length, longer in zip(lengths, (*lengths[1:], None), strict=True):
+        own = replace(signature, name=f"{name}_{length}", lengths=(length,))
+        if longer is not None:
+            advice = f"; {name}_{longer} takes up to {longer}"
+            own = replace(own, overflow="error", advice=advice)
+        split.append(own)
+    return [signature, *split]
+
+
+def _single_sequence(options: GenerationOptions) -> GenerationOptions:
+    """The exported defaults without what a row cannot choose: beams, several sequences, prompt lookup."""
+    return options.model_copy(
+        update={"num_beams": 1, "num_return_sequences": 1, "prompt_lookup_num_tokens": 0, "do_sample": True}
+    )
+
+
+def _refuse_twins(served: Sequence[Served]) -> None:
+    names = [signature.name for signature in served]
+    twins = sorted({name for name in names if names.count(name) > 1})
+    if twins:
+        raise OptionError(f"split_by_length: two signatures would be called {twins[0]!r}; rename the preset")

@@ -1,0 +1,101 @@
+"""The command behind ``scripts/benchmark``."""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import shlex
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from scripts.benchmarks import report, tokenizers
+from scripts.benchmarks.cases import SMOKE_CASES, SWEEPS, TARGET_CASES, Case
+from scripts.benchmarks.harness import Bench, RunFailedError, Settings
+from scripts.benchmarks.machine import describe
+from scripts.benchmarks.peers import PEERS
+
+
+def main(arguments: list[str]) -> int:
+    """Measures what is missing, then writes the report; 1 when a measurement failed."""
+    options = _parser().parse_args(arguments)
+    settings = Settings(threads=options.threads, warmup=options.warmup, trials=options.trials)
+    bench = Bench(options.directory, options.environments, settings)
+    jobs = [] if options.report_only else _jobs(options)
+    failed = _measure(bench, jobs)
+    if not options.smoke:
+        facts = {
+            "command": shlex.join(["scripts/benchmark", *arguments]),
+            "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+            **describe(),
+        }
+        report.write(bench, options.report, facts, _tokenizers(bench.root))
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scripts/benchmark", description=__doc__)
+    parser.add_argument("--peers", default="*", help="patterns joined by commas, such as 'genserve,tf-*'")
+    parser.add_argument("--cases", default="*", help="patterns of case names, such as '*.greedy.*'")
+    parser.add_argument("--sweeps", action="store_true", help="also what the charts need (genserve alone)")
+    parser.add_argument("--again", action="store_true", help="measure anew what has a result already")
+    parser.add_argument("--smoke", action="store_true", help="tiny shapes: only shows that runners run")
+    parser.add_argument("--report-only", action="store_true", help="measure nothing, write the report")
+    parser.add_argument("--threads", type=int, default=Settings.threads)
+    parser.add_argument("--warmup", type=int, default=Settings.warmup)
+    parser.add_argument("--trials", type=int, default=Settings.trials)
+    parser.add_argument("--directory", type=Path, default=Path("bench"), help="checkpoints and results")
+    parser.add_argument("--environments", type=Path, default=Path(), help="where .venv-bench-* are made")
+    parser.add_argument("--report", type=Path, default=Path("docs/performance.md"))
+    return parser
+
+
+def _jobs(options: argparse.Namespace) -> list[tuple[str, Case]]:
+    """(peer, case) in the order of the cases, so that a case's peers are measured close together."""
+    cases = SMOKE_CASES if options.smoke else TARGET_CASES
+    jobs = [(name, case) for case in cases for name, peer in PEERS.items() if peer.can(case)]
+    if options.sweeps:
+        jobs += [("genserve", case) for sweep in SWEEPS.values() for case in sweep]
+    jobs = [
+        (peer, case)
+        for peer, case in dict.fromkeys(jobs)
+        if _matches(peer, options.peers) and _matches(case.name, options.cases)
+    ]
+    if options.again:
+        return jobs
+    bench = Bench(options.directory, options.environments, Settings())
+    return [(peer, case) for peer, case in jobs if bench.result(peer, case) is None]
+
+
+def _tokenizers(root: Path) -> list[str]:
+    """What ``scripts/benchmark tokenizers`` has found, if it has run."""
+    found = tokenizers.rows(root)
+    tables = (tokenizers.speed_table(found), tokenizers.hostile_table(found))
+    return ["\n".join(["## Tokenizers\n", *tables])] if found else []
+
+
+def _matches(name: str, patterns: str) -> bool:
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns.split(","))
+
+
+def _measure(bench: Bench, jobs: list[tuple[str, Case]]) -> list[str]:
+    """Runs the jobs with a line for each; returns the names of those that failed."""
+    console = Console(highlight=False)
+    failed = []
+    for number, (peer, case) in enumerate(jobs, 1):
+        label = f"[{number}/{len(jobs)}] {peer}: {case.name}"
+        try:
+            with console.status(label):
+                result = bench.measure(peer, case)
+        except RunFailedError as error:
+            failed.append(f"{peer}: {case.name}")
+            console.print(f"{label}: FAILED\n{error}", markup=False)
+        else:
+            console.print(f"{label}: {result.tokens_per_second:.1f} tokens/s", markup=False)
+    return failed
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
