@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "TokenizerGraph": "base",
-    "TokenizerReport": "verify",
+    "TokenizerReport": "parity",
     "build_tokenizer": "graph",
-    "verify_tokenizer": "verify",
+    "verify_tokenizer": "parity",
 }
 
 __all__ = ["TokenizerGraph", "TokenizerReport", "build_tokenizer", "verify_tokenizer"]

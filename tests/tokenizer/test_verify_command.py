@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from exporter.cli import app, main
 from exporter.errors import VerificationError
-from exporter.export import pipeline
+from exporter.exporting import pipeline, tokenizers
 from exporter.options import make_options
-from exporter.tokenizer import TokenizerGraph, build_tokenizer, verify
+from exporter.tokenizer import TokenizerGraph, build_tokenizer, parity
 from tests.reference import byte_level_bpe, random_gpt2
 
 
@@ -51,8 +51,8 @@ def misspelling(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(build: Callable[..., TokenizerGraph]) -> Callable[..., TokenizerGraph]:
         return lambda *arguments, **options: Misspelling(build(*arguments, **options))
 
-    monkeypatch.setattr(verify, "build_tokenizer", broken(build_tokenizer))
-    monkeypatch.setattr(pipeline, "build_tokenizer", broken(build_tokenizer))
+    monkeypatch.setattr(parity, "build_tokenizer", broken(build_tokenizer))
+    monkeypatch.setattr(tokenizers, "build_tokenizer", broken(build_tokenizer))
 
 
 def command(*arguments: object) -> Any:
@@ -122,4 +122,4 @@ def test_a_reference_that_changed_under_the_graph_refuses(tmp_path: Path) -> Non
     file["model"]["merges"].reverse()
     path.write_text(json.dumps(file), encoding="utf-8")
     with pytest.raises(VerificationError, match="differs from the reference"):
-        verify.verify_tokenizer(source, count=pipeline.TOKENIZER_CHECKS, tokenizer=graph).check()
+        parity.verify_tokenizer(source, count=tokenizers.TOKENIZER_CHECKS, tokenizer=graph).check()
