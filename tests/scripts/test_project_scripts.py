@@ -11,7 +11,10 @@ import pytest
 
 from tests.conftest import ROOT
 
-BASH = [ROOT / ".ci" / "run", *(ROOT / "scripts" / name for name in ("test", "demo", "environment.sh"))]
+BASH = [
+    ROOT / ".ci" / "run",
+    *(ROOT / "scripts" / name for name in ("test", "demo", "fetch_test_data", "environment.sh")),
+]
 
 
 @pytest.mark.parametrize("script", BASH, ids=lambda path: path.name)
