@@ -31,17 +31,20 @@ def cache_bytes_per_row(
 def _places(spec: ModelSpec, length: int, options: GenerationOptions) -> int:
     """How many numbers one row keeps."""
     generated = options.max_new_tokens * max(options.num_beams, options.num_return_sequences)
-    return sum(
-        2
-        * layer.attention.kv_heads
-        * layer.attention.head_dim
-        * (min(length, layer.attention.window or length) + generated)
-        for layer in spec.decoder.layers
-    )
+    return _numbers(spec, length, generated)
 
 
 def baked_bytes(spec: ModelSpec, tokens: int, dtype: str) -> int:
     """Keys and values of a baked prefix of ``tokens`` tokens, kept once for all rows."""
-    return ITEM_BYTES[dtype] * sum(
-        2 * layer.attention.kv_heads * layer.attention.head_dim * tokens for layer in spec.decoder.layers
+    return ITEM_BYTES[dtype] * _numbers(spec, tokens)
+
+
+def _numbers(spec: ModelSpec, read: int, generated: int = 0) -> int:
+    """In keys and values of all layers; of what was read, a windowed layer keeps its window."""
+    return sum(
+        2
+        * layer.attention.kv_heads
+        * layer.attention.head_dim
+        * (min(read, layer.attention.window or read) + generated)
+        for layer in spec.decoder.layers
     )

@@ -1,0 +1,108 @@
+"""What an export decides before weights are read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from exporter.errors import GenserveError, OptionError
+from exporter.exporting.plan import MANY_COMPILATIONS, Plan, plan_export, plan_job
+from exporter.options import Job, make_options, read_job
+
+
+def _plan(tmp_path: Path, **values: Any) -> Plan:
+    return plan_export(make_options({"model": "demo:stories", **values}), tmp_path)
+
+
+def test_it_writes_nothing_and_loads_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from exporter.options import make_options\n"
+        "from exporter.exporting.plan import plan_export\n"
+        f"plan_export(make_options({{'model': 'demo:stories'}}), Path({str(tmp_path)!r}))\n"
+        "print({'tensorflow', 'transformers', 'torch', 'keras'} & set(sys.modules))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_compilations_are_programs_times_buckets(tmp_path: Path) -> None:
+    """Two signatures of equal options share a program; beams are another one."""
+    values: dict[str, Any] = {
+        "prompt_lengths": [16, 48],
+        "batch_sizes": [1, 2, 4],
+        "signatures": {"same": {}, "beams": {"num_beams": 2}},
+        "extra_signatures": ["generate", "score", "next_token"],
+    }
+    report = _plan(tmp_path, **values).report()
+    assert report["programs"] == dict.fromkeys(("tokens", "beams", "generate", "score", "next_token"), 6)
+    assert report["compilations"] == 30
+    assert report["warmup_records"] == 6 * len(report["signatures"])
+
+
+def test_many_compilations_are_warned_about_with_the_flag_to_change(tmp_path: Path) -> None:
+    few, many = _plan(tmp_path), _plan(tmp_path, pad_to_multiple_of=4)
+    assert few.programs * few.shapes <= MANY_COMPILATIONS
+    assert few.warnings == ()
+    (warning,) = many.warnings
+    assert "192 compilations (2 programs x 48 prompt lengths x 2 batch sizes)" in warning
+    assert "--pad-to-multiple-of" in warning
+
+
+def test_keys_and_values_grow_with_length_rows_and_beams(tmp_path: Path) -> None:
+    """4 layers x keys and values x 128 numbers x (length + new tokens a sequence) x 4 bytes."""
+    plan = _plan(tmp_path, max_new_tokens=10, prompt_lengths=[32], batch_sizes=[3])
+    beams = _plan(tmp_path, max_new_tokens=10, prompt_lengths=[32], generation={"num_beams": 4})
+    layers = len(plan.spec.decoder.layers)
+    width = plan.spec.hidden_size
+    assert plan.cache_bytes(32, 3) == 3 * layers * 2 * width * (32 + 10) * 4
+    assert beams.cache_bytes(32, 1) == layers * 2 * width * (32 + 4 * 10) * 4
+    half = _plan(tmp_path, max_new_tokens=10, prompt_lengths=[32], dtype="bfloat16")
+    assert half.cache_bytes(32, 3) * 2 == plan.cache_bytes(32, 3)
+    assert half.memory.weights_bytes * 2 == plan.memory.weights_bytes
+
+
+def _job(tmp_path: Path, *models: dict[str, Any]) -> Job:
+    return Job(output=tmp_path / "out", exports=tuple(make_options(model) for model in models))
+
+
+def test_models_of_one_name_take_numbers_one_after_the_other(tmp_path: Path) -> None:
+    model = {"model": "demo:stories"}
+    assert [plan.version for plan in plan_job(_job(tmp_path, model, model, model))] == [1, 2, 3]
+
+
+def test_everything_that_cannot_be_done_is_said_before_anything_is(tmp_path: Path) -> None:
+    job = _job(
+        tmp_path,
+        {"model": "demo:stories", "max_new_tokens": 100_000},
+        {"model": "demo:stories"},
+        {"model": str(tmp_path), "name": "nothing"},
+    )
+    with pytest.raises(GenserveError, match=r"(?s)100000.*no config\.json") as caught:
+        plan_job(job)
+    assert caught.value.exit_code == OptionError.exit_code
+    assert not (tmp_path / "out").exists()
+
+
+def test_generation_options_of_flags_join_those_of_the_job(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    defaults = {"generation": {"top_k": 5, "do_sample": True}}
+    entry = {"model": "demo:stories", "generation": {"top_k": 7, "temperature": 0.5}}
+    path.write_text(yaml.safe_dump({"output": "out", "defaults": defaults, "models": [entry]}))
+    (options,) = read_job(path, None, {"generation": {"temperature": 0.9}}).exports
+    assert options.generation == {"top_k": 7, "do_sample": True, "temperature": 0.9}
+
+
+def test_dry_run_prints_every_model_of_a_job(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    models = [{"model": "demo:stories"}, {"model": "demo:translate", "max_new_tokens": 8}]
+    path.write_text(yaml.safe_dump({"output": str(tmp_path / "out"), "models": models}))
+    command = [sys.executable, "-m", "exporter", "export", "--config", str(path), "--dry-run", "--json"]
+    printed = json.loads(subprocess.check_output(command, text=True))
+    assert [(plan["model_type"], plan["max_new_tokens"]) for plan in printed] == [("gpt2", 64), ("t5", 8)]
+    assert not (tmp_path / "out").exists()
