@@ -1,0 +1,90 @@
+"""The public calls ``exporter.export``, ``inspect`` and ``verify``: what the verbs do, as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from exporter.exporting.pipeline import ExportResult
+    from exporter.inspection import Report
+
+
+def export(
+    model: str | Path,
+    output: str | Path,
+    *,
+    report: Callable[[str], AbstractContextManager[Any]] = lambda _: nullcontext(),
+    **options: Any,
+) -> ExportResult:
+    """Exports a checkpoint to ``output/NAME/VERSION``, with everything a server needs in ``output/serving``.
+
+    Args:
+      model: a local Hugging Face directory, a hub id, or ``demo:NAME``.
+      output: the directory that a server's base paths lie in.
+      report: called with each step's name; the step runs inside the returned context.
+      **options: those of ``ExportOptions``: lengths in tokens, batch sizes in rows.
+
+    Returns:
+      The version's directory, its manifest, and how many seconds it took.
+
+    Raises:
+      GenserveError: whichever step refuses; nothing has been published then. Its class says what is wrong
+        (``exporter.errors``), its message the field, the value and what is allowed.
+
+    Example:
+        >>> import exporter
+        >>> options = {"max_new_tokens": 8, "prompt_lengths": [16], "batch_sizes": [1]}
+        >>> result = exporter.export("demo:stories", "models", **options, extra_signatures=[])
+        >>> print(result.directory)
+        models/stories/1
+        >>> sorted(result.manifest.signatures)
+        ['decode', 'encode', 'serving_default', 'tokens']
+        >>> exporter.verify(result.directory)
+        3
+    """
+    from exporter.deployment import write_serving_configs
+    from exporter.exporting.pipeline import export as run
+    from exporter.options import make_options
+
+    result = run(make_options({"model": str(model), **options}), Path(output), report)
+    write_serving_configs(Path(output))
+    return result
+
+
+def inspect(model: str | Path, revision: str | None = None) -> Report:
+    """What a checkpoint is and whether it can be exported; of the weights only the headers are read.
+
+    Args:
+      model: a local Hugging Face directory, a hub id, or ``demo:NAME``.
+      revision: branch, tag or commit of a hub id.
+
+    Raises:
+      CheckpointError: there is no checkpoint.
+
+    Example:
+        >>> import exporter
+        >>> found = exporter.inspect("demo:stories")
+        >>> found.model_type, found.supported, found.parameters
+        ('gpt2', True, 709760)
+    """
+    from exporter.checkpoint import locate
+    from exporter.inspection import inspect_checkpoint
+
+    return inspect_checkpoint(locate(str(model), revision))
+
+
+def verify(version: str | Path) -> int:
+    """Replays the golden answers of a version; returns how many there were.
+
+    Args:
+      version: its directory, ``OUT/NAME/VERSION``.
+
+    Raises:
+      VerificationError: an answer differs; all that differ are listed.
+    """
+    from exporter.verification import verify_version
+
+    return verify_version(Path(version))
