@@ -27,6 +27,7 @@ class Report:
       parameters: numbers that the model reads: of a supported checkpoint those used, a tied head counted
         once; of any other all floating-point numbers stored.
       stored: bytes of the stored tensors by dtype.
+      notes: what was chosen or passed over, a line each.
     """
 
     path: Path
@@ -36,6 +37,7 @@ class Report:
     spec: ModelSpec | None
     parameters: int
     stored: Mapping[str, int]
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Several lines for a terminal."""
@@ -47,6 +49,7 @@ class Report:
             f"  {'parameters':<15}{self.parameters:,}",
             f"  {'stored':<15}{kinds or 'nothing readable'}",
         ]
+        lines += [f"  {'note':<15}{note}" for note in self.notes]
         lines.append("supported" if self.supported else f"not supported: {self.reason}")
         return "\n".join(lines)
 
@@ -78,18 +81,19 @@ def inspect_checkpoint(path: Path) -> Report:
         spec=spec,
         parameters=parameters,
         stored=_bytes_by_dtype(tensors),
+        notes=checkpoint.notes,
     )
 
 
 def _used(spec: ModelSpec, checkpoint: Checkpoint) -> int:
     """Numbers in the tensors that the model is made of; raises CheckpointError where they do not fit."""
-    weights = check(spec, FAMILIES[spec.model_type].names_for(spec), checkpoint)
-    shapes = {part.name: part.shape for weight in weights for group in weight.groups for part in group}
+    found = check(spec, FAMILIES[spec.model_type].names_for(spec), checkpoint)
+    shapes = {part.name: part.shape for part in found.parts}
     return sum(math.prod(shape) for shape in shapes.values())
 
 
 def _floating(tensors: Mapping[str, StoredTensor]) -> int:
-    return sum(tensor.size for tensor in tensors.values() if "F" in tensor.dtype)
+    return sum(tensor.size for tensor in tensors.values() if tensor.floating)
 
 
 def _readable(checkpoint: Checkpoint) -> tuple[Mapping[str, StoredTensor], int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from exporter.checkpoint.impostors import what_it_is
 from exporter.errors import CheckpointError
 
 # The reference implementation's own limit; a larger number is a damaged file, not a large model.
@@ -32,6 +34,9 @@ DTYPES: dict[str, npt.DTypeLike] = {
     "I32": np.int32,
     "I16": np.int16,
     "I8": np.int8,
+    "U64": np.uint64,
+    "U32": np.uint32,
+    "U16": np.uint16,
     "U8": np.uint8,
     "BOOL": np.bool_,
 }
@@ -53,6 +58,11 @@ class StoredTensor:
         """Number of elements."""
         return math.prod(self.shape)
 
+    @property
+    def floating(self) -> bool:
+        """Whether it holds floating-point numbers, of whatever width."""
+        return "F" in self.dtype
+
     def read(self) -> npt.NDArray[Any]:
         """A read-only array in the stored dtype, mapped from the file."""
         if self.size == 0:
@@ -65,33 +75,52 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
     """The tensors of a safetensors file, by name.
 
     Raises:
-      CheckpointError: the file is truncated or damaged; the message says where.
+      CheckpointError: the file is truncated, damaged or something else; the message says where, and what.
     """
-    file_bytes = path.stat().st_size
-    with path.open("rb") as file:
-        prefix = file.read(8)
-        header_bytes = int.from_bytes(prefix, "little")
-        if len(prefix) < 8 or header_bytes > min(file_bytes - 8, MAX_HEADER_BYTES):
-            raise _damaged(
-                path, f"a header of {header_bytes} bytes does not fit a file of {file_bytes} bytes"
-            )
-        try:
-            header = json.loads(file.read(header_bytes))
-        except ValueError as error:
-            raise _damaged(path, f"its header is not JSON ({error})") from error
-    if not isinstance(header, dict):
-        raise _damaged(path, "its header is not a JSON object")
+    try:
+        file_bytes = path.stat().st_size
+        with path.open("rb") as file:
+            prefix = file.read(8)
+            header_bytes = int.from_bytes(prefix, "little")
+            fits = len(prefix) == 8 and header_bytes <= min(file_bytes - 8, MAX_HEADER_BYTES)
+            text = file.read(header_bytes) if fits else b""
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    if not fits:
+        raise _damaged(path, f"a header of {header_bytes} bytes does not fit a file of {file_bytes} bytes")
+    header = _parsed(path, text)
     header.pop("__metadata__", None)
     data_start = 8 + header_bytes
-    return {name: _stored(path, name, entry, data_start, file_bytes) for name, entry in header.items()}
+    stored = {name: _stored(path, name, entry, data_start, file_bytes) for name, entry in header.items()}
+    _check_layout(path, stored.values(), data_start, file_bytes)
+    return stored
+
+
+def _parsed(path: Path, text: bytes) -> dict[str, Any]:
+    try:
+        header = json.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, f"its header is not JSON ({error})") from error
+    if not isinstance(header, dict):
+        raise _damaged(path, "its header is not a JSON object")
+    return header
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; a name that stands twice would hide one of two tensors."""
+    entries = dict(pairs)
+    if len(entries) != len(pairs):
+        raise ValueError("a name stands there twice")
+    return entries
 
 
 def _stored(path: Path, name: str, entry: Any, data_start: int, file_bytes: int) -> StoredTensor:
     try:
-        dtype, shape = str(entry["dtype"]), tuple(int(size) for size in entry["shape"])
-        begin, end = (int(offset) for offset in entry["data_offsets"])
+        dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(path, f"tensor {name!r} has a malformed header entry {entry!r}") from error
+        raise _malformed(path, name, entry) from error
+    if not isinstance(dtype, str) or any(type(number) is not int for number in (*shape, begin, end)):
+        raise _malformed(path, name, entry)
     if dtype not in DTYPES:
         raise CheckpointError(f"{path}: tensor {name!r} has dtype {dtype!r}; known are {', '.join(DTYPES)}")
     if begin < 0 or data_start + end > file_bytes:
@@ -102,5 +131,26 @@ def _stored(path: Path, name: str, entry: Any, data_start: int, file_bytes: int)
     return StoredTensor(name, dtype, shape, path, data_start + begin, needed)
 
 
+def _check_layout(path: Path, tensors: Iterable[StoredTensor], data_start: int, file_bytes: int) -> None:
+    """The tensors must fill the data without gaps or overlaps, as the reference implementation asks."""
+    at = data_start
+    for tensor in sorted(tensors, key=lambda tensor: (tensor.start, tensor.nbytes)):
+        if tensor.start != at:
+            raise _damaged(path, f"tensor {tensor.name!r} begins at byte {tensor.start}, not at {at}")
+        at += tensor.nbytes
+    if at != file_bytes:
+        raise _damaged(path, f"its tensors end at byte {at}, the file at {file_bytes}")
+
+
+def _malformed(path: Path, name: str, entry: Any) -> CheckpointError:
+    shown = repr(entry)
+    shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    return _damaged(path, f"tensor {name!r} has a malformed header entry {shown}")
+
+
 def _damaged(path: Path, reason: str) -> CheckpointError:
+    """What is wrong with a file: that it is something else, or else ``reason``."""
+    what = what_it_is(path)
+    if what is not None:
+        return CheckpointError(f"{path} is {what}")
     return CheckpointError(f"{path} is truncated or damaged: {reason}; fetch it again")

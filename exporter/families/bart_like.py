@@ -119,7 +119,7 @@ def names(layout: Layout, spec: ModelSpec) -> Names:
 
     def stack(side: str) -> Names:
         return Names(
-            prefixes=("model.", ""),
+            prefix="model.",
             tokens=f"{side}.embed_tokens",
             positions=f"{side}.embed_positions",
             embedding_norm=f"{side}.layernorm_embedding",

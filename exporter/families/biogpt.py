@@ -51,7 +51,7 @@ def read(config: ConfigReader) -> ModelSpec:
     )
 
 
-NAMES = replace(XGLM_NAMES, prefixes=("biogpt.", ""), head="output_projection", unused=())
+NAMES = replace(XGLM_NAMES, prefix="biogpt.", head="output_projection", unused=())
 
 BIOGPT = Family(
     read,

@@ -60,7 +60,7 @@ def read(config: ConfigReader) -> ModelSpec:
 
 
 NAMES = Names(
-    prefixes=("transformer.", ""),
+    prefix="transformer.",
     tokens="word_embeddings",
     embedding_norm="word_embeddings_layernorm",
     layer="h.{i}.",

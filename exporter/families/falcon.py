@@ -71,7 +71,7 @@ def names(spec: ModelSpec) -> Names:
     layer = spec.decoder.layers[0]
     two = layer.block is Block.PARALLEL and layer.mlp_norm is not None
     return Names(
-        prefixes=("transformer.", ""),
+        prefix="transformer.",
         tokens="word_embeddings",
         layer="h.{i}.",
         attention_norm="ln_attn" if two else "input_layernorm",

@@ -80,7 +80,12 @@ GEMMA3 = Family(
     read_wrapped,
     replace(
         NAMES,
-        prefixes=("language_model.model.", "model.language_model."),
+        prefix="model.language_model.",
+        renames=(
+            (r"^language_model\.lm_head", "lm_head"),
+            (r"^language_model", "model.language_model"),
+            (r"^model\.language_model\.model", "model.language_model"),
+        ),
         unused=(*NAMES.unused, r"^(model\.)?vision_tower\.", r"^(model\.)?multi_modal_projector\."),
     ),
     harmless=(

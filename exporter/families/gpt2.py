@@ -61,7 +61,7 @@ def read(config: ConfigReader) -> ModelSpec:
 
 
 NAMES = Names(
-    prefixes=("transformer.", ""),
+    prefix="transformer.",
     tokens="wte",
     positions="wpe",
     layer="h.{i}.",

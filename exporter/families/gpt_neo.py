@@ -67,7 +67,7 @@ def _kinds(config: ConfigReader, layers: int) -> list[str]:
 
 
 NAMES = Names(
-    prefixes=("transformer.", ""),
+    prefix="transformer.",
     tokens="wte",
     positions="wpe",
     layer="h.{i}.",

@@ -36,7 +36,7 @@ def read(config: ConfigReader) -> ModelSpec:
 GPT_NEOX = Family(
     read,
     Names(
-        prefixes=("gpt_neox.", ""),
+        prefix="gpt_neox.",
         tokens="embed_in",
         layer="layers.{i}.",
         attention_norm="input_layernorm",
@@ -47,8 +47,8 @@ GPT_NEOX = Family(
         up="mlp.dense_h_to_4h",
         down="mlp.dense_4h_to_h",
         final_norm="final_layer_norm",
-        head="embed_out",
-        unused=(r"\.attention\.bias$", r"\.attention\.masked_bias$", r"\.rotary_emb\.inv_freq$"),
+        renames=((r"^embed_out\.", "lm_head."),),
+        unused=(r"\.attention\.bias$", r"\.attention\.masked_bias$"),
     ),
     harmless=("attention_probs_dropout_prob", "classifier_dropout", "hidden_dropout", "hidden_dropout_prob"),
 )

@@ -72,7 +72,7 @@ ALIASES = {
     "num_hidden_layers": "n_layer",
 }
 GPTJ_NAMES = Names(
-    prefixes=("transformer.", ""),
+    prefix="transformer.",
     tokens="wte",
     layer="h.{i}.",
     attention_norm="ln_1",

@@ -10,7 +10,7 @@ from exporter.families.shape import gated_mlp, read_shape, rms_norm, tied
 from exporter.spec import HeadSpec, LayerSpec, ModelSpec
 
 LLAMA_NAMES = Names(
-    prefixes=("model.", ""),
+    prefix="model.",
     tokens="embed_tokens",
     layer="layers.{i}.",
     attention_norm="input_layernorm",
@@ -21,7 +21,6 @@ LLAMA_NAMES = Names(
     up="mlp.up_proj",
     down="mlp.down_proj",
     final_norm="norm",
-    unused=(r"\.rotary_emb\.inv_freq$",),
 )
 
 

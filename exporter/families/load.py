@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from exporter.checkpoint import Checkpoint, StoredTensor
+from exporter.checkpoint.files import some
 from exporter.errors import CheckpointError, did_you_mean, raise_all
-from exporter.families.names import Names
-from exporter.families.ties import find_tables
+from exporter.families.names import Names, Tables
+from exporter.families.stored_names import by_reference_names, explain_prefix, foreign_prefix
+from exporter.families.ties import find_tables, own_tables
 from exporter.families.weights import Part, Weight, plan
 from exporter.spec import ModelSpec
+
+#: Buffers that the reference computes, in whatever layer an old checkpoint stored them.
+_COMPUTED = (r"(^|\.)rotary_emb\.inv_freq$", r"(^|\.)position_ids$")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where a model's weights are: the plan, and the stored tensors by the reference's names."""
+
+    weights: list[Weight]
+    tensors: Mapping[str, StoredTensor]
+
+    @property
+    def parts(self) -> list[Part]:
+        """Every tensor that is asked for."""
+        return _parts(self.weights)
 
 
 def load(
@@ -25,29 +44,39 @@ def load(
     Raises:
       CheckpointError: lists every missing and unused tensor and every wrong shape.
     """
-    tensors = checkpoint.tensors
-    weights = check(spec, names, checkpoint)
-    return {weight.target: _read(weight, tensors, np.dtype(dtype)) for weight in weights}
+    found = check(spec, names, checkpoint)
+    return {weight.target: _read(weight, found.tensors, np.dtype(dtype)) for weight in found.weights}
 
 
-def check(spec: ModelSpec, names: Names, checkpoint: Checkpoint) -> list[Weight]:
-    """Where every weight is stored; raises as ``load`` does, without reading more than tied tables."""
-    tensors = checkpoint.tensors
-    names = stored_names(names, tensors)
-    prefix = find_prefix(names, tensors)
-    tables = find_tables(spec, names, prefix, tensors)
-    weights = list(plan(spec, names, prefix, tables))
-    parts = [part for weight in weights for group in weight.groups for part in group]
+def check(spec: ModelSpec, names: Names, checkpoint: Checkpoint) -> Found:
+    """Where every weight is stored; raises as ``load`` does, without reading more than tied tables.
+
+    What the reference passes over as well is noted with the checkpoint.
+    """
+    names = stored_names(names, checkpoint.tensors)
+    own = own_tables(names)
+    wanted = {*own.copies, *(part.name for part in _parts(plan(spec, names, own)))}
+    tensors = by_reference_names(checkpoint.tensors, names, wanted)
+    tables = find_tables(spec, names, tensors)
+    found = Found(list(plan(spec, names, tables)), tensors)
+    missing = [part for part in found.parts if part.name not in tensors and part.default is None]
+    needed = [part.name for part in missing if part.name not in own.copies]
+    if needed and (prefix := foreign_prefix(checkpoint.tensors, names, wanted, needed)):
+        raise CheckpointError(f"{checkpoint.path}: {explain_prefix(prefix)}")
+    rest = _unused(names, [*(part.name for part in found.parts), *tables.copies], tensors)
+    problems = [
+        *_missing(missing, tensors),
+        *_wrong_shapes(found.parts, tensors),
+        *_no_numbers(found.parts, tensors),
+    ]
+    inside = rest if problems else _inside(spec, names, found.parts, rest)
     raise_all(
         CheckpointError,
         f"the tensors of {checkpoint.path} do not fit its config.json ({spec.model_type}):",
-        [
-            *_missing(parts, tensors),
-            *_wrong_shapes(parts, tensors),
-            *_unused(spec, names, prefix, [*(part.name for part in parts), *tables.copies], tensors),
-        ],
+        [*problems, *(f"unused: {tensors[name].name} {list(tensors[name].shape)}" for name in inside)],
     )
-    return weights
+    _note(checkpoint, spec, own, tables, [tensors[name].name for name in rest])
+    return found
 
 
 def stored_names(names: Names, tensors: Mapping[str, StoredTensor]) -> Names:
@@ -58,15 +87,8 @@ def stored_names(names: Names, tensors: Mapping[str, StoredTensor]) -> Names:
     return names
 
 
-def find_prefix(names: Names, tensors: Mapping[str, StoredTensor]) -> str:
-    """The prefix under which the checkpoint keeps its token embedding (base models are saved without)."""
-    tables = [names.tokens, *([names.common, names.encoder.tokens] if names.encoder else [])]
-    fitting = (
-        prefix
-        for prefix in names.prefixes
-        if any(f"{prefix}{table}.weight" in tensors for table in tables if table)
-    )
-    return next(fitting, names.prefixes[0])
+def _parts(weights: Iterable[Weight]) -> list[Part]:
+    return [part for weight in weights for group in weight.groups for part in group]
 
 
 def _read(weight: Weight, tensors: Mapping[str, StoredTensor], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
@@ -83,48 +105,61 @@ def _stored(part: Part, tensors: Mapping[str, StoredTensor]) -> npt.NDArray[Any]
     return tensors[part.name].read()
 
 
+def _pairs(parts: Iterable[Part], tensors: Mapping[str, StoredTensor]) -> Iterator[tuple[Part, StoredTensor]]:
+    return ((part, tensors[part.name]) for part in parts if part.name in tensors)
+
+
 def _missing(parts: Iterable[Part], tensors: Mapping[str, StoredTensor]) -> list[str]:
-    return [
-        f"missing: {part.name} {list(part.shape)}{did_you_mean(part.name, tensors)}"
-        for part in parts
-        if part.name not in tensors and part.default is None
-    ]
+    return [f"missing: {part.name} {list(part.shape)}{did_you_mean(part.name, tensors)}" for part in parts]
 
 
 def _wrong_shapes(parts: Iterable[Part], tensors: Mapping[str, StoredTensor]) -> list[str]:
     return [
-        f"wrong shape: {part.name} is {list(tensors[part.name].shape)}, config.json asks {list(part.shape)}"
-        for part in parts
-        if part.name in tensors and tensors[part.name].shape != part.shape
+        f"wrong shape: {tensor.name} is {list(tensor.shape)}, config.json asks {list(part.shape)}"
+        for part, tensor in _pairs(parts, tensors)
+        if tensor.shape != part.shape
     ]
 
 
-def _unused(
-    spec: ModelSpec, names: Names, prefix: str, used: Iterable[str], tensors: Mapping[str, StoredTensor]
-) -> list[str]:
+def _no_numbers(parts: Iterable[Part], tensors: Mapping[str, StoredTensor]) -> list[str]:
+    """Weights in whole numbers are quantised, whatever config.json says."""
+    return [
+        f"quantised: {tensor.name} is stored as {tensor.dtype}; export the unquantised checkpoint"
+        for _, tensor in _pairs(parts, tensors)
+        if not tensor.floating
+    ]
+
+
+def _unused(names: Names, used: Iterable[str], tensors: Mapping[str, StoredTensor]) -> list[str]:
     known = set(used)
-    patterns = [re.compile(pattern) for pattern in names.unused]
-    rest = [
+    patterns = [re.compile(pattern) for pattern in (*names.unused, *_COMPUTED)]
+    return [
         name
         for name in tensors
         if name not in known and not any(pattern.search(name) for pattern in patterns)
     ]
-    head, tokens = f"{names.head}.weight", f"{prefix}{names.tokens}.weight"
-    if spec.head.tied and head in rest and tokens in tensors:
-        rest.remove(head)
-        return [*_stored_tied_head(tensors[head], tensors[tokens]), *(f"unused: {name}" for name in rest)]
-    return [f"unused: {name} {list(tensors[name].shape)}" for name in rest]
 
 
-def _stored_tied_head(head: StoredTensor, tokens: StoredTensor) -> list[str]:
-    """A tied head may be stored beside the embedding, but only as its copy: else the reference unties it."""
-    if (
-        head.shape == tokens.shape
-        and head.dtype == tokens.dtype
-        and np.array_equal(head.read(), tokens.read())
-    ):
-        return []
-    return [
-        f"{head.name} differs from {tokens.name}, though config.json has tie_word_embeddings=true "
-        "(the reference then leaves them untied); set tie_word_embeddings to false"
+def _inside(spec: ModelSpec, names: Names, parts: Iterable[Part], rest: Iterable[str]) -> list[str]:
+    """Those of ``rest`` in a layer or module of the model: it was trained with them, so they must count."""
+    stacks = [(names, spec.decoder)]
+    if names.encoder and spec.encoder:
+        stacks.append((names.encoder, spec.encoder))
+    layers = [
+        names.prefix + own.layer.format(i=index)
+        for own, stack in stacks
+        for index in range(len(stack.layers))
     ]
+    modules = tuple({*layers, *(part.name.rpartition(".")[0] + "." for part in parts)})
+    return [name for name in rest if name.startswith(modules)]
+
+
+def _note(checkpoint: Checkpoint, spec: ModelSpec, own: Tables, tables: Tables, rest: list[str]) -> None:
+    """What a reader of the export should know of weights that the reference reads or leaves as we do."""
+    if spec.head.tied and tables.head == own.head:
+        checkpoint.note(
+            f"{own.head} and {tables.tokens} are stored and differ: each is used, as in transformers, "
+            "although config.json ties them"
+        )
+    if rest:
+        checkpoint.note(f"tensors of no part of the model, unused as in transformers: {some(rest)}")

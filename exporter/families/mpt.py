@@ -66,7 +66,7 @@ def _attention(config: ConfigReader, hidden: int, heads: int) -> AttentionSpec:
 
 
 NAMES = Names(
-    prefixes=("transformer.", ""),
+    prefix="transformer.",
     tokens="wte",
     layer="blocks.{i}.",
     attention_norm="norm_1",

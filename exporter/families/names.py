@@ -34,7 +34,10 @@ class Names:
     """A family's weight names, without ".weight" and ".bias"; ``{i}`` is the layer, ``{e}`` the expert.
 
     Attributes:
-      prefixes: what may stand before every name but the head's; the first that fits the checkpoint is used.
+      prefix: what stands before every name but the head's.
+      base: the reference's ``base_model_prefix``, which a stored name may have or lack; where it is empty,
+        the first word of ``prefix``.
+      renames: what the reference replaces in stored names, in its order: regular expression and replacement.
       qkv: three names, or one for a fused projection, whose order ``fused`` tells.
       gate, up: with an empty ``gate``, ``up`` is the fused [gate | up] projection of a gated block.
       q_norm, k_norm: with a ``{h}``, every head's scale is stored by itself.
@@ -51,7 +54,7 @@ class Names:
       unused: regular expressions of stored tensors that inference does not need (masks, rotary tables).
     """
 
-    prefixes: tuple[str, ...]
+    prefix: str
     tokens: str
     layer: str
     qkv: tuple[str, ...]
@@ -87,9 +90,16 @@ class Names:
     fused: Fused = Fused.CONCATENATED
     norm_offset: float = 0.0
     unused: tuple[str, ...] = ()
+    base: str = ""
+    renames: tuple[tuple[str, str], ...] = ()
     encoder: Names | None = None
     common: str = ""
     head_bias: str = ""
+
+    @property
+    def base_prefix(self) -> str:
+        """``base``, or what it is by default."""
+        return self.base or self.prefix.partition(".")[0]
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def read(config: ConfigReader) -> ModelSpec:
 OPT = Family(
     read,
     Names(
-        prefixes=("model.decoder.", "decoder.", ""),
+        prefix="model.decoder.",
         tokens="embed_tokens",
         positions="embed_positions",
         project_in="project_in",

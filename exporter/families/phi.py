@@ -29,7 +29,7 @@ def read(config: ConfigReader) -> ModelSpec:
 PHI = Family(
     read,
     Names(
-        prefixes=("model.", ""),
+        prefix="model.",
         tokens="embed_tokens",
         layer="layers.{i}.",
         attention_norm="input_layernorm",

@@ -39,6 +39,8 @@ GENERATION = frozenset(
 )
 
 EXPLAINED = {
+    "quantization": "the weights are quantised by MLX; export the unquantised checkpoint, or undo it: "
+    "mlx_lm.convert --hf-path DIR --dequantize --mlx-path OUT",
     "quantization_config": "the weights are quantised; export the unquantised checkpoint",
     "auto_map": "the checkpoint asks for code of its own, which is never run; the graph follows the "
     "reference's class for this model_type",

@@ -90,7 +90,8 @@ def names(spec: ModelSpec) -> Names:
         attention, dense = "layer.0.SelfAttention.", f"layer.{block}.DenseReluDense."
         cross = "layer.1.EncDecAttention."
         return Names(
-            prefixes=("", "transformer."),
+            prefix="",
+            base="transformer",
             tokens=f"{side}.embed_tokens",
             layer=f"{side}.block.{{i}}.",
             attention_norm="layer.0.layer_norm",

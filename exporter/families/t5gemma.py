@@ -53,7 +53,7 @@ def _reading(layer: LayerSpec) -> LayerSpec:
 def _names(side: str) -> Names:
     return replace(
         GEMMA2_NAMES,
-        prefixes=("model.", ""),
+        prefix="model.",
         tokens=f"{side}.embed_tokens",
         layer=f"{side}.layers.{{i}}.",
         attention_norm="pre_self_attn_layernorm",

@@ -17,45 +17,67 @@ from exporter.families.names import Names, Tables
 from exporter.spec import ModelSpec
 
 Tensors = Mapping[str, StoredTensor]
+#: Elements that are compared at a time: a large table is never held whole in a wider type.
+_COMPARED = 1 << 22
 
 
-def find_tables(spec: ModelSpec, names: Names, prefix: str, tensors: Tensors) -> Tables:
+def own_tables(names: Names) -> Tables:
+    """The tables of a checkpoint that shares none; ``copies`` are all names that a shared one may have."""
+    tokens, head = f"{names.prefix}{names.tokens}.weight", f"{names.head}.weight"
+    encoder = f"{names.prefix}{names.encoder.tokens}.weight" if names.encoder else None
+    common = (f"{names.prefix}{names.common}.weight",) if names.common else ()
+    return Tables(tokens, encoder, head, copies=(*common, tokens, *([encoder] if encoder else []), head))
+
+
+def find_tables(spec: ModelSpec, names: Names, tensors: Tensors) -> Tables:
     """The tables of a checkpoint; names of missing tensors are those that the config asks for."""
-    tokens, head = f"{prefix}{names.tokens}.weight", f"{names.head}.weight"
-    if names.encoder is None:
-        return Tables(tokens, head=None if spec.head.tied else head)
-    encoder = f"{prefix}{names.encoder.tokens}.weight"
-    common = f"{prefix}{names.common}.weight" if names.common else tokens
-    tied = [tokens, *([common, encoder] if names.common else []), *([head] if spec.head.tied else [])]
-    group = _Group(common, sorted(tied, key=lambda name: name != common), tensors)
-    tokens_used = group.source(tokens)
-    head_used = group.source(head) if spec.head.tied else head
-    encoder_used = group.source(encoder) if names.common else encoder
+    own = own_tables(names)
+    assert own.head is not None
+    tied = [
+        name
+        for name in own.copies
+        if (name != own.head or spec.head.tied) and (name != own.encoder or names.common)
+    ]
+    group = _Group(tied, tensors)
+    tokens = group.source(own.tokens)
+    head = group.source(own.head) if spec.head.tied else own.head
+    encoder = own.encoder and (group.source(own.encoder) if names.common else own.encoder)
     return Tables(
-        tokens_used,
-        encoder=None if encoder_used == tokens_used else encoder_used,
-        head=None if head_used == tokens_used else head_used,
+        tokens,
+        encoder=None if encoder == tokens else encoder,
+        head=None if head == tokens else head,
         copies=tuple(name for name in group.members if name in tensors),
     )
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Tensors that are one and the same unless the checkpoint says otherwise."""
+    """Tensors that are one and the same unless the checkpoint says otherwise; the first is the common one."""
 
-    common: str
     members: list[str]
     tensors: Tensors
 
     def source(self, name: str) -> str:
         """The stored tensor that ``name`` is: itself where it differs from the group's first, else that."""
-        first = next((member for member in self.members if member in self.tensors), self.common)
-        return first if name not in self.tensors or same(self.tensors, name, first) else name
+        first = next((member for member in self.members if member in self.tensors), self.members[0])
+        if name not in self.tensors or same(self.tensors[name], self.tensors[first]):
+            return first
+        return name
 
 
-def same(tensors: Tensors, one: str, other: str) -> bool:
-    """Whether two stored tensors hold the same values."""
-    a, b = tensors[one], tensors[other]
-    if one == other:
+def same(one: StoredTensor, other: StoredTensor) -> bool:
+    """Whether two stored tensors hold the same values, whatever their dtypes."""
+    if one is other:
         return True
-    return a.shape == b.shape and a.dtype == b.dtype and bool(np.array_equal(a.read(), b.read()))
+    if one.shape != other.shape:
+        return False
+    a, b = one.read().reshape(-1), other.read().reshape(-1)
+    return all(
+        np.array_equal(_wide(a[start : start + _COMPARED]), _wide(b[start : start + _COMPARED]))
+        for start in range(0, max(1, a.size), _COMPARED)
+    )
+
+
+def _wide(values: np.ndarray) -> np.ndarray:
+    """float64 holds every float that is stored."""
+    return values.astype(np.float64)

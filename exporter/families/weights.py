@@ -50,9 +50,9 @@ class Weight:
     stacked: bool = False
 
 
-def plan(spec: ModelSpec, names: Names, prefix: str, tables: Tables) -> Iterator[Weight]:
+def plan(spec: ModelSpec, names: Names, tables: Tables) -> Iterator[Weight]:
     """Every weight of ``spec`` and where it is stored; an encoder's are under ``encoder.``."""
-    yield from _Table(spec, names, prefix).model(tables.tokens, tables.head)
+    yield from _Table(spec, names).model(tables.tokens, tables.head)
     if spec.encoder and names.encoder:
         # An encoder is planned as a model of its own, without a head.
         alone = replace(
@@ -62,15 +62,15 @@ def plan(spec: ModelSpec, names: Names, prefix: str, tables: Tables) -> Iterator
             vocab_size=spec.encoder.vocab_size or spec.vocab_size,
             hidden_size=spec.encoder.hidden_size or spec.hidden_size,
         )
-        for weight in _Table(alone, names.encoder, prefix).stack(tables.encoder, by_column=False):
+        for weight in _Table(alone, names.encoder).stack(tables.encoder, by_column=False):
             yield replace(weight, target=f"encoder.{weight.target}")
 
 
 class _Table:
     """Builds the weights of one model, a group of rows at a time."""
 
-    def __init__(self, spec: ModelSpec, names: Names, prefix: str) -> None:
-        self.spec, self.names, self.prefix = spec, names, prefix
+    def __init__(self, spec: ModelSpec, names: Names) -> None:
+        self.spec, self.names, self.prefix = spec, names, names.prefix
 
     def model(self, tokens: str, head: str | None) -> Iterator[Weight]:
         yield from self.stack(tokens, by_column=head is None)

@@ -59,7 +59,7 @@ def read(config: ConfigReader) -> ModelSpec:
 
 
 NAMES = Names(
-    prefixes=("model.", ""),
+    prefix="model.",
     tokens="embed_tokens",
     positions="embed_positions",
     layer="layers.{i}.",

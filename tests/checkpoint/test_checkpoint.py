@@ -69,15 +69,15 @@ def test_config_that_is_no_json_object(tmp_path: Path, text: str) -> None:
 
 def test_pickled_weights_only(directory: Path) -> None:
     (directory / "model.safetensors").rename(directory / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match=r"pickled weights only \(pytorch_model.bin\).*save_pretrained"):
+    with pytest.raises(
+        CheckpointError, match=r"but pytorch_model.bin: pickled weights only.*save_pretrained"
+    ):
         _ = Checkpoint(directory).tensors
 
 
 def test_no_weights(directory: Path) -> None:
-    (directory / "model.safetensors").rename(directory / "adapter_model.safetensors")
-    with pytest.raises(
-        CheckpointError, match=r"neither model.safetensors .* \(found adapter_model.safetensors\)"
-    ):
+    (directory / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"has no weights: neither model.safetensors nor"):
         _ = Checkpoint(directory).tensors
 
 
@@ -86,7 +86,7 @@ def test_every_truncation_is_found(directory: Path) -> None:
     whole = file.read_bytes()
     for size in range(0, len(whole), 7):
         file.write_bytes(whole[:size])
-        with pytest.raises(CheckpointError, match="truncated or damaged"):
+        with pytest.raises(CheckpointError, match="truncated or damaged" if size else "is empty"):
             _ = Checkpoint(directory).tensors
 
 
@@ -147,13 +147,13 @@ def test_shards_are_read_as_one(sharded: Path) -> None:
     ("weight_map", "message"),
     [
         ({"a": "one.safetensors", "b": "three.safetensors"}, "three.safetensors is missing"),
-        ({"a": "one.safetensors", "b": "one.safetensors"}, "b is not in one.safetensors"),
-        (
-            {"a": "one.safetensors", "b": "two.safetensors", "x": "two.safetensors"},
-            "x is not in two.safetensors",
-        ),
-        ({"b": "two.safetensors", "x": "one.safetensors"}, "a in one.safetensors is not in the index"),
         ({"a": "../one.safetensors"}, "must map tensor names to file names"),
+        ({"a": "shards/../../one.safetensors"}, "must map tensor names to file names"),
+        ({"a": "/tmp/one.safetensors"}, "must map tensor names to file names"),
+        ({"a": "..\\one.safetensors"}, "must map tensor names to file names"),
+        ({"a": ""}, "must map tensor names to file names"),
+        ({"a": 1}, "must map tensor names to file names"),
+        ({"a": "one.bin"}, "names 'one.bin'; only safetensors files are read"),
         (["a"], "must map tensor names"),
         (None, "must map tensor names"),
     ],

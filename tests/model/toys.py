@@ -44,9 +44,8 @@ def random_model(config: dict[str, Any], dtype: npt.DTypeLike = np.float32, seed
     """A model with random weights, read as the checkpoint of ``config`` would be."""
     rng, spec = np.random.default_rng(seed), read_spec(config)
     names = FAMILIES[spec.model_type].names_for(spec)
-    prefix = names.prefixes[0]
     weights = {}
-    for weight in plan(spec, names, prefix, find_tables(spec, names, prefix, {})):
+    for weight in plan(spec, names, find_tables(spec, names, {})):
         groups = [
             np.concatenate([part.convert(_random(rng, part.shape)) for part in group], axis=-1)
             for group in weight.groups
