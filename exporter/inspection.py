@@ -54,8 +54,8 @@ class Report:
         return "\n".join(lines)
 
 
-def inspect_checkpoint(path: Path) -> Report:
-    """Reads config.json and the headers of the weights.
+def inspect_checkpoint(path: Path, notes: tuple[str, ...] = ()) -> Report:
+    """Reads config.json and the headers of the weights; ``notes`` are kept in front of what is found.
 
     Raises:
       CheckpointError: there is no checkpoint at all: no directory, or no readable config.json.
@@ -81,7 +81,7 @@ def inspect_checkpoint(path: Path) -> Report:
         spec=spec,
         parameters=parameters,
         stored=_bytes_by_dtype(tensors),
-        notes=checkpoint.notes,
+        notes=(*notes, *checkpoint.notes),
     )
 
 

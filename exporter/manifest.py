@@ -39,7 +39,12 @@ class Buckets(_Frozen):
 
 
 class ModelInfo(_Frozen):
-    """What was exported."""
+    """What was exported.
+
+    Attributes:
+      source: a hub id, ``demo:NAME``, or the whole path of a local directory.
+      revision: the commit of a hub id, whatever branch or tag was asked for; None of a local directory.
+    """
 
     source: str
     revision: str | None = None
@@ -101,7 +106,10 @@ class GoldenAnswer(_Frozen):
 
 
 class Manifest(_Frozen):
-    """Everything later steps need to know about one exported version."""
+    """Everything later steps need to know about one exported version.
+
+    ``notes`` are what the export chose or passed over, a line each.
+    """
 
     format: Literal[1] = 1
     genserve_version: str
@@ -118,6 +126,7 @@ class Manifest(_Frozen):
     options: dict[str, Any]
     memory: MemoryInfo
     prefix: PrefixInfo | None = None
+    notes: tuple[str, ...] = ()
     warmup: WarmupInfo = WarmupInfo()
     golden: tuple[GoldenAnswer, ...] = ()
 

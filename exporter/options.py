@@ -25,6 +25,9 @@ from exporter.errors import OptionError, did_you_mean, raise_all
 #: What a servable may be called: a folder name, a URL segment and a Kubernetes label at once.
 NAME_PATTERN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
+#: Folders of the export directory that are no servables.
+RESERVED_NAMES = {"serving": "the files that servers start from", "xla-cache": "what genserve warm compiled"}
+
 _Positive = Annotated[int, Field(gt=0)]
 
 Overflow = Literal["error", "truncate_left", "truncate_right"]
@@ -105,6 +108,8 @@ class ExportOptions(BaseModel):
     def _servable_name(cls, value: str | None) -> str | None:
         if value is not None and not NAME_PATTERN.fullmatch(value):
             raise ValueError(f"{value!r} must be 1-63 letters, digits, '.', '_' or '-', ends alphanumeric")
+        if value is not None and value.lower() in RESERVED_NAMES:
+            raise ValueError(_reserved(value))
         return value
 
     @model_validator(mode="after")
@@ -141,6 +146,8 @@ class ExportOptions(BaseModel):
         safe = re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip("._-")[:63].rstrip("._-")
         if not safe:
             raise OptionError(f"no servable name can be derived from model {self.model!r}: give --name")
+        if safe.lower() in RESERVED_NAMES:
+            raise OptionError(f"name: {_reserved(safe)}: give --name")
         return safe
 
     def effective(self) -> dict[str, tuple[Any, bool]]:
@@ -150,6 +157,10 @@ class ExportOptions(BaseModel):
             name: (value, name != "model" and value == fields[name].get_default(call_default_factory=True))
             for name, value in self
         }
+
+
+def _reserved(name: str) -> str:
+    return f"{name!r} is reserved: OUT/{name.lower()} holds {RESERVED_NAMES[name.lower()]}"
 
 
 class Job(BaseModel):

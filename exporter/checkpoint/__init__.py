@@ -6,7 +6,7 @@ Only JSON and safetensors files are ever opened; a checkpoint that has pickled w
 from __future__ import annotations
 
 from exporter.checkpoint.checkpoint import Checkpoint
-from exporter.checkpoint.locate import locate
+from exporter.checkpoint.locate import Location, locate
 from exporter.checkpoint.safetensors_file import StoredTensor
 
-__all__ = ["Checkpoint", "StoredTensor", "locate"]
+__all__ = ["Checkpoint", "Location", "StoredTensor", "locate"]

@@ -8,20 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from exporter.checkpoint.files import (
-    INDEX,
-    WEIGHTS,
-    is_inside,
-    no_weights,
-    other_weights,
-    shards,
-    some,
-    weights_entry,
-)
-from exporter.checkpoint.impostors import what_it_is
+from exporter.checkpoint.files import is_inside, no_config, other_weights, shards, some, weights_entry
 from exporter.checkpoint.mxfp4 import with_whole_tensors
 from exporter.checkpoint.safetensors_file import StoredTensor, read_header
 from exporter.errors import CheckpointError, raise_all
+from exporter.impostors import what_it_is
 
 
 class Checkpoint:
@@ -43,7 +34,7 @@ class Checkpoint:
         if not self.path.is_dir():
             raise CheckpointError(f"{self.path} is not a directory")
         if not (self.path / "config.json").is_file():
-            raise CheckpointError(_no_config(self.path))
+            raise CheckpointError(no_config(_files(self.path), str(self.path)))
         self.config: dict[str, Any] = read_json(self.path / "config.json")
         generation = self.path / "generation_config.json"
         self.generation_config: dict[str, Any] | None = (
@@ -71,7 +62,7 @@ class Checkpoint:
 
     def _stored_tensors(self) -> Mapping[str, StoredTensor]:
         """Of the files that the reference reads. Of a tensor that two shards hold, the last one counts."""
-        there = [file.name for file in self.path.iterdir() if file.is_file()]
+        there = _files(self.path)
         named = self.config.get("transformers_weights")
         if is_inside(named) and (self.path / str(named)).is_file():
             there.append(str(named))
@@ -113,9 +104,5 @@ def _unreadable(path: Path, error: Exception) -> str:
     return f"{path} is {what}" if what else f"{path} is not readable JSON: {error}"
 
 
-def _no_config(path: Path) -> str:
-    """A directory without config.json may hold a model in a format that needs none."""
-    names = [file.name for file in path.iterdir() if file.is_file()]
-    if {INDEX, WEIGHTS} & set(names) or not other_weights(names, []):
-        return f"{path} is not a checkpoint: it has no config.json"
-    return f"{path} is not a checkpoint: it has no config.json; {no_weights(names, 'it')}"
+def _files(path: Path) -> list[str]:
+    return [file.name for file in path.iterdir() if file.is_file()]

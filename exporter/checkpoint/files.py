@@ -102,6 +102,15 @@ def no_weights(files: Iterable[str], where: str) -> str:
     return f"{where} has no weights: neither {WEIGHTS} nor {INDEX}"
 
 
+def no_config(files: Iterable[str], where: str) -> str:
+    """What a place without config.json is; a model in another format needs none."""
+    names = set(files)
+    known = {INDEX, WEIGHTS} & names or not other_weights(names, ())
+    return f"{where} is not a checkpoint: it has no config.json" + (
+        "" if known else f"; {no_weights(names, 'it')}"
+    )
+
+
 def other_weights(files: Iterable[str], used: Iterable[str]) -> list[str]:
     """Files beside the chosen ones that hold weights too, in any format."""
     beside = {name for name in files if "/" not in name} - set(used) - _NO_WEIGHTS

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from exporter.errors import CheckpointError
 
 DEMO_PREFIX = "demo:"
-# Never *.bin or *.py: neither pickles nor remote code are of any use here.
-ALLOW_PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt"]
 
 
-def locate(model: str, revision: str | None = None) -> Path:
-    """The directory of ``model``: a local path, ``demo:NAME``, or a hub id (downloaded when not yet cached).
+@dataclass(frozen=True)
+class Location:
+    """Where a checkpoint lies.
+
+    Attributes:
+      path: its directory.
+      revision: the commit that it was downloaded at, whatever branch or tag was asked for; None of a local
+        directory.
+      notes: what whoever exports it should know, a line each.
+    """
+
+    path: Path
+    revision: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def locate(model: str, revision: str | None = None, *, weights: bool = True) -> Location:
+    """Finds ``model``: a local path, ``demo:NAME``, or a hub id (downloaded when not yet cached).
+
+    Args:
+      weights: False leaves the weights of a hub id where they are.
 
     Raises:
       CheckpointError: nothing is found under that name; the message says where it was looked for.
@@ -20,17 +38,20 @@ def locate(model: str, revision: str | None = None) -> Path:
     if model.startswith(DEMO_PREFIX):
         from exporter.demo import demo_path
 
-        return Path(demo_path(model.removeprefix(DEMO_PREFIX)))
+        return Location(Path(demo_path(model.removeprefix(DEMO_PREFIX))))
     path = Path(model).expanduser()
     if model and path.is_dir():
-        return path
+        return Location(path)
     if model and path.exists():
         raise CheckpointError(f"{model} is a file; name the checkpoint's directory")
     if not _is_hub_id(model):
         raise CheckpointError(
             f"{model!r} is neither a directory nor a hub id such as 'openai-community/gpt2'"
         )
-    return _download(model, revision)
+    from exporter.checkpoint.hub import download
+
+    path, commit, notes = download(model, revision, weights=weights)
+    return Location(path, commit, notes)
 
 
 def _is_hub_id(model: str) -> bool:
@@ -38,30 +59,3 @@ def _is_hub_id(model: str) -> bool:
     return (
         len(parts) <= 2 and all(part and part not in {".", "..", "~"} for part in parts) and "\\" not in model
     )
-
-
-def _download(model: str, revision: str | None) -> Path:
-    import httpx
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    where = f"{model!r} is no local directory, and from the Hugging Face hub"
-    try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=ALLOW_PATTERNS))
-    except GatedRepoError as error:
-        raise CheckpointError(f"{where} access is gated; accept its terms and log in first") from error
-    except RevisionNotFoundError as error:
-        raise CheckpointError(f"{where} revision {revision!r} does not exist") from error
-    except RepositoryNotFoundError as error:
-        raise CheckpointError(f"{where} it was not found (or is private and needs a login)") from error
-    except HFValidationError as error:
-        raise CheckpointError(f"{model!r} is neither a directory nor a valid hub id: {error}") from error
-    except (OfflineModeIsEnabled, LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
-        raise CheckpointError(f"{where} it cannot be fetched: {error}") from error

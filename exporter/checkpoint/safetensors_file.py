@@ -17,8 +17,8 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from exporter.checkpoint.impostors import what_it_is
 from exporter.errors import CheckpointError
+from exporter.impostors import what_it_is
 
 # The reference implementation's own limit; a larger number is a damaged file, not a large model.
 MAX_HEADER_BYTES = 100_000_000

@@ -24,8 +24,8 @@ def inspect(
     from exporter.checkpoint import locate
     from exporter.inspection import inspect_checkpoint
 
-    path = locate(model, revision)
-    report = inspect_checkpoint(path)
+    located = locate(model, revision)
+    report = inspect_checkpoint(located.path, located.notes)
     print(report)
     if not report.supported:
         raise typer.Exit(UnsupportedError.exit_code)
@@ -34,7 +34,9 @@ def inspect(
         from exporter.prompts.prefix import resolve_prefix
 
         assert report.spec is not None
-        prefix = resolve_prefix(make_options({"model": model, "prefix_text": prefix_text}), path, report.spec)
+        prefix = resolve_prefix(
+            make_options({"model": model, "prefix_text": prefix_text}), located.path, report.spec
+        )
         assert prefix is not None
         print(f"prefix: {len(prefix.tokens)} tokens can be baked; {prefix.rest!r} goes with each request")
 
@@ -55,7 +57,7 @@ def verify_tokenizer(
     from exporter.tokenizer import verify_tokenizer as run
 
     report = run(
-        locate(model, revision),
+        locate(model, revision, weights=False).path,
         strings=lines,
         count=strings,
         special_tokens_in_text=special_tokens_in_text,

@@ -204,6 +204,8 @@ def _print_summary(options: ExportOptions, result: ExportResult) -> None:
             highlight=False,
             soft_wrap=True,
         )
+    for note in manifest.notes:
+        console.print(f"note: {note}", highlight=False, soft_wrap=True, markup=False)
     console.print("options (* not the default)", highlight=False)
     for name, (value, is_default) in options.effective().items():
         console.print(f"  {' ' if is_default else '*'} {name}: {value}", highlight=False, soft_wrap=True)

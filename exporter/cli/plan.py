@@ -39,6 +39,8 @@ def _print_plan(plan: Plan) -> None:
     }.items():
         facts.add_row(label, fact)
     console.print(facts)
+    for note in plan.notes:
+        console.print(f"note: {note}", markup=False)
     console.print("keys and values by bucket")
     buckets = Table("prompt length", *(f"batch {rows}" for rows in report["batch_sizes"]), box=None)
     for length in report["prompt_lengths"]:

@@ -22,7 +22,7 @@ from exporter.model import Transformer, build_model
 from exporter.options import ExportOptions
 from exporter.saved_model.warmup import warmup_requests, write_warmup
 from exporter.saved_model.wrapper import TextGenerator
-from exporter.saved_model.writer import choose_version, staged_version
+from exporter.saved_model.writer import choose_version, source_of, staged_version
 
 Report = Callable[[str], AbstractContextManager[Any]]
 
@@ -104,8 +104,8 @@ def _manifest(plan: Plan, version: int, model: Transformer, tokenizers: Tokenize
         version=version,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         model=ModelInfo(
-            source=options.model,
-            revision=options.revision,
+            source=source_of(options.model),
+            revision=plan.located.revision,
             model_type=spec.model_type,
             kind=spec.kind,
             parameters=plan.parameters,
@@ -121,6 +121,7 @@ def _manifest(plan: Plan, version: int, model: Transformer, tokenizers: Tokenize
         options=options.model_dump(mode="json"),
         memory=plan.memory,
         prefix=_prefix_info(plan, model),
+        notes=plan.notes,
     )
 
 

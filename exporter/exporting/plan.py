@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from exporter.checkpoint import Checkpoint, locate
+from exporter.checkpoint import Checkpoint, Location, locate
 from exporter.errors import GenserveError, OptionError
 from exporter.exporting.memory import ITEM_BYTES, baked_bytes, cache_bytes_per_row
 from exporter.families import count_weights, read_spec
@@ -22,7 +22,7 @@ from exporter.prompts.prefix import Prefix, check_prefix, check_rest, resolve_pr
 from exporter.saved_model.buckets import resolve_buckets
 from exporter.saved_model.records import Record, warmup_records
 from exporter.saved_model.served import Served, programs_of, served_signatures
-from exporter.saved_model.writer import choose_version
+from exporter.saved_model.writer import choose_version, refuse_other_source
 from exporter.spec import ModelSpec
 
 #: What an export generates at most where neither the caller nor the checkpoint says so; the reference's
@@ -43,7 +43,8 @@ class Plan:
       options: what was asked.
       servable: the directory of the servable's versions.
       version: the number that the version will have, if nothing else is published before.
-      checkpoint: where it comes from.
+      located: where it comes from.
+      checkpoint: what lies there.
       spec: the architecture.
       languages: of a translation model; None without.
       preset_languages: of presets that name their own.
@@ -61,6 +62,7 @@ class Plan:
     options: ExportOptions
     servable: Path
     version: int
+    located: Location
     checkpoint: Checkpoint
     spec: ModelSpec
     languages: Languages | None
@@ -74,6 +76,11 @@ class Plan:
     parameters: int
     memory: MemoryInfo
     warnings: tuple[str, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was chosen or passed over in the files so far, a line each."""
+        return (*self.located.notes, *self.checkpoint.notes)
 
     @property
     def shapes(self) -> int:
@@ -111,6 +118,7 @@ class Plan:
                 for length in lengths
                 for count in rows
             ],
+            "notes": list(self.notes),
             "warnings": list(self.warnings),
         }
 
@@ -123,7 +131,10 @@ def plan_export(options: ExportOptions, output: Path) -> Plan:
     """
     servable = output / options.servable_name()
     version = choose_version(servable, options.version, force=options.force)
-    checkpoint = Checkpoint(locate(options.model, options.revision))
+    if options.name is None:
+        refuse_other_source(servable, options.model)
+    located = locate(options.model, options.revision)
+    checkpoint = Checkpoint(located.path)
     spec = read_spec(checkpoint.config, ignore_config_keys=options.ignore_config_keys)
     languages = resolve_languages(checkpoint.path, options.source_lang, options.target_lang)
     of_presets = _preset_languages(options, checkpoint.path)
@@ -136,6 +147,7 @@ def plan_export(options: ExportOptions, output: Path) -> Plan:
         options=options,
         servable=servable,
         version=version,
+        located=located,
         checkpoint=checkpoint,
         spec=spec,
         languages=languages,

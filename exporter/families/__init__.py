@@ -71,5 +71,5 @@ def count_weights(spec: ModelSpec, checkpoint: Checkpoint) -> int:
     """
     from exporter.families.load import check
 
-    weights = check(spec, FAMILIES[spec.model_type].names_for(spec), checkpoint)
-    return sum(prod(part.shape) for weight in weights for group in weight.groups for part in group)
+    found = check(spec, FAMILIES[spec.model_type].names_for(spec), checkpoint)
+    return sum(prod(part.shape) for part in found.parts)
