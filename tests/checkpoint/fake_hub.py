@@ -44,16 +44,20 @@ class Hub:
         self, cache: Path, *asked: tuple[str, str | None], weights: bool = True, **environment: str
     ) -> list[dict[str, Any]]:
         """What ``locate`` answers in a process whose hub this is."""
-        own = {"HF_ENDPOINT": self.address, "HF_HOME": str(cache), "HF_HUB_OFFLINE": "0", "NO_PROXY": "*"}
         done = subprocess.run(
             [sys.executable, "-c", _ASK, json.dumps([[*pair, weights] for pair in asked])],
-            env={**os.environ, **own, **environment},
+            env={**self.environment(cache), **environment},
             capture_output=True,
             text=True,
             check=True,
         )
         assert "%|" not in done.stderr, "no bars where stderr is no terminal"
         return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+    def environment(self, cache: Path) -> dict[str, str]:
+        """The variables of a process whose hub this is."""
+        own = {"HF_ENDPOINT": self.address, "HF_HOME": str(cache), "HF_HUB_OFFLINE": "0", "NO_PROXY": "*"}
+        return {**os.environ, **own}
 
     def answer(self, method: str, path: str) -> tuple[int, dict[str, str], bytes]:
         """Status, headers and body."""

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
 import socket
+import subprocess
+import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +63,25 @@ def test_only_what_is_used_is_fetched_at_the_resolved_commit(hub: Hub, tmp_path:
     assert "read from the hub's cache" in offline["notes"][0]
     assert hub.commit in offline["notes"][0]
     assert hub.fetched == []
+
+
+def test_a_terminal_shows_a_bar_for_each_file_of_weights(hub: Hub, tmp_path: Path) -> None:
+    program = "import sys; from exporter.checkpoint import locate; locate(sys.argv[1])"
+    outer, inner = pty.openpty()
+    termios.tcsetwinsize(inner, (24, 120))
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, "them/sharded"], env=hub.environment(tmp_path), stderr=inner
+    )
+    os.close(inner)
+    shown = b""
+    with contextlib.suppress(OSError):  # what reading a terminal raises when its last writer is gone
+        while part := os.read(outer, 4096):
+            shown += part
+    os.close(outer)
+    assert process.wait() == 0, shown.decode()
+    for name in SHARDS:
+        assert Path(name).name.encode() + b": 100%|" in shown
+    assert b"tokenizer.json" not in shown
 
 
 def test_a_tokenizer_alone_needs_no_weights(hub: Hub, tmp_path: Path) -> None:
