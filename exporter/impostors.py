@@ -27,7 +27,6 @@ _KNOWN: tuple[tuple[bytes, str], ...] = (
     (b"revision not found", _ANSWER),
     (b"invalid username or password", _ANSWER),
     (b"access to model", _ANSWER),
-    (b'{"error"', _ANSWER),
     (b"pk\x03\x04", _PICKLE),
     (b"\x80\x02", _PICKLE),
     (b"\x80\x04", _PICKLE),

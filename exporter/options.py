@@ -238,11 +238,16 @@ def _merged(*levels: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_twins(exports: Sequence[ExportOptions], path: Path) -> None:
+    """One version twice, and one name that two models derive: their versions would follow each other."""
     seen: set[tuple[str, int | None]] = set()
+    models: dict[str, str] = {}
     problems = []
     for options in exports:
-        key = (options.servable_name(), options.version)
-        if key in seen and options.version is not None:
-            problems.append(f"{key[0]} version {key[1]} is named twice")
-        seen.add(key)
+        name = options.servable_name()
+        if (name, options.version) in seen and options.version is not None:
+            problems.append(f"{name} version {options.version} is named twice")
+        seen.add((name, options.version))
+        other = models.setdefault(name, options.model)
+        if options.name is None and other != options.model:
+            problems.append(f"{other} and {options.model} are both called {name}: give one a 'name'")
     raise_all(OptionError, f"job file {path} cannot be used:", problems)

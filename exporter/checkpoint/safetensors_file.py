@@ -89,7 +89,6 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
     if not fits:
         raise _damaged(path, f"a header of {header_bytes} bytes does not fit a file of {file_bytes} bytes")
     header = _parsed(path, text)
-    header.pop("__metadata__", None)
     data_start = 8 + header_bytes
     stored = {name: _stored(path, name, entry, data_start, file_bytes) for name, entry in header.items()}
     _check_layout(path, stored.values(), data_start, file_bytes)
@@ -97,12 +96,16 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
 
 
 def _parsed(path: Path, text: bytes) -> dict[str, Any]:
+    """The entries of a header."""
     try:
-        header = json.loads(text, object_pairs_hook=_once)
+        header = json.loads(text.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise _damaged(path, f"its header is not JSON ({error})") from error
     if not isinstance(header, dict):
         raise _damaged(path, "its header is not a JSON object")
+    notes = header.pop("__metadata__", None)
+    if not (notes is None or (isinstance(notes, dict) and all(isinstance(v, str) for v in notes.values()))):
+        raise _damaged(path, "its __metadata__ is not an object of strings")
     return header
 
 
@@ -112,6 +115,10 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(entries) != len(pairs):
         raise ValueError("a name stands there twice")
     return entries
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no JSON number")
 
 
 def _stored(path: Path, name: str, entry: Any, data_start: int, file_bytes: int) -> StoredTensor:

@@ -21,7 +21,10 @@ Tensors = Mapping[str, StoredTensor]
 _WRAPPERS = {
     "_orig_mod.": "torch.compile wrapped the model: save model._orig_mod with save_pretrained",
     "module.": "DataParallel wrapped the model: save model.module with save_pretrained",
-    "base_model.model.": "PEFT wrapped the model: save model.merge_and_unload() with save_pretrained",
+    **dict.fromkeys(
+        ("base_model.", "base_model.model."),  # the second word is the base's prefix in many families
+        "PEFT wrapped the model: save model.merge_and_unload() with save_pretrained",
+    ),
     "language_model.": "it is a part of a larger model: save that part with save_pretrained",
 }
 

@@ -16,9 +16,11 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from exporter.errors import CheckpointError
+from exporter.impostors import what_it_is
 from exporter.tokenizer import nodes
 
 _CLEAN_UP_BPE = "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"
+_SUFFIXES = {".json", ".model", ".spm", ".txt"}
 _WAY_OUT = "'--tokenizer none' exports the model without text signatures"
 
 
@@ -57,12 +59,22 @@ def read_source(source: Path) -> JsonSource | PythonSource:
       CheckpointError: no tokenizer files, or files that cannot be read.
       TokenizerUnsupportedError: a node that is not known.
     """
+    _refuse_impostors(source)
     path = source / "tokenizer.json" if source.is_dir() else source
     if path.is_file():
         return _from_json(path)
     if not source.is_dir():
         raise CheckpointError(f"{source}: no such file or directory")
     return _from_transformers(source)
+
+
+def _refuse_impostors(source: Path) -> None:
+    """A pointer in the place of a vocabulary would be read as a strange vocabulary."""
+    files = source.iterdir() if source.is_dir() else [source]
+    for path in sorted(file for file in files if file.suffix in _SUFFIXES and file.is_file()):
+        what = what_it_is(path) if path.stat().st_size else None
+        if what is not None:
+            raise CheckpointError(f"{path} is {what}; {_WAY_OUT}")
 
 
 def _from_json(path: Path) -> JsonSource:

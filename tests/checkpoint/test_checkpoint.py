@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from exporter.checkpoint import Checkpoint, locate
+from exporter.checkpoint import Checkpoint, Location, locate
 from exporter.errors import CheckpointError
 
 TENSORS = {
@@ -165,54 +165,9 @@ def test_index_that_does_not_match(sharded: Path, weight_map: Any, message: str)
 
 
 def test_locate_local(directory: Path) -> None:
-    assert locate(str(directory)) == directory
+    assert locate(str(directory)) == Location(directory)
     with pytest.raises(CheckpointError, match="is a file"):
         locate(str(directory / "config.json"))
     for name in (str(directory / "nowhere"), "./nowhere", "a/b/c", ""):
         with pytest.raises(CheckpointError, match="neither a directory nor a hub id"):
             locate(name)
-
-
-def test_locate_on_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked: dict[str, Any] = {}
-
-    def download(repository: str, **kwargs: Any) -> str:
-        asked.update(kwargs, repository=repository)
-        return str(tmp_path)
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    assert locate("openai-community/gpt2", "abc") == tmp_path
-    assert asked["repository"] == "openai-community/gpt2"
-    assert asked["revision"] == "abc"
-    assert not any(pattern.endswith((".bin", ".py", ".pt", "*")) for pattern in asked["allow_patterns"])
-
-
-def test_locate_offline() -> None:
-    # The tests run with HF_HUB_OFFLINE=1.
-    with pytest.raises(CheckpointError, match=r"'no-one/nothing' is no local directory.*cannot be fetched"):
-        locate("no-one/nothing")
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("RepositoryNotFoundError", "not found"),
-        ("RevisionNotFoundError", "revision 'v9' does not exist"),
-        ("GatedRepoError", "gated"),
-        ("HFValidationError", "valid hub id"),
-    ],
-)
-def test_hub_errors(monkeypatch: pytest.MonkeyPatch, name: str, message: str) -> None:
-    import httpx
-    import huggingface_hub.errors
-
-    kind = getattr(huggingface_hub.errors, name)
-    response = httpx.Response(404, request=httpx.Request("GET", "https://huggingface.co"))
-    error = kind("boom") if name == "HFValidationError" else kind("boom", response=response)
-
-    def download(*_: Any, **__: Any) -> str:
-        raise error
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    with pytest.raises(CheckpointError, match=message):
-        locate("some/model", "v9")
