@@ -91,11 +91,34 @@ models:
         ("output: o\nmodels: [{model: m}, {model: m, dtyp: x}]", r"models\[1\].*\n.*dtyp: unknown option"),
         ("output: o\nmodels: [{model: m, version: 1}, {model: m, version: 1}]", "m version 1 is named twice"),
         ("models: {", "cannot be read"),
+        (
+            "output: o\nmodels: [{model: a/m}, {model: b/m}]",
+            "a/m and b/m are both called m: give one a 'name'",
+        ),
+        ("output: o\nmodels: [{model: b/x, name: m}, {model: a/m}]", "b/x and a/m are both called m"),
+        ("output: o\nmodels: [{model: m, name: serving}]", "name: 'serving' is reserved: OUT/serving holds"),
     ],
 )
 def test_bad_job_files_are_named(tmp_path: Path, text: str, expected: str) -> None:
     with pytest.raises(OptionError, match=expected):
         read_job(_job(tmp_path, text), None, {})
+
+
+def test_models_of_one_name_may_be_asked_for(tmp_path: Path) -> None:
+    text = "output: o\nmodels: [{model: a/m}, {model: a/m}, {model: b/m, name: m}]"
+    assert [options.servable_name() for options in read_job(_job(tmp_path, text), None, {}).exports] == [
+        "m"
+    ] * 3
+
+
+@pytest.mark.parametrize("name", ["serving", "xla-cache", "Serving", "XLA-Cache"])
+def test_folders_of_the_export_directory_are_no_servables(name: str) -> None:
+    with pytest.raises(OptionError, match=f"name: '{name}' is reserved: OUT/{name.lower()} holds"):
+        make_options({"model": "m", "name": name})
+    derived = make_options({"model": f"./models/{name}/"})
+    with pytest.raises(OptionError, match=f"'{name}' is reserved.*give --name"):
+        derived.servable_name()
+    assert make_options({"model": name, "name": f"{name}-2"}).servable_name() == f"{name}-2"
 
 
 def test_missing_job_file(tmp_path: Path) -> None:
