@@ -14,6 +14,7 @@ from exporter.checkpoint import Checkpoint, StoredTensor
 from exporter.checkpoint.files import some
 from exporter.errors import CheckpointError, did_you_mean, raise_all
 from exporter.families.names import Names, Tables
+from exporter.families.reader import EXPLAINED
 from exporter.families.stored_names import by_reference_names, explain_prefix, foreign_prefix
 from exporter.families.ties import find_tables, own_tables
 from exporter.families.weights import Part, Weight, plan
@@ -53,6 +54,7 @@ def check(spec: ModelSpec, names: Names, checkpoint: Checkpoint) -> Found:
 
     What the reference passes over as well is noted with the checkpoint.
     """
+    _refuse_mlx(checkpoint)
     names = stored_names(names, checkpoint.tensors)
     own = own_tables(names)
     wanted = {*own.copies, *(part.name for part in _parts(plan(spec, names, own)))}
@@ -85,6 +87,13 @@ def stored_names(names: Names, tensors: Mapping[str, StoredTensor]) -> Names:
     if joined and any(name.endswith(joined.experts[1]) for name in tensors):
         return joined
     return names
+
+
+def _refuse_mlx(checkpoint: Checkpoint) -> None:
+    """Each matrix of such a checkpoint is three tensors of other shapes: one line says it better."""
+    packed = any(tensor.dtype == "U32" for tensor in checkpoint.tensors.values())
+    if packed and isinstance(checkpoint.config.get("quantization"), dict):
+        raise CheckpointError(f"{checkpoint.path}: {EXPLAINED['quantization']}")
 
 
 def _parts(weights: Iterable[Weight]) -> list[Part]:

@@ -222,6 +222,9 @@ def test_mlx_quantisation_is_named(llama: Path) -> None:
     assert "quantised by MLX" in report.reason
     assert "mlx_lm.convert --hf-path DIR --dequantize" in report.reason
     assert "U32" in report.stored
+    spec = read_spec(Checkpoint(llama).config, ignore_config_keys=["quantization"])
+    with pytest.raises(CheckpointError, match=r"llama: the weights are quantised by MLX; [^\n]*\Z"):
+        load_weights(spec, Checkpoint(llama), np.float32)
 
 
 def test_the_file_that_the_reference_takes_is_taken(llama: Path) -> None:
