@@ -73,7 +73,8 @@ def inspect(model: str | Path, revision: str | None = None) -> Report:
     from exporter.checkpoint import locate
     from exporter.inspection import inspect_checkpoint
 
-    return inspect_checkpoint(locate(str(model), revision))
+    located = locate(str(model), revision)
+    return inspect_checkpoint(located.path, located.notes)
 
 
 def verify(version: str | Path) -> int:
