@@ -23,7 +23,7 @@ HARMLESS = frozenset(
     num_labels output_attentions output_hidden_states output_past pad_token_id problem_type resid_pdrop
     return_dict sep_token_id task_specific_params tf_legacy_loss tie_encoder_decoder
     tie_last_hidden_states tokenizer_class torch_dtype torchscript transformers.js_config
-    transformers_version unsloth_fixed unsloth_version use_bfloat16 use_cache
+    transformers_version transformers_weights unsloth_fixed unsloth_version use_bfloat16 use_cache
     """.split()  # noqa: SIM905
 )
 

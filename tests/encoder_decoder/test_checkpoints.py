@@ -91,6 +91,10 @@ def test_names_of_the_base_model(build: Builder, tmp_path: Path, family: FamilyC
     if "head.bias" in expected:
         expected["head.bias"] = np.zeros_like(expected["head.bias"])
     assert_same(ours, expected)
+    # One prefix too many: the reference drops it.
+    base = built.oracle.base_model_prefix
+    put(tmp_path, {f"{base}.{name}": value for name, value in copy_of(built, tmp_path).items()})
+    assert_same(weights_of(tmp_path), weights_of(built.path))
 
 
 @pytest.mark.parametrize(("family", "case"), FIRST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -227,13 +228,23 @@ def test_mlx_quantisation_is_named(llama: Path) -> None:
         load_weights(spec, Checkpoint(llama), np.float32)
 
 
+@pytest.mark.parametrize("name", ["own.safetensors", "own.safetensors.index.json"])
+def test_weights_that_config_names_are_those_of_the_reference(llama: Path, name: str) -> None:
+    tensors = load_file(llama / "model.safetensors")
+    save_file({key: value + 1 for key, value in tensors.items()}, llama / "own.safetensors", {"format": "pt"})
+    weight_map = dict.fromkeys(tensors, "own.safetensors")
+    (llama / "own.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    reference.edit_config(llama, {"transformers_weights": name})
+    assert_as_the_reference(llama)
+
+
 def test_the_file_that_the_reference_takes_is_taken(llama: Path) -> None:
     """Two saves in one directory, with other values each."""
     tensors = load_file(llama / "model.safetensors")
     other = "model-00001-of-00001.safetensors"
     save_file({name: value + 1 for name, value in tensors.items()}, llama / other)
-    names = ", ".join(f'"{name}": "{other}"' for name in tensors)
-    (llama / "model.safetensors.index.json").write_text(f'{{"metadata": {{}}, "weight_map": {{{names}}}}}')
+    index = {"metadata": {}, "weight_map": dict.fromkeys(tensors, other)}
+    (llama / "model.safetensors.index.json").write_text(json.dumps(index))
     assert_as_the_reference(llama)
     assert "weights are read from model.safetensors" in str(inspect_checkpoint(llama))
     (llama / "model.safetensors").unlink()
