@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from exporter.families.alibi import interleaved_slopes
-from exporter.families.family import ACTIVATIONS, Family
-from exporter.families.names import Fused, Names
+from exporter.families.bloom import BLOOM_NAMES
+from exporter.families.family import Family
+from exporter.families.names import Names
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
-from exporter.families.shape import Shape, layer_norm, tied
-from exporter.spec import AlibiSpec, AttentionSpec, Block, HeadSpec, LayerSpec, MlpSpec, ModelSpec
+from exporter.families.shape import Keys, Shape, layer_norm, plain_mlp, read_shape, tied
+from exporter.spec import AlibiSpec, AttentionSpec, Block, HeadSpec, LayerSpec, ModelSpec
 
 
 def read(config: ConfigReader) -> ModelSpec:
@@ -26,10 +27,9 @@ def read(config: ConfigReader) -> ModelSpec:
             f"new_decoder_architecture={new} with parallel_attn={parallel} and num_ln_in_parallel_attn="
             f"{norms} is not supported: the reference cannot compute it"
         )
-    activation = config.choice("activation", ACTIVATIONS, "gelu")
     layer = LayerSpec(
         replace(_attention(config, shape), qkv_bias=bias, out_bias=bias),
-        MlpSpec(shape.width, activation, up_bias=bias, down_bias=bias),
+        plain_mlp(config, shape.width, "gelu", "activation", bias=bias),
         block=Block.PARALLEL if parallel else Block.SEQUENTIAL,
         attention_norm=norm,
         mlp_norm=norm if not parallel or (new and norms == 2) else None,
@@ -38,24 +38,14 @@ def read(config: ConfigReader) -> ModelSpec:
 
 
 def _shape(config: ConfigReader, new: bool) -> Shape:
-    hidden, heads = config.integer("hidden_size", 4544), config.integer("num_attention_heads", 71)
-    kv_heads = config.optional_integer("num_kv_heads") or heads
+    keys = Keys(width="ffn_hidden_size")
+    shape = read_shape(config, keys, vocab=65024, hidden=4544, layers=32, heads=71, max_length=2048)
+    kv_heads = config.optional_integer("num_kv_heads") or shape.heads
     if not new and config.flag("multi_query", True):
         kv_heads = 1
-    elif heads % kv_heads or (not new and kv_heads != heads):
-        config.problem(f"num_kv_heads={kv_heads} does not fit num_attention_heads={heads}")
-    if hidden % heads:
-        config.problem(f"hidden_size={hidden} is not divisible by num_attention_heads={heads}")
-    return Shape(
-        vocab=config.integer("vocab_size", 65024),
-        hidden=hidden,
-        width=config.optional_integer("ffn_hidden_size") or 4 * hidden,
-        layers=config.integer("num_hidden_layers", 32),
-        heads=heads,
-        kv_heads=kv_heads,
-        head_dim=max(1, hidden // heads),
-        max_length=config.integer("max_position_embeddings", 2048),
-    )
+    elif shape.heads % kv_heads or (not new and kv_heads != shape.heads):
+        config.problem(f"num_kv_heads={kv_heads} does not fit num_attention_heads={shape.heads}")
+    return replace(shape, kv_heads=kv_heads)
 
 
 def _attention(config: ConfigReader, shape: Shape) -> AttentionSpec:
@@ -70,19 +60,8 @@ def names(spec: ModelSpec) -> Names:
     """The norms are called otherwise where two of them stand side by side."""
     layer = spec.decoder.layers[0]
     two = layer.block is Block.PARALLEL and layer.mlp_norm is not None
-    return Names(
-        prefix="transformer.",
-        tokens="word_embeddings",
-        layer="h.{i}.",
-        attention_norm="ln_attn" if two else "input_layernorm",
-        qkv=("self_attention.query_key_value",),
-        fused=Fused.GROUPED,
-        out="self_attention.dense",
-        mlp_norm="ln_mlp" if two else "post_attention_layernorm",
-        up="mlp.dense_h_to_4h",
-        down="mlp.dense_4h_to_h",
-        final_norm="ln_f",
-    )
+    norms = ("ln_attn", "ln_mlp") if two else ("input_layernorm", "post_attention_layernorm")
+    return replace(BLOOM_NAMES, embedding_norm="", attention_norm=norms[0], mlp_norm=norms[1])
 
 
 # multi_query and parallel_attn are not looked at by the new decoder.

@@ -48,13 +48,6 @@ ACTIVATIONS = {
 }
 
 
-def head_dim(reader: ConfigReader, hidden: int, heads: int, hidden_key: str, heads_key: str) -> int:
-    """hidden // heads, a problem where it does not divide."""
-    if hidden % heads:
-        reader.problem(f"{hidden_key}={hidden} is not divisible by {heads_key}={heads}")
-    return max(1, hidden // heads)
-
-
 def expect_kind(reader: ConfigReader, *, encoder_decoder: bool) -> None:
     """What a config of any family must agree to."""
     reader.expect("is_encoder_decoder", encoder_decoder, None, why="this model_type is of the other kind")

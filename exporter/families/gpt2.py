@@ -2,65 +2,16 @@
 
 from __future__ import annotations
 
-from exporter.families.family import ACTIVATIONS, Family, head_dim
+from dataclasses import replace
+
+from exporter.families.family import Family
 from exporter.families.names import Linear, Names
 from exporter.families.reader import ConfigReader
-from exporter.spec import (
-    AttentionSpec,
-    EmbeddingSpec,
-    HeadSpec,
-    LayerSpec,
-    MlpSpec,
-    ModelSpec,
-    NormKind,
-    NormSpec,
-    PositionKind,
-    StackSpec,
-)
+from exporter.families.shape import Keys, Shape, layer_norm, plain_mlp, read_shape, tied
+from exporter.spec import AttentionSpec, HeadSpec, LayerSpec, ModelSpec
 
-
-def read(config: ConfigReader) -> ModelSpec:
-    """A pre-norm transformer with learned positions."""
-    hidden, heads = config.integer("n_embd", 768), config.integer("n_head", 12)
-    size = head_dim(config, hidden, heads, "n_embd", "n_head")
-    norm = NormSpec(NormKind.LAYER, config.number("layer_norm_epsilon", 1e-5), bias=True)
-    width = config.optional_integer("n_inner") or 4 * hidden
-    activation = config.choice("activation_function", ACTIVATIONS, "gelu_new")
-    scale = size**-0.5 if config.flag("scale_attn_weights", True) else 1.0
-    by_layer = config.flag("scale_attn_by_inverse_layer_idx", False)
-    # Only the order of roundings in half precision; attention scores are float32 here in any case.
-    config.flag("reorder_and_upcast_attn", False)
-    config.expect("add_cross_attention", False, why="cross-attention needs an encoder")
-    context = config.integer("n_positions", 1024)
-
-    def layer(index: int) -> LayerSpec:
-        attention = AttentionSpec(
-            heads=heads,
-            kv_heads=heads,
-            head_dim=size,
-            scale=scale / (index + 1) if by_layer else scale,
-            qkv_bias=True,
-            out_bias=True,
-        )
-        mlp = MlpSpec(width, activation, up_bias=True, down_bias=True)
-        return LayerSpec(attention, mlp, attention_norm=norm, mlp_norm=norm)
-
-    return ModelSpec(
-        model_type="gpt2",
-        vocab_size=config.integer("vocab_size", 50257),
-        hidden_size=hidden,
-        decoder=StackSpec(
-            embedding=EmbeddingSpec(hidden, positions=PositionKind.LEARNED, position_count=context),
-            layers=tuple(layer(index) for index in range(config.integer("n_layer", 12))),
-            final_norm=norm,
-        ),
-        head=HeadSpec(tied=config.flag("tie_word_embeddings", True)),
-        context_length=context,
-        context_is_hard=True,
-    )
-
-
-NAMES = Names(
+GPT2_KEYS = Keys("n_embd", "n_head", "n_layer", "n_inner", "n_positions")
+GPT2_NAMES = Names(
     prefix="transformer.",
     tokens="wte",
     positions="wpe",
@@ -72,25 +23,40 @@ NAMES = Names(
     up="mlp.c_fc",
     down="mlp.c_proj",
     final_norm="ln_f",
-    linear=Linear.IN_OUT,
     unused=(r"\.attn\.bias$", r"\.attn\.masked_bias$"),
 )
 
-GPT2 = Family(
-    read,
-    NAMES,
-    harmless=(
-        "n_ctx",
-        "summary_type",
-        "summary_use_proj",
-        "summary_activation",
-        "summary_proj_to_labels",
-        "summary_first_dropout",
-    ),
-    aliases={
-        "hidden_size": "n_embd",
-        "max_position_embeddings": "n_positions",
-        "num_attention_heads": "n_head",
-        "num_hidden_layers": "n_layer",
-    },
+# Config keys of a task head.
+SUMMARY = (
+    *("summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels"),
+    "summary_first_dropout",
 )
+
+
+def read(config: ConfigReader) -> ModelSpec:
+    """A pre-norm transformer with learned positions."""
+    shape = read_gpt2_shape(config)
+    norm, mlp = layer_norm(config, "layer_norm_epsilon"), plain_mlp(config, shape.width, "gelu_new")
+    attention = gpt2_attention(config, shape)
+    by_layer = config.flag("scale_attn_by_inverse_layer_idx", False)
+    # Only the order of roundings in half precision; attention scores are float32 here in any case.
+    config.flag("reorder_and_upcast_attn", False)
+    scales = [attention.scale / (index + 1 if by_layer else 1) for index in range(shape.layers)]
+    layers = [
+        LayerSpec(replace(attention, scale=scale), mlp, attention_norm=norm, mlp_norm=norm)
+        for scale in scales
+    ]
+    return shape.model("gpt2", layers, norm, HeadSpec(tied(config, True)), shape.table(), hard=True)
+
+
+def read_gpt2_shape(config: ConfigReader) -> Shape:
+    config.expect("add_cross_attention", False, why="cross-attention needs an encoder")
+    return read_shape(config, GPT2_KEYS, vocab=50257, hidden=768, layers=12, heads=12, max_length=1024)
+
+
+def gpt2_attention(config: ConfigReader, shape: Shape) -> AttentionSpec:
+    scale = shape.head_dim**-0.5 if config.flag("scale_attn_weights", True) else 1.0
+    return shape.attention(scale=scale, qkv_bias=True, out_bias=True)
+
+
+GPT2 = Family(read, replace(GPT2_NAMES, linear=Linear.IN_OUT), ("n_ctx", *SUMMARY), GPT2_KEYS.aliases)

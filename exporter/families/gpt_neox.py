@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from exporter.families.family import ACTIVATIONS, Family
+from exporter.families.family import Family
 from exporter.families.names import Fused, Names
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
-from exporter.families.shape import layer_norm, read_shape, tied
-from exporter.spec import Block, HeadSpec, LayerSpec, MlpSpec, ModelSpec
+from exporter.families.shape import layer_norm, plain_mlp, read_shape, tied
+from exporter.spec import Block, HeadSpec, LayerSpec, ModelSpec
 
 
 def read(config: ConfigReader) -> ModelSpec:
@@ -26,8 +26,7 @@ def read(config: ConfigReader) -> ModelSpec:
         qkv_bias=bias,
         out_bias=bias,
     )
-    activation = config.choice("hidden_act", ACTIVATIONS, "gelu")
-    mlp = MlpSpec(shape.width, activation, up_bias=True, down_bias=True)
+    mlp = plain_mlp(config, shape.width, "gelu", "hidden_act")
     block = Block.PARALLEL if config.flag("use_parallel_residual", True) else Block.SEQUENTIAL
     layer = LayerSpec(attention, mlp, block, attention_norm=norm, mlp_norm=norm)
     return shape.model("gpt_neox", [layer] * shape.layers, norm, HeadSpec(tied(config)))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from exporter.families.family import ACTIVATIONS, Family
+from exporter.families.family import Family
 from exporter.families.names import Names
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
-from exporter.families.shape import layer_norm, read_shape, tied
-from exporter.spec import Block, HeadSpec, LayerSpec, MlpSpec, ModelSpec
+from exporter.families.shape import layer_norm, plain_mlp, read_shape, tied
+from exporter.spec import Block, HeadSpec, LayerSpec, ModelSpec
 
 
 def read(config: ConfigReader) -> ModelSpec:
@@ -20,8 +20,7 @@ def read(config: ConfigReader) -> ModelSpec:
         qkv_bias=True,
         out_bias=True,
     )
-    activation = config.choice("hidden_act", ACTIVATIONS, "gelu_new")
-    mlp = MlpSpec(shape.width, activation, up_bias=True, down_bias=True)
+    mlp = plain_mlp(config, shape.width, "gelu_new", "hidden_act")
     layer = LayerSpec(attention, mlp, Block.PARALLEL, attention_norm=norm)
     return shape.model("phi", [layer] * shape.layers, norm, HeadSpec(tied(config), bias=True))
 

@@ -141,7 +141,8 @@ class ConfigReader:
 
     def problem(self, text: str) -> None:
         """Notes something that cannot be supported."""
-        self._problems.append(f"{self._path}{text}")
+        if (line := f"{self._path}{text}") not in self._problems:
+            self._problems.append(line)
 
     def finish(self, ignore: Iterable[str]) -> tuple[str, ...]:
         """Raises UnsupportedError with every problem found; returns the keys that ``ignore`` let pass."""

@@ -17,13 +17,38 @@ from exporter.spec import (
     ModelSpec,
     NormKind,
     NormSpec,
+    PositionKind,
     StackSpec,
 )
 
 
 @dataclass(frozen=True)
+class Keys:
+    """What a config calls its sizes; "" stands for a size that it does not give."""
+
+    hidden: str = "hidden_size"
+    heads: str = "num_attention_heads"
+    layers: str = "num_hidden_layers"
+    width: str = "intermediate_size"
+    max_length: str = "max_position_embeddings"
+    kv_heads: str = ""
+    head_dim: str = ""
+
+    @property
+    def aliases(self) -> dict[str, str]:
+        """Standard names of the sizes but the width, as the reference's ``attribute_map`` has them."""
+        named = {
+            getattr(Keys, key): getattr(self, key) for key in ("hidden", "heads", "layers", "max_length")
+        }
+        return {standard: own for standard, own in named.items() if own not in ("", standard)}
+
+
+LLAMA_KEYS = Keys(kv_heads="num_key_value_heads", head_dim="head_dim")
+
+
+@dataclass(frozen=True)
 class Shape:
-    """The sizes of a decoder."""
+    """The sizes of a decoder; a ``max_length`` of 0 says that nothing bounds it."""
 
     vocab: int
     hidden: int
@@ -39,6 +64,11 @@ class Shape:
         sizes = {"heads": self.heads, "kv_heads": self.kv_heads, "head_dim": self.head_dim}
         return AttentionSpec(**{**sizes, "scale": self.head_dim**-0.5, **changes})
 
+    def table(self, positions: PositionKind = PositionKind.LEARNED, **changes: Any) -> EmbeddingSpec:
+        """Token embedding with a table of positions; ``changes`` as of EmbeddingSpec."""
+        sizes = {"size": self.hidden, "position_count": self.max_length}
+        return EmbeddingSpec(**{**sizes, "positions": positions, **changes})
+
     def model(
         self,
         model_type: str,
@@ -46,51 +76,68 @@ class Shape:
         final_norm: NormSpec | None,
         head: HeadSpec,
         embedding: EmbeddingSpec | None = None,
+        *,
+        hard: bool = False,
     ) -> ModelSpec:
-        """A model without position table."""
+        """A decoder-only model, of plain token embeddings by default; ``hard`` means the context's length."""
         return ModelSpec(
             model_type=model_type,
             vocab_size=self.vocab,
             hidden_size=self.hidden,
             decoder=StackSpec(embedding or EmbeddingSpec(self.hidden), tuple(layers), final_norm),
             head=head,
-            context_length=self.max_length,
+            context_length=self.max_length or None,
+            context_is_hard=hard,
         )
 
 
 def read_shape(
     config: ConfigReader,
+    keys: Keys = LLAMA_KEYS,
     *,
     vocab: int,
     hidden: int,
-    width: int,
     layers: int,
     heads: int,
-    max_length: int,
+    width: int | None = None,
+    max_length: int = 0,
     kv_heads: int | None = None,
     head_dim: int | None = None,
 ) -> Shape:
-    """Sizes under their standard names; the arguments are the family's defaults.
+    """Sizes under the names of ``keys``; the other arguments are the family's defaults.
 
-    A ``kv_heads`` or ``head_dim`` of None follows from the heads, as in the reference.
+    A ``kv_heads`` or ``head_dim`` of None follows from the heads, as in the reference; so does a ``width`` of
+    None from the hidden size, of which it is the fourfold.
     """
-    hidden, heads = config.integer("hidden_size", hidden), config.integer("num_attention_heads", heads)
-    kv = config.optional_integer("num_key_value_heads", None if "num_key_value_heads" in config else kv_heads)
-    size = config.optional_integer("head_dim", None if "head_dim" in config else head_dim)
+    hidden, heads = config.integer(keys.hidden, hidden), config.integer(keys.heads, heads)
+    kv = _unless_null(config, keys.kv_heads, kv_heads)
+    size = _unless_null(config, keys.head_dim, head_dim)
     if heads % (kv or heads):
-        config.problem(f"num_attention_heads={heads} is not a multiple of num_key_value_heads={kv}")
+        config.problem(f"{keys.heads}={heads} is not a multiple of {keys.kv_heads}={kv}")
     if size is None and hidden % heads:
-        config.problem(f"hidden_size={hidden} is not divisible by num_attention_heads={heads}")
+        config.problem(f"{keys.hidden}={hidden} is not divisible by {keys.heads}={heads}")
     return Shape(
         vocab=config.integer("vocab_size", vocab),
         hidden=hidden,
-        width=config.integer("intermediate_size", width),
-        layers=config.integer("num_hidden_layers", layers),
+        width=_width(config, keys.width, width) or 4 * hidden,
+        layers=config.integer(keys.layers, layers),
         heads=heads,
         kv_heads=kv or heads,
         head_dim=size or max(1, hidden // heads),
-        max_length=config.integer("max_position_embeddings", max_length),
+        max_length=config.integer(keys.max_length, max_length) if keys.max_length else 0,
     )
+
+
+def _width(config: ConfigReader, key: str, default: int | None) -> int | None:
+    """Null counts as absent where the default follows from the hidden size."""
+    if default is not None:
+        return config.integer(key, default)
+    return config.optional_integer(key) if key else None
+
+
+def _unless_null(config: ConfigReader, key: str, default: int | None) -> int | None:
+    """The default stands for an absent key alone."""
+    return config.optional_integer(key, None if key in config else default) if key else default
 
 
 def rms_norm(config: ConfigReader, default: float = 1e-6) -> NormSpec:
@@ -107,6 +154,14 @@ def gated_mlp(config: ConfigReader, width: int, *, bias: bool = False, act: str 
     """A gated block with ``hidden_act``."""
     activation = config.choice("hidden_act", ACTIVATIONS, act)
     return MlpSpec(width, activation, gated=True, up_bias=bias, down_bias=bias)
+
+
+def plain_mlp(
+    config: ConfigReader, width: int, act: str, key: str = "activation_function", *, bias: bool = True
+) -> MlpSpec:
+    """A block of two projections; ``act`` is the default of ``key``."""
+    activation = config.choice(key, ACTIVATIONS, act)
+    return MlpSpec(width, activation, up_bias=bias, down_bias=bias)
 
 
 def tied(config: ConfigReader, default: bool = False) -> bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exporter.families.family import ACTIVATIONS, Family
+from exporter.families.family import Family
 from exporter.families.llama import LLAMA_NAMES
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
-from exporter.families.shape import layer_norm, read_shape, tied
-from exporter.spec import HeadSpec, LayerSpec, MlpSpec, ModelSpec
+from exporter.families.shape import layer_norm, plain_mlp, read_shape, tied
+from exporter.spec import HeadSpec, LayerSpec, ModelSpec
 
 
 def read(config: ConfigReader) -> ModelSpec:
@@ -26,8 +26,7 @@ def read(config: ConfigReader) -> ModelSpec:
         out_bias=bias,
         window=config.optional_integer("sliding_window"),
     )
-    activation = config.choice("hidden_act", ACTIVATIONS, "gelu_pytorch_tanh")
-    mlp = MlpSpec(shape.width, activation, up_bias=bias, down_bias=bias)
+    mlp = plain_mlp(config, shape.width, "gelu_pytorch_tanh", "hidden_act", bias=bias)
     layer = LayerSpec(attention, mlp, attention_norm=norm, mlp_norm=norm)
     return shape.model("starcoder2", [layer] * shape.layers, norm, HeadSpec(tied(config, True)))
 

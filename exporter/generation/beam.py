@@ -16,15 +16,14 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from exporter.generation import history as past
-from exporter.generation.choice import draw_without_replacement
+from exporter.generation.choice import draw_without_replacement, drawn_or_best, where_rows
 from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.history import History
-from exporter.generation.loop import is_any, row_limits
-from exporter.generation.processors import Context, build_processors, needs_counts, needs_tokens
+from exporter.generation.loop import Loop
 from exporter.generation.record import Record, put_column, record_step, start_record
-from exporter.generation.result import FinishReason, Generated
+from exporter.generation.result import Generated, finish_reason
 from exporter.generation.rows import RowOptions
-from exporter.generation.step import Cache, Prompt, StepModel
+from exporter.generation.step import Prompt, StepModel
 from exporter.generation.stop import StopAutomaton
 from exporter.generation.topk import largest
 from exporter.generation.warpers import build_warpers
@@ -64,7 +63,7 @@ class Search(NamedTuple):
       token: int32 [batch * beams], the running ones' newest token.
       cache, history: of the running ones, [batch * beams, ...].
       improvable: bool [batch, 1], whether the pool could still improve (the reference's heuristic).
-      done: bool [batch, 1], whether the prompt's search is over.
+      finished: bool [batch, 1], whether the prompt's search is over.
     """
 
     step: tf.Tensor
@@ -74,7 +73,7 @@ class Search(NamedTuple):
     cache: Any
     history: History
     improvable: tf.Tensor
-    done: tf.Tensor
+    finished: tf.Tensor
 
 
 class Candidates(NamedTuple):
@@ -99,46 +98,17 @@ def beam_search(
     row_options: bool,
 ) -> Generated:
     """Beam search and beam sampling; arguments and result as in ``exporter.generation.generate``."""
-    beams, vocab = options.num_beams, model.vocab_size
-    logits, cache = model.prefill(prompt, max_new_tokens=options.max_new_tokens)
-    logits, cache = tf.repeat(logits, beams, axis=0), cache.expand(beams)  # [batch * beams, vocab]
+    beams = options.num_beams
     wide = RowOptions(*(tf.repeat(field, beams) for field in rows))
-    lengths = tf.repeat(prompt.lengths, beams)
-    limits = row_limits(options, wide, lengths)
-    processors = build_processors(options, wide, prompt, vocab, beams, row_options=row_options)
-    propose = _build_proposal(options, rows, wide, vocab, row_options=row_options)
+    loop = Loop(model, prompt, options, wide, automaton, beams, row_options=row_options)
+    propose = _build_proposal(options, rows, wide, model.vocab_size, row_options=row_options)
 
     def advance(search: Search, logits: tf.Tensor) -> Search:
-        logits = tf.ensure_shape(logits, [None, vocab])
-        context = Context(search.step, search.history, lengths, limits, options.max_new_tokens)
-        scores = tf.nn.log_softmax(logits, axis=-1)
-        for process in processors:
-            scores = process(scores, context)
+        scores = loop.process(tf.nn.log_softmax(logits, axis=-1), search)
         candidates = propose(scores, search.running.score, search.step)
-        continued = _continue(search, candidates, logits, options, automaton)
-        return _select(search, candidates, continued, limits[::beams, None], cache, options)
+        return _select(loop, search, candidates, _continue(loop, search, candidates, logits))
 
-    def body(search: Search) -> tuple[Search]:
-        step_logits, following = model.extend(search.token[:, None], cache.with_state(search.cache))
-        return (advance(search._replace(cache=following.state), step_logits[:, 0]),)
-
-    history = past.start_history(
-        prompt,
-        options.max_new_tokens,
-        vocab,
-        tokens=needs_tokens(options),
-        counts=needs_counts(options, row_options),
-    )
-    # [batch] -> [batch, beams]
-    stop = () if automaton is None else tf.repeat(automaton.start(prompt)[:, None], beams, axis=1)
-    search = _start(options, rows, limits[::beams], cache, past.expand(history, beams), stop)
-    (search,) = tf.while_loop(
-        lambda search: (search.step < options.max_new_tokens) & tf.reduce_any(~search.done),
-        body,
-        (advance(search, logits),),
-        maximum_iterations=options.max_new_tokens - 1,
-    )
-    return _result(search.pool, options)
+    return _result(loop.run(_start(loop, rows), advance).pool, options)
 
 
 def _build_proposal(
@@ -167,36 +137,16 @@ def _build_proposal(
         score = tf.where(valid, tf.gather(accumulated, index, axis=1, batch_dims=1), _OUT)
         return Candidates(score, index // vocab, index % vocab)
 
-    if not row_options:
-        return drawn if options.do_sample else best
-    sampled = rows.temperature > 0
-
-    def either(scores: tf.Tensor, running: tf.Tensor, step: tf.Tensor) -> Candidates:
-        def mixed() -> Candidates:
-            pairs = zip(drawn(scores, running, step), best(scores, running, step), strict=True)
-            return Candidates(*(tf.where(sampled[:, None], *pair) for pair in pairs))
-
-        any_sampled = tf.reduce_any(sampled & ~rows.finished)
-        return Candidates(*tf.cond(any_sampled, mixed, lambda: best(scores, running, step)))
-
-    return either
+    if row_options:
+        return drawn_or_best(rows, drawn, best)
+    return drawn if options.do_sample else best
 
 
-def _continue(
-    search: Search,
-    candidates: Candidates,
-    logits: tf.Tensor,
-    options: GenerationOptions,
-    automaton: StopAutomaton | None,
-) -> Beams:
+def _continue(loop: Loop, search: Search, candidates: Candidates, logits: tf.Tensor) -> Beams:
     """The candidates as hypotheses: their origins' sequences with the new token."""
     old = _take(search.running._replace(score=()), candidates.origin)
-    ended = is_any(candidates.token, options.eos_token_id)
-    stop = old.stop
-    if automaton is not None:
-        stop = automaton.advance(old.stop, candidates.token)
-        ended |= automaton.matched(stop)
-    by_beam = tf.reshape(logits, [-1, options.num_beams, logits.shape[1]])
+    ended, stop = loop.ends(candidates.token, old.stop)
+    by_beam = tf.reshape(logits, [-1, loop.options.num_beams, logits.shape[1]])
     return Beams(
         score=candidates.score,
         sequences=put_column(old.sequences, search.step, candidates.token),
@@ -208,16 +158,10 @@ def _continue(
     )
 
 
-def _select(
-    search: Search,
-    candidates: Candidates,
-    continued: Beams,
-    limits: tf.Tensor,
-    cache: Cache,
-    options: GenerationOptions,
-) -> Search:
-    """The next running beams and the new pool; ``limits`` is int32 [batch, 1]."""
-    beams, step = options.num_beams, search.step
+def _select(loop: Loop, search: Search, candidates: Candidates, continued: Beams) -> Search:
+    """The next running beams and the new pool."""
+    options, step = loop.options, search.step
+    beams, limits = options.num_beams, loop.limits[:: options.num_beams, None]  # [batch, 1]
     hits = continued.ended | (step + 1 >= limits)  # [batch, candidates]
     going_on = continued._replace(score=continued.score + tf.cast(hits, tf.float32) * _OUT)
     score, index = largest(going_on.score, beams)
@@ -226,13 +170,13 @@ def _select(
     # [batch, beams] -> [batch * beams], numbering rows instead of beams
     flat = tf.reshape(origin + beams * tf.range(tf.shape(origin)[0])[:, None], [-1])
     token = tf.reshape(tf.gather(candidates.token, index, axis=1, batch_dims=1), [-1])
-    pool = _where(search.done, search.pool, _update_pool(search, continued, hits, options))
+    pool = where_rows(search.finished[:, 0], search.pool, _update_pool(search, continued, hits, options))
     improvable = search.improvable & _can_improve(running, pool, step + 1, limits, options)
     full = tf.reduce_all(pool.real, axis=1, keepdims=True) & (options.early_stopping is True)
-    done = search.done | ~improvable | full | tf.reduce_all(hits, axis=1, keepdims=True)
+    finished = search.finished | ~improvable | full | tf.reduce_all(hits, axis=1, keepdims=True)
     history = past.append(past.reorder(search.history, flat), token, step, options.max_new_tokens)
-    state = cache.with_state(search.cache).reorder(flat).state
-    return Search(step + 1, running, pool, token, state, history, improvable, done)
+    state = loop.cache.with_state(search.cache).reorder(flat).state
+    return Search(step + 1, running, pool, token, state, history, improvable, finished)
 
 
 def _update_pool(search: Search, continued: Beams, hits: tf.Tensor, options: GenerationOptions) -> Beams:
@@ -261,15 +205,9 @@ def _can_improve(
     return tf.reduce_any(best > worst, axis=1, keepdims=True)
 
 
-def _start(
-    options: GenerationOptions,
-    rows: RowOptions,
-    limits: tf.Tensor,
-    cache: Cache,
-    history: History,
-    stop: Any,
-) -> Search:
-    """The state before the first token; limits are int32 [batch]."""
+def _start(loop: Loop, rows: RowOptions) -> Search:
+    """The state before the first token."""
+    options = loop.options
     beam = tf.range(options.num_beams)
     zero = tf.zeros_like(rows.max_new_tokens)[:, None] + tf.zeros_like(beam)  # [batch, beams]
     sequences = zero[:, :, None] + tf.fill([options.max_new_tokens], options.pad_token_id)
@@ -280,19 +218,20 @@ def _start(
         length=zero,
         ended=zero > 0,
         real=zero > 0,
-        stop=stop,
+        # [batch] -> [batch, beams]
+        stop=() if loop.automaton is None else tf.repeat(loop.stop[:, None], options.num_beams, axis=1),
         record=start_record(sequences, options),
     )
-    done = (rows.finished | (limits < 1))[:, None]
+    finished = (rows.finished | (loop.limits[:: options.num_beams] < 1))[:, None]
     return Search(
         step=tf.constant(0),
         running=running,
         pool=running._replace(score=tf.zeros_like(running.score) + _OUT),
         token=tf.reshape(zero, [-1]),
-        cache=cache.state,
-        history=history,
-        improvable=tf.ones_like(done),
-        done=done,
+        cache=loop.cache.state,
+        history=loop.history,
+        improvable=tf.ones_like(finished),
+        finished=finished,
     )
 
 
@@ -301,24 +240,14 @@ def _take(nest: Any, index: tf.Tensor) -> Any:
     return tf.nest.map_structure(lambda tensor: tf.gather(tensor, index, axis=1, batch_dims=1), nest)
 
 
-def _where(condition: tf.Tensor, then: Any, otherwise: Any) -> Any:
-    """Chooses by prompt, condition bool [batch, 1], between two nests of [batch, beams, ...]."""
-
-    def choose(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-        return tf.where(tf.reshape(condition, [-1] + [1] * (len(a.shape) - 1)), a, b)
-
-    return tf.nest.map_structure(choose, then, otherwise)
-
-
 def _result(pool: Beams, options: GenerationOptions) -> Generated:
     """The best ``num_return_sequences`` of every pool."""
     best: Beams = tf.nest.map_structure(lambda tensor: tensor[:, : options.num_return_sequences], pool)
-    reason = tf.where(best.ended, int(FinishReason.STOP), int(FinishReason.LENGTH))
     num_tokens = tf.where(best.real, best.length, 0)
     return Generated(
         sequences=tf.where(best.real[:, :, None], best.sequences, options.pad_token_id),
         num_tokens=num_tokens,
-        finish_reason=reason,
+        finish_reason=finish_reason(best.ended),
         score=tf.where(best.real, best.score, 0.0),
         **best.record.cut(num_tokens).outputs(options),
     )

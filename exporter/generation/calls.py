@@ -6,9 +6,9 @@ from exporter.errors import OptionError
 from exporter.generation.beam import beam_search
 from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.lookup import lookup_search
-from exporter.generation.loop import decode
 from exporter.generation.result import Generated
 from exporter.generation.rows import RowOptions
+from exporter.generation.sampling import decode
 from exporter.generation.scoring import NextTokens, Scored, next_token, score
 from exporter.generation.step import Prompt, StepModel
 from exporter.generation.stop import StopAutomaton

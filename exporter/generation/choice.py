@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import tensorflow as tf
 
+from exporter.generation.rows import RowOptions
 from exporter.generation.threefry import uniforms
 from exporter.generation.topk import in_blocks
+
+T = TypeVar("T")
 
 # Tokens per block of the two-level draw; near the square root of common vocabulary sizes.
 _BLOCK = 256
@@ -73,6 +79,30 @@ def draw_without_replacement(
         lambda turn, *_: turn < count, body, (0, sums, none, none > 0), maximum_iterations=count
     )
     return drawn, valid
+
+
+def drawn_or_best(rows: RowOptions, drawn: Callable[..., T], best: Callable[..., T]) -> Callable[..., T]:
+    """By each row's temperature: two ways of choosing, which give tensors [rows, ...], as one."""
+    sampled = rows.temperature > 0
+
+    def either(*inputs: tf.Tensor) -> T:
+        # A batch without a sampled row pays nothing for cutoffs.
+        return tf.cond(
+            tf.reduce_any(sampled & ~rows.finished),
+            lambda: where_rows(sampled, drawn(*inputs), best(*inputs)),
+            lambda: best(*inputs),
+        )
+
+    return either
+
+
+def where_rows(condition: tf.Tensor, then: T, otherwise: T) -> T:
+    """Chooses by row, condition bool [rows], between two nests of [rows, ...]."""
+
+    def choose(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+        return tf.where(tf.reshape(condition, [-1] + [1] * (len(a.shape) - 1)), a, b)
+
+    return tf.nest.map_structure(choose, then, otherwise)
 
 
 def _weights(logits: tf.Tensor) -> tf.Tensor:

@@ -17,7 +17,7 @@ from exporter.generation.choice import best_token
 from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.history import NO_TOKEN, prompt_tokens
 from exporter.generation.loop import is_any, row_limits
-from exporter.generation.result import FinishReason, Generated
+from exporter.generation.result import Generated, finish_reason
 from exporter.generation.rows import RowOptions
 from exporter.generation.step import Prompt, StepModel
 from exporter.generation.stop import StopAutomaton
@@ -231,9 +231,8 @@ def _result(state: Lookup, options: GenerationOptions) -> Generated:
     """[rows, ...] -> [batch, 1, ...]"""
     sequences = state.text[:, tf.shape(state.text)[1] - options.max_new_tokens :]
     sequences = tf.ensure_shape(sequences, [None, options.max_new_tokens])
-    reason = tf.where(state.stopped, int(FinishReason.STOP), int(FinishReason.LENGTH))
     return Generated(
         sequences=tf.where(sequences >= 0, sequences, options.pad_token_id)[:, None],
         num_tokens=state.count[:, None],
-        finish_reason=reason[:, None],
+        finish_reason=finish_reason(state.stopped)[:, None],
     )

@@ -16,6 +16,11 @@ class FinishReason(IntEnum):
     ERROR = 2  # never set by a loop: the signature layer marks bad rows with it
 
 
+def finish_reason(stopped: tf.Tensor) -> tf.Tensor:
+    """int32, shaped like ``stopped`` (bool): STOP where a row ended by itself, else LENGTH."""
+    return tf.where(stopped, int(FinishReason.STOP), int(FinishReason.LENGTH))
+
+
 class Generated(NamedTuple):
     """The new tokens of every prompt; n is num_return_sequences, T is max_new_tokens.
 

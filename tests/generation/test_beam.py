@@ -12,9 +12,9 @@ import torch
 from exporter.generation.beam import beam_search
 from exporter.generation.choice import draw_without_replacement
 from exporter.generation.generation_options import GenerationOptions, resolve_options
-from exporter.generation.loop import decode
 from exporter.generation.result import FinishReason
 from exporter.generation.rows import default_rows
+from exporter.generation.sampling import decode
 from tests.generation.test_greedy import run
 from tests.generation.toy import TorchToy, ToyModel, make_prompt, random_weights
 
