@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from exporter.checkpoint import Checkpoint, StoredTensor
 from exporter.errors import CheckpointError, UnsupportedError
@@ -52,6 +53,19 @@ class Report:
         lines += [f"  {'note':<15}{note}" for note in self.notes]
         lines.append("supported" if self.supported else f"not supported: {self.reason}")
         return "\n".join(lines)
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for a program; the keys are those of docs/command-line.md."""
+        return {
+            "path": str(self.path),
+            "model_type": self.model_type,
+            "supported": self.supported,
+            "reason": self.reason,
+            "parameters": self.parameters,
+            "stored_bytes": dict(self.stored),
+            "notes": list(self.notes),
+            "model": self.spec and _numbers(self.spec),
+        }
 
 
 def inspect_checkpoint(path: Path, notes: tuple[str, ...] = ()) -> Report:
@@ -109,6 +123,28 @@ def _bytes_by_dtype(tensors: Mapping[str, StoredTensor]) -> dict[str, int]:
     for tensor in tensors.values():
         counted[tensor.dtype] += tensor.nbytes
     return dict(counted.most_common())
+
+
+def _numbers(spec: ModelSpec) -> dict[str, Any]:
+    """The architecture's sizes; those of attention are the first layer's."""
+    layers, attention = spec.decoder.layers, spec.decoder.layers[0].attention
+    mixtures = [layer.mlp for layer in layers if isinstance(layer.mlp, MoeSpec)]
+    return {
+        "kind": spec.kind,
+        "layers": len(layers),
+        "encoder_layers": len(spec.encoder.layers) if spec.encoder else 0,
+        "hidden_size": spec.hidden_size,
+        "vocab_size": spec.vocab_size,
+        "heads": attention.heads,
+        "kv_heads": attention.kv_heads,
+        "head_dim": attention.head_dim,
+        "context_length": spec.context_length,
+        "context_is_hard": spec.context_is_hard,
+        "windows": [layer.attention.window for layer in layers],
+        "experts": mixtures[0].experts if mixtures else 0,
+        "experts_per_token": mixtures[0].top_k if mixtures else 0,
+        "tied_head": spec.head.tied,
+    }
 
 
 def _facts(spec: ModelSpec) -> list[tuple[str, str]]:

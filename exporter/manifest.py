@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from exporter.choices import Device
+
 MANIFEST_PATH = Path("assets.extra") / "genserve.json"
 
 
@@ -76,7 +78,7 @@ class WarmupInfo(_Frozen):
     records: int = 0
     seconds: float | None = None
     batch_seconds: float | None = None
-    device: Literal["cpu", "gpu"] | None = None
+    device: Device | None = None
 
 
 class PrefixInfo(_Frozen):

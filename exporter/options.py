@@ -16,10 +16,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from exporter.choices import Dtype, ExtraSignature, Output, Overflow, RowErrors, Tokenizer, Warmup
 from exporter.errors import OptionError, did_you_mean, raise_all
 
 #: What a servable may be called: a folder name, a URL segment and a Kubernetes label at once.
@@ -29,9 +30,6 @@ NAME_PATTERN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 RESERVED_NAMES = {"serving": "the files that servers start from", "xla-cache": "what genserve warm compiled"}
 
 _Positive = Annotated[int, Field(gt=0)]
-
-Overflow = Literal["error", "truncate_left", "truncate_right"]
-RowErrors = Literal["answer", "raise"]
 
 
 class ExportOptions(BaseModel):
@@ -77,17 +75,17 @@ class ExportOptions(BaseModel):
     pad_to_multiple_of: _Positive | None = None
     max_prompt_length: _Positive | None = None
     batch_sizes: tuple[_Positive, ...] = (1, 8)
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    tokenizer: Literal["auto", "none"] = "auto"
+    dtype: Dtype = "float32"
+    tokenizer: Tokenizer = "auto"
     special_tokens_in_text: bool = True
     source_lang: str | None = None
     target_lang: str | None = None
     overflow: Overflow = "error"
     row_errors: RowErrors = "answer"
-    warmup: Literal["none", "minimal", "full"] = "full"
-    outputs: tuple[Literal["score", "prompt_tokens", "truncated"], ...] = ()
+    warmup: Warmup = "full"
+    outputs: tuple[Output, ...] = ()
     echo: bool = False
-    extra_signatures: tuple[Literal["generate", "score", "next_token"], ...] = ("generate",)
+    extra_signatures: tuple[ExtraSignature, ...] = ("generate",)
     next_tokens: _Positive = 10
     generation: dict[str, Any] = Field(default_factory=dict)
     signatures: dict[str, dict[str, Any]] = Field(default_factory=dict)

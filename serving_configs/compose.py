@@ -7,10 +7,11 @@ from typing import Any
 
 import yaml
 
+from exporter.choices import Device
 from exporter.manifest import Manifest
 from serving_configs import batching
 from serving_configs.docker_run import entrypoint, environment
-from serving_configs.flags import Device, server_flags
+from serving_configs.flags import server_flags
 from serving_configs.serving_options import ServingOptions
 from serving_configs.text import GENERATED
 from serving_configs.versions import Release

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
+from exporter.choices import Device
 from exporter.manifest import Manifest
 from serving_configs import batching
 from serving_configs.gpu_memory import gpu_memory_fraction
 from serving_configs.serving_options import ServingOptions
 from serving_configs.versions import Release
-
-Device = Literal["gpu", "cpu"]
 
 
 def server_flags(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from exporter.choices import Device
 from exporter.manifest import Manifest
 from serving_configs.docker_run import environment
-from serving_configs.flags import Device, server_flags
+from serving_configs.flags import server_flags
 from serving_configs.serving_options import ServingOptions
 from serving_configs.text import template
 from serving_configs.versions import Release

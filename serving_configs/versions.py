@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from exporter.choices import ServingVersion
 from exporter.errors import OptionError
 
 _COMMON_FLAGS = frozenset(
@@ -73,7 +74,7 @@ class Release:
       flags: names of the server flags, without dashes.
     """
 
-    version: str
+    version: ServingVersion
     tag: str
     cuda: str
     flags: frozenset[str]

@@ -27,8 +27,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from exporter.choices import Device
 from exporter.errors import OutputError, ServingError
-from serving_configs.flags import Device
 
 MANIFEST = "genserve-cache.txt"
 FORMAT = "1"

@@ -5,7 +5,6 @@ Heavy imports stand inside the verbs: ``genserve --help`` loads neither TensorFl
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
@@ -13,6 +12,8 @@ import typer
 
 from exporter import __version__
 from exporter.cli import checks, export, serving
+from exporter.cli.quiet import quiet
+from exporter.cli.unexpected import unexpected
 from exporter.errors import GenserveError
 
 app = typer.Typer(
@@ -33,14 +34,18 @@ app.command()(serving.warm)
 
 
 def main() -> None:
-    """Runs the command line; a GenserveError becomes one message on stderr and its exit code."""
-    # TensorFlow's start-up notices say nothing that a user of this tool can act on.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    """Runs the command line. Whatever goes wrong becomes one message on stderr and an exit code."""
     try:
+        quiet()
         app()
     except GenserveError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:
+        print(f"error: {unexpected(error)}", file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 def _version(value: bool) -> None:

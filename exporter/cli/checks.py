@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from exporter.errors import OptionError, UnsupportedError, VerificationError
 
+if TYPE_CHECKING:
+    from exporter.prompts.prefix import Prefix
+    from exporter.spec import ModelSpec
+
 _Model = Annotated[str, typer.Argument(help="Hugging Face directory, hub id, or demo:NAME.", metavar="MODEL")]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 _Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")]
 
 
@@ -19,6 +25,7 @@ def inspect(
     prefix_text: Annotated[
         str | None, typer.Option(help="Say how much of this prompt prefix could be baked.")
     ] = None,
+    as_json: _Json = False,
 ) -> None:
     """Say what a checkpoint is and whether it can be exported; exits 4 if not."""
     from exporter.checkpoint import locate
@@ -26,19 +33,26 @@ def inspect(
 
     located = locate(model, revision)
     report = inspect_checkpoint(located.path, located.notes)
-    print(report)
+    if not as_json:
+        print(report)
+    prefix = _prefix(model, prefix_text, located.path, report.spec if report.supported else None)
+    if as_json:
+        baked = prefix and {"tokens": len(prefix.tokens), "rest": prefix.rest}
+        print(json.dumps(report.as_json() | {"prefix": baked}, ensure_ascii=False))
+    elif prefix is not None:
+        print(f"prefix: {len(prefix.tokens)} tokens can be baked; {prefix.rest!r} goes with each request")
     if not report.supported:
         raise typer.Exit(UnsupportedError.exit_code)
-    if prefix_text is not None:
-        from exporter.options import make_options
-        from exporter.prompts.prefix import resolve_prefix
 
-        assert report.spec is not None
-        prefix = resolve_prefix(
-            make_options({"model": model, "prefix_text": prefix_text}), located.path, report.spec
-        )
-        assert prefix is not None
-        print(f"prefix: {len(prefix.tokens)} tokens can be baked; {prefix.rest!r} goes with each request")
+
+def _prefix(model: str, text: str | None, path: Path, spec: ModelSpec | None) -> Prefix | None:
+    """What could be baked of a prefix; None where none was asked about, or nothing can be exported."""
+    if text is None or spec is None:
+        return None
+    from exporter.options import make_options
+    from exporter.prompts.prefix import resolve_prefix
+
+    return resolve_prefix(make_options({"model": model, "prefix_text": text}), path, spec)
 
 
 def verify_tokenizer(
@@ -78,6 +92,7 @@ def verify(
     version: Annotated[
         Path, typer.Argument(help="A version directory, OUT/NAME/VERSION.", metavar="VERSION")
     ],
+    as_json: _Json = False,
 ) -> None:
     """Replay the golden answers of an exported version."""
     from pydantic import ValidationError
@@ -89,7 +104,11 @@ def verify(
         count = verify_version(version)
     except (FileNotFoundError, ValidationError) as error:
         raise OptionError(f"{version} is not a version that genserve exported: {error}") from None
-    print(f"{version}: {count} golden answers, all as exported")
     prefix = Manifest.read(version).prefix
+    if as_json:
+        baked = prefix and prefix.model_dump(mode="json")
+        print(json.dumps({"version_directory": str(version), "golden_answers": count, "prefix": baked}))
+        return
+    print(f"{version}: {count} golden answers, all as exported")
     if prefix is not None:
         print(f"  behind a prefix of {prefix.tokens} baked tokens, SHA-256 of its text {prefix.sha256}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from exporter.cli.values import assignments, integers, words
+from exporter.choices import Dtype, ExtraSignature, Output, Overflow, RowErrors, Tokenizer, Warmup
+from exporter.cli.summary import facts, print_summary
+from exporter.cli.values import assignments, integers, listed, words
 from exporter.errors import OptionError
 
 if TYPE_CHECKING:
     from exporter.exporting.pipeline import ExportResult
     from exporter.exporting.plan import Plan
-    from exporter.manifest import Manifest
-    from exporter.options import ExportOptions, Job
+    from exporter.options import Job
 
 
 def export(
@@ -38,8 +40,8 @@ def export(
     ] = None,
     max_prompt_length: Annotated[int | None, typer.Option(help="The longest length bucket.")] = None,
     batch_sizes: Annotated[str | None, typer.Option(help="Batch buckets, e.g. 1,8.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
-    tokenizer: Annotated[str | None, typer.Option(help="auto, or none for token signatures only.")] = None,
+    dtype: Annotated[Dtype | None, typer.Option(help="Type of weights and activations.")] = None,
+    tokenizer: Annotated[Tokenizer | None, typer.Option(help="none: token signatures only.")] = None,
     special_tokens_in_text: Annotated[
         bool | None,
         typer.Option(
@@ -49,17 +51,16 @@ def export(
     ] = None,
     source_lang: Annotated[str | None, typer.Option(help="Source language of a translation model.")] = None,
     target_lang: Annotated[str | None, typer.Option(help="Target language of a translation model.")] = None,
-    overflow: Annotated[
-        str | None, typer.Option(help="Over-long prompts: error, truncate_left or truncate_right.")
+    overflow: Annotated[Overflow | None, typer.Option(help="What becomes of over-long prompts.")] = None,
+    row_errors: Annotated[
+        RowErrors | None, typer.Option(help="Bad rows answer with their error, or raise one for the request.")
     ] = None,
-    row_errors: Annotated[str | None, typer.Option(help="Bad rows: answer or raise.")] = None,
-    warmup: Annotated[str | None, typer.Option(help="Warmup records: none, minimal or full.")] = None,
-    outputs: Annotated[
-        str | None, typer.Option(help="Further outputs: score,prompt_tokens,truncated.")
-    ] = None,
+    warmup: Annotated[Warmup | None, typer.Option(help="Warmup records.")] = None,
+    outputs: Annotated[str | None, typer.Option(help="Further outputs.", metavar=listed(Output))] = None,
     echo: Annotated[bool | None, typer.Option("--echo", help="Answer the prompt before its text.")] = None,
     extra_signatures: Annotated[
-        str | None, typer.Option(help="Of generate,score,next_token; '' for none. Default: generate.")
+        str | None,
+        typer.Option(help="'' for none. Default: generate.", metavar=listed(ExtraSignature)),
     ] = None,
     prefix_text: Annotated[
         str | None, typer.Option(help="Text before every prompt, read once at export.")
@@ -79,6 +80,9 @@ def export(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be exported; nothing is read but headers.")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per version; with --dry-run a list.")
+    ] = False,
 ) -> None:
     """Export MODEL to OUT/NAME/VERSION, with everything a server needs in OUT/serving."""
     job = _job(model, out, config, _flags(locals()))
@@ -92,13 +96,17 @@ def export(
     if dry_run:
         from exporter.cli.plan import print_plans
 
-        print_plans(plans, as_json=False)
+        print_plans(plans, as_json=as_json)
         return
     published = False
     try:
         for plan in plans:
-            _export_one(plan)
+            result = _export_one(plan)
             published = True
+            if as_json:
+                print(json.dumps(facts(result, plan.options), ensure_ascii=False), flush=True)
+            else:
+                print_summary(result, plan.options)
     finally:
         if published:
             from exporter.deployment import write_serving_configs
@@ -112,7 +120,7 @@ def _flags(given: dict[str, Any]) -> dict[str, Any]:
     names = {name: words(given[name]) for name in ("outputs", "extra_signatures")}
     parsed = given | lists | names | {"generation": assignments("generation", given["generation"])}
     parsed["ignore_config_keys"] = tuple(parsed.pop("ignore_config_key") or ()) or None
-    others = ("model", "out", "config", "dry_run")  # which say what is exported and where, not how
+    others = ("model", "out", "config", "dry_run", "as_json")  # which say what is exported and where, not how
     return {name: value for name, value in parsed.items() if value is not None and name not in others}
 
 
@@ -129,12 +137,11 @@ def _job(model: str | None, out: Path | None, config: Path | None, given: dict[s
     return Job(output=out, exports=(make_options({"model": model, **given}),))
 
 
-def _export_one(plan: Plan) -> None:
+def _export_one(plan: Plan) -> ExportResult:
     with _steps(f"{plan.options.model} -> {plan.servable}") as report:
         from exporter.exporting.pipeline import export_planned
 
-        result = export_planned(plan, report)
-    _print_summary(plan.options, result)
+        return export_planned(plan, report)
 
 
 @contextmanager
@@ -144,7 +151,7 @@ def _steps(title: str) -> Iterator[Any]:
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
-    console.print(title, highlight=False)
+    console.print(title, highlight=False, markup=False, emoji=False)
     with Progress(
         SpinnerColumn(finished_text="[green]✓"),
         TextColumn("{task.description}"),
@@ -159,59 +166,3 @@ def _steps(title: str) -> Iterator[Any]:
             progress.update(task, completed=1)
 
         yield report
-
-
-def _facts(manifest: Manifest, directory: Path) -> dict[str, str]:
-    """What a version is and costs."""
-    from rich.filesize import decimal
-
-    files = [path for path in directory.rglob("*") if path.is_file()]
-    graph = (directory / "saved_model.pb").stat().st_size
-    model, prefix = manifest.model, manifest.prefix
-    lengths, batches = list(manifest.buckets.prompt_lengths), list(manifest.buckets.batch_sizes)
-    facts = {
-        "version": str(directory),
-        "model": f"{model.model_type}, {model.parameters:,} parameters, {model.dtype}",
-        "size": f"{decimal(sum(path.stat().st_size for path in files))} (graph {decimal(graph)})",
-        "buckets": f"prompt lengths {lengths} x batch sizes {batches}: "
-        f"{len(lengths) * len(batches)} compilations per program",
-        "keys and values": f"{decimal(manifest.memory.cache_bytes_per_row)} a row at most",
-        "warmup": f"{manifest.warmup.records} records",
-    }
-    if prefix is not None:
-        facts["prefix"] = (
-            f"{prefix.tokens} tokens baked ({decimal(prefix.bytes)}), {prefix.rest_tokens} with each "
-            f"request: {prefix.rest!r}"
-        )
-    return facts
-
-
-def _print_summary(options: ExportOptions, result: ExportResult) -> None:
-    """What was written, at which size, with which options."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    manifest, directory = result.manifest, result.directory
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    for label, fact in {**_facts(manifest, directory), "seconds": f"{result.seconds:.1f}"}.items():
-        table.add_row(label, fact)
-    console.print(table, highlight=False, soft_wrap=True)
-    console.print("signatures", highlight=False)
-    for name, signature in manifest.signatures.items():
-        console.print(
-            f"  {name}: {', '.join(signature.inputs)} -> {', '.join(signature.outputs)}",
-            highlight=False,
-            soft_wrap=True,
-        )
-    for note in manifest.notes:
-        console.print(f"note: {note}", highlight=False, soft_wrap=True, markup=False)
-    console.print("options (* not the default)", highlight=False)
-    for name, (value, is_default) in options.effective().items():
-        console.print(f"  {' ' if is_default else '*'} {name}: {value}", highlight=False, soft_wrap=True)
-    console.print(
-        f"serve it\n  genserve serve {directory.parent.parent}      # preview, for development\n"
-        f"  {directory.parent.parent / 'serving'}      # TensorFlow Serving: run lines and configs",
-        highlight=False,
-        soft_wrap=True,
-    )

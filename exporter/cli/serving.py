@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from exporter.errors import OptionError, ServingError, did_you_mean
+from exporter.choices import Device, Engine, ServingVersion
+from exporter.cli.quiet import loud
+from exporter.errors import OptionError, ServingError
 
 if TYPE_CHECKING:
     from exporter.client.generation import Client
@@ -23,11 +25,12 @@ def config(
         Path | None, typer.Option("--options", help="YAML file of serving options (docs/deploying.md).")
     ] = None,
     serving_version: Annotated[
-        str | None, typer.Option(help="TensorFlow Serving release: 2.19, 2.20 or 2.21.")
+        ServingVersion | None, typer.Option(help="TensorFlow Serving release.")
     ] = None,
     batching: Annotated[
         bool | None, typer.Option("--batching/--no-batching", help="Let the server merge requests.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Regenerate OUT/serving from the manifests, with the options given or those of the last time."""
     from exporter.deployment import read_options, stored_options, write_serving_configs
@@ -35,14 +38,14 @@ def config(
     values = stored_options(out) if options_file is None else read_options(options_file)
     flags = {"serving_version": serving_version, "batching": batching}
     values |= {key: value for key, value in flags.items() if value is not None}
-    for path in write_serving_configs(out, values):
-        print(path)
+    paths = [str(path) for path in write_serving_configs(out, values)]
+    print(json.dumps({"files": paths}, ensure_ascii=False) if as_json else "\n".join(paths))
 
 
 def serve(
     out: _Out,
-    engine: Annotated[str, typer.Option(help="auto, preview, tensorflow_model_server or docker.")] = "auto",
-    device: Annotated[str, typer.Option(help="cpu or gpu; for the real servers.")] = "cpu",
+    engine: Annotated[Engine, typer.Option(help="auto: the real server where it is installed.")] = "auto",
+    device: Annotated[Device, typer.Option(help="For the real servers.")] = "cpu",
     host: Annotated[str, typer.Option(help="Address that the preview server listens on.")] = "127.0.0.1",
     rest_port: Annotated[
         int | None, typer.Option(help="REST port; default: that of the serving options, 8501.")
@@ -60,16 +63,16 @@ def serve(
     from exporter.deployment import read_manifests, read_options, serving_options, stored_options
     from exporter.preview import launch
 
-    _one_of("engine", engine, ("auto", "preview", "tensorflow_model_server", "docker"))
-    _one_of("device", device, ("cpu", "gpu"))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    logging.getLogger("tensorflow").setLevel(logging.WARNING)
     manifests = read_manifests(out)
     values = stored_options(out) if options_file is None else read_options(options_file)
     ports = {"rest_port": rest_port, "grpc_port": grpc_port}
     values |= {key: value for key, value in ports.items() if value is not None}
-    chosen: Any = {"engine": engine, "device": device}
-    status = launch.serve(out, manifests, serving_options(values, manifests), host=host, **chosen)
+    chosen = launch.choose(engine)
+    if chosen != "preview":
+        loud()  # a real server's log is the user's, from its first line
+    options = serving_options(values, manifests)
+    status = launch.serve(out, manifests, options, engine=chosen, device=device, host=host)
     raise typer.Exit(status)
 
 
@@ -151,24 +154,17 @@ def _prompts(given: list[str] | None, file: Path | None) -> list[str]:
     return list(given or [])
 
 
-def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise OptionError(f"{option}: {value!r}{did_you_mean(value, allowed)}; allowed: {', '.join(allowed)}")
-
-
 def warm(
     out: _Out,
-    device: Annotated[str, typer.Option(help="cpu or gpu: where the server will run.")] = "cpu",
+    device: Annotated[Device, typer.Option(help="Where the server will run.")] = "cpu",
 ) -> None:
     """Replay the warmup of every version in OUT once: keep what XLA compiled, beside the models, and how long
     it took, for OUT/serving."""
     from exporter.deployment import exported_versions, read_manifests, write_serving_configs
     from exporter.preview.fill_cache import warm as run
 
-    _one_of("device", device, ("cpu", "gpu"))
     read_manifests(out)
-    chosen: Any = device
-    print(run(out, exported_versions(out), chosen))
+    print(run(out, exported_versions(out), device))
     for manifest in read_manifests(out):
         batch = manifest.warmup.batch_seconds
         print(

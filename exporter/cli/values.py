@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from exporter.errors import OptionError
+
+
+def listed(choices: Any) -> str:
+    """``Literal["a", "b"]`` -> ``"[a|b],..."``: how ``--help`` shows a list with fixed values."""
+    return f"[{'|'.join(get_args(choices))}],..."
 
 
 def integers(option: str, text: str | None) -> tuple[int, ...] | None:

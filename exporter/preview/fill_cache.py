@@ -16,10 +16,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from exporter.choices import Device
 from exporter.errors import ServingError
 from exporter.manifest import MANIFEST_PATH, Manifest
 from serving_configs import xla_cache
-from serving_configs.flags import Device
 
 CACHE_FOLDER = "xla-cache"
 

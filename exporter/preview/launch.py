@@ -7,15 +7,17 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from exporter import preview
+from exporter.choices import Engine
 from exporter.errors import OptionError, ServingError, did_you_mean
 from exporter.manifest import Manifest
 from serving_configs import ServingOptions
 from serving_configs.flags import server_flags
 from serving_configs.versions import choose_release
 
-ENGINES = ("auto", "preview", "tensorflow_model_server", "docker")
+ENGINES = get_args(Engine)
 SERVER = "tensorflow_model_server"
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from exporter.choices import Warmup
 from exporter.errors import OptionError
 from exporter.manifest import Buckets
 from exporter.saved_model.served import Served, programs_of
@@ -23,9 +23,7 @@ class Record:
     rows: int
 
 
-def warmup_records(
-    served: Sequence[Served], buckets: Buckets, mode: Literal["none", "minimal", "full"]
-) -> tuple[Record, ...]:
+def warmup_records(served: Sequence[Served], buckets: Buckets, mode: Warmup) -> tuple[Record, ...]:
     """One record per signature, length bucket and batch bucket.
 
     "minimal" compiles every program in every bucket; "full" runs every signature in every bucket, so that

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
 
-from exporter.options import Overflow
+from exporter.choices import Overflow
 
 if TYPE_CHECKING:
     from exporter.tokenizer import TokenizerGraph

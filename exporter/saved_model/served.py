@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from exporter.choices import Overflow
 from exporter.errors import OptionError
 from exporter.generation.generation_options import GenerationOptions
 from exporter.manifest import Buckets
-from exporter.options import ExportOptions, Overflow
+from exporter.options import ExportOptions
 
 #: Names of genserve's own signatures; presets have others.
 OWN_SIGNATURES = frozenset(

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
+from exporter.choices import Overflow, RowErrors
 from exporter.devices import CPU
 from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.result import FinishReason
 from exporter.generation.rows import ROW_FIELDS, RowOptions, check_rows, mask_rows
 from exporter.generation.stop import cut_answers
-from exporter.options import Overflow, RowErrors
 from exporter.saved_model.programs import GenerationProgram, Program
 from exporter.saved_model.requests import (
     Rows,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ import pytest
 
 from exporter import cli, preview
 from exporter.preview import fill_cache
+from tests.cli.documented import documented_keys
 from tests.serving_configs.manifests import manifest
 from tests.serving_configs.test_batching_files import MEASURED
 from tests.serving_configs.test_deployment import add
@@ -58,19 +63,27 @@ def test_config_renders_keeps_and_lists(genserve: Run, out: Path, tmp_path: Path
     assert "--enable_batching=true" not in words
 
 
+def test_config_lists_as_json(genserve: Run, out: Path) -> None:
+    _, listed, _ = genserve("config", out)
+    code, printed, error = genserve("config", out, "--json")
+    assert (code, error) == (0, "")
+    assert json.loads(printed) == {"files": listed.splitlines()}
+    assert set(json.loads(printed)) == documented_keys("config")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (("config", "nowhere"), 5, "error: nowhere is no directory; OUT is what 'genserve export"),
         (("serve", "nowhere"), 5, "error: nowhere is no directory"),
         (("warm", "nowhere"), 5, "error: nowhere is no directory"),
-        (("config", "OUT", "--serving-version", "2.18"), 2, "allowed: 2.19, 2.20, 2.21"),
+        (("config", "OUT", "--serving-version", "2.18"), 2, "'2.18' is not one of '2.19', '2.20', '2.21'"),
         (("config", "OUT", "--options", "nowhere.yaml"), 2, "nowhere.yaml cannot be read"),
         (("serve", "OUT", "--rest-port", "70000"), 2, "rest_port: Input should be less than"),
-        (("serve", "OUT", "--engine", "dockr"), 2, "did you mean 'docker'?"),
-        (("serve", "OUT", "--device", "tpu"), 2, "allowed: cpu, gpu"),
+        (("serve", "OUT", "--engine", "dockr"), 2, "'tensorflow_model_server', 'docker'"),
+        (("serve", "OUT", "--device", "tpu"), 2, "'tpu' is not one of 'gpu', 'cpu'"),
         (("serve", "OUT", "--engine", "preview"), 7, "models.config is missing: export a model, or write"),
-        (("warm", "OUT", "--device", "tpu"), 2, "allowed: cpu, gpu"),
+        (("warm", "OUT", "--device", "tpu"), 2, "'tpu' is not one of 'gpu', 'cpu'"),
     ],
 )
 def test_what_is_wrong_is_said(
@@ -121,3 +134,22 @@ def test_warm_renders_with_what_it_measured(
     ]
     assert "value: 3" in (out / "serving" / "batching.config").read_text()
     assert "start_period: 62s" in (out / "serving" / "docker-compose.yaml").read_text()
+
+
+def test_a_real_servers_log_is_shown_whole(genserve: Run, out: Path, tmp_path: Path) -> None:
+    """What is hidden of libraries in genserve's own process is the server's to say."""
+    line = "2026-01-01 00:00:00.000000: I tensorflow_serving/model_servers/server_core.cc:471] Adding models"
+    program = tmp_path / "bin" / "tensorflow_model_server"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\necho '{line}' >&2\n")
+    program.chmod(0o755)
+    genserve("config", out)
+    result = subprocess.run(
+        [sys.executable, "-m", "exporter", "serve", str(out), "--engine", "tensorflow_model_server"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PATH": f"{program.parent}:{os.environ['PATH']}"},
+    )
+    assert result.returncode == 0, result.stderr
+    assert line in result.stderr.splitlines()

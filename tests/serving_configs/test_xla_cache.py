@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from exporter.choices import Device
 from exporter.errors import OutputError
 from serving_configs import render, xla_cache
-from serving_configs.flags import Device
 from serving_configs.xla_cache import Facts
 from tests.conftest import ROOT
 from tests.serving_configs.manifests import manifest

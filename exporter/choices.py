@@ -1,0 +1,25 @@
+"""Options with a fixed set of values, each set written once: for the option types and for ``--help``.
+
+Imports nothing, so that the command line and every room may read it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+Tokenizer = Literal["auto", "none"]
+Overflow = Literal["error", "truncate_left", "truncate_right"]
+RowErrors = Literal["answer", "raise"]
+Warmup = Literal["none", "minimal", "full"]
+#: What a generating signature may answer beside text, counts and errors.
+Output = Literal["score", "prompt_tokens", "truncated"]
+#: genserve's further signatures.
+ExtraSignature = Literal["generate", "score", "next_token"]
+
+#: Where a server runs.
+Device = Literal["gpu", "cpu"]
+#: What ``genserve serve`` starts; "auto" is the real server where it is installed, else the preview server.
+Engine = Literal["auto", "preview", "tensorflow_model_server", "docker"]
+#: Minor releases of TensorFlow Serving that deployment files are written for.
+ServingVersion = Literal["2.19", "2.20", "2.21"]

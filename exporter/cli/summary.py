@@ -1,0 +1,86 @@
+"""What ``genserve export`` says of a version: the facts once, as JSON or as lines for a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from exporter.exporting.pipeline import ExportResult
+    from exporter.options import ExportOptions
+
+
+def facts(result: ExportResult, options: ExportOptions) -> dict[str, Any]:
+    """What was written, at which size, with which options; the keys are those of docs/command-line.md."""
+    manifest, directory = result.manifest, result.directory
+    model, prefix, buckets = manifest.model, manifest.prefix, manifest.buckets
+    return {
+        "version_directory": str(directory),
+        "name": manifest.name,
+        "version": manifest.version,
+        "model_type": model.model_type,
+        "parameters": model.parameters,
+        "dtype": model.dtype,
+        "bytes": sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()),
+        "graph_bytes": (directory / "saved_model.pb").stat().st_size,
+        "prompt_lengths": list(buckets.prompt_lengths),
+        "batch_sizes": list(buckets.batch_sizes),
+        "compilations_per_program": len(buckets.prompt_lengths) * len(buckets.batch_sizes),
+        "cache_bytes_per_row": manifest.memory.cache_bytes_per_row,
+        "warmup_records": manifest.warmup.records,
+        "prefix": prefix and prefix.model_dump(mode="json"),
+        "signatures": {
+            name: {"inputs": list(signature.inputs), "outputs": list(signature.outputs)}
+            for name, signature in manifest.signatures.items()
+        },
+        "notes": list(manifest.notes),
+        "options": options.model_dump(mode="json"),
+        "changed_options": [name for name, (_, default) in options.effective().items() if not default],
+        "seconds": round(result.seconds, 3),
+    }
+
+
+def print_summary(result: ExportResult, options: ExportOptions) -> None:
+    """The facts for a terminal, and how to serve the version."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+    known = facts(result, options)
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for label, fact in _lines(known).items():
+        table.add_row(label, fact)
+    console.print(table)
+    console.print("signatures")
+    for name, signature in known["signatures"].items():
+        console.print(f"  {name}: {', '.join(signature['inputs'])} -> {', '.join(signature['outputs'])}")
+    for note in known["notes"]:
+        console.print(f"note: {note}")
+    console.print("options (* not the default)")
+    for name, (value, is_default) in options.effective().items():
+        console.print(f"  {' ' if is_default else '*'} {name}: {value}")
+    output = result.directory.parent.parent
+    console.print(
+        f"serve it\n  genserve serve {output}      # preview, for development\n"
+        f"  {output / 'serving'}      # TensorFlow Serving: run lines and configs"
+    )
+
+
+def _lines(known: dict[str, Any]) -> dict[str, str]:
+    """What a version is and costs, in words."""
+    from rich.filesize import decimal
+
+    lines = {
+        "version": known["version_directory"],
+        "model": f"{known['model_type']}, {known['parameters']:,} parameters, {known['dtype']}",
+        "size": f"{decimal(known['bytes'])} (graph {decimal(known['graph_bytes'])})",
+        "buckets": f"prompt lengths {known['prompt_lengths']} x batch sizes {known['batch_sizes']}: "
+        f"{known['compilations_per_program']} compilations per program",
+        "keys and values": f"{decimal(known['cache_bytes_per_row'])} a row at most",
+        "warmup": f"{known['warmup_records']} records",
+    }
+    if prefix := known["prefix"]:
+        lines["prefix"] = (
+            f"{prefix['tokens']} tokens baked ({decimal(prefix['bytes'])}), "
+            f"{prefix['rest_tokens']} with each request: {prefix['rest']!r}"
+        )
+    return lines | {"seconds": f"{known['seconds']:.1f}"}

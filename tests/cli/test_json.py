@@ -1,0 +1,80 @@
+"""``--json`` of what is asked before an export: the facts of the report, whatever the answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter import cli
+from exporter.demo import demo_path
+from exporter.inspection import inspect_checkpoint
+from tests.cli.documented import documented_keys
+
+Ask = Callable[..., tuple[int, Any]]
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
+    """``ask(*arguments)`` -> the exit code and the answer."""
+
+    def run(*arguments: object) -> tuple[int, Any]:
+        monkeypatch.setattr("sys.argv", ["genserve", *map(str, arguments), "--json"])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        printed = capsys.readouterr()
+        assert printed.err == ""
+        return int(caught.value.code or 0), json.loads(printed.out)
+
+    return run
+
+
+def test_a_supported_checkpoint(ask: Ask) -> None:
+    code, answer = ask("inspect", "demo:translate")
+    config = json.loads((demo_path("translate") / "config.json").read_text())
+    assert code == 0
+    assert (answer["supported"], answer["reason"]) == (True, "")
+    assert answer["parameters"] == inspect_checkpoint(demo_path("translate")).parameters
+    model = answer["model"]
+    for ours, theirs in {
+        "layers": "num_decoder_layers",
+        "encoder_layers": "num_layers",
+        "hidden_size": "d_model",
+        "vocab_size": "vocab_size",
+        "heads": "num_heads",
+        "head_dim": "d_kv",
+    }.items():
+        assert model[ours] == config[theirs], ours
+    assert model["windows"] == [None] * config["num_decoder_layers"]
+    assert {*answer, *model} == documented_keys("inspect")
+
+
+@pytest.mark.full  # which loads transformers
+def test_a_prefix(ask: Ask) -> None:
+    code, answer = ask("inspect", "demo:stories", "--prefix-text", "Once upon a time there was")
+    assert code == 0
+    prefix = answer["prefix"]
+    assert prefix["tokens"] > 0
+    assert "Once upon a time there was".endswith(prefix["rest"])
+
+
+def test_an_unsupported_one(ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "lama"}))
+    code, answer = ask("inspect", tmp_path)
+    assert code == 4
+    assert (answer["supported"], answer["model"], answer["stored_bytes"]) == (False, None, {})
+    assert "did you mean 'llama'?" in str(answer["reason"])
+
+
+def test_plans_are_one_list(ask: Ask, tmp_path: Path) -> None:
+    job = tmp_path / "job.yaml"
+    models = "[{model: 'demo:stories', name: a}, {model: 'demo:stories', name: b, tokenizer: none}]"
+    job.write_text(f"output: {tmp_path}/models\nmodels: {models}\n")
+    code, plans = ask("export", "--config", job, "--dry-run")
+    assert code == 0
+    assert [plan["version_directory"] for plan in plans] == [f"{tmp_path}/models/{name}/1" for name in "ab"]
+    assert set(plans[0]) == set(plans[1]) == documented_keys("export --dry-run")
+    assert not (tmp_path / "models").exists()
