@@ -26,13 +26,22 @@ make_environment() {
     if [[ -f "$directory/.stamp" && "$(<"$directory/.stamp")" == "$stamp" ]]; then
         return
     fi
-    echo "== environment $directory"
+    echo "== environment $directory (minutes, the first time)"
     if [[ ! -x "$directory/bin/python" ]]; then
         local python
         python="$(find_python)"
         "$python" -m venv "$directory"
     fi
-    "$directory/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+    # What pip says matters where it fails; else it is warnings of mirrors, caches and the like.
+    local log
+    log="$(mktemp)"
+    if ! "$directory/bin/python" -m pip install --disable-pip-version-check --progress-bar off "$@" \
+        >"$log" 2>&1; then
+        cat "$log" >&2
+        rm -f "$log"
+        return 1
+    fi
+    rm -f "$log"
     printf '%s' "$stamp" >"$directory/.stamp"
 }
 

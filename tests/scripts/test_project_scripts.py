@@ -88,6 +88,21 @@ def test_environment_is_kept_until_its_stamp_changes(tmp_path: Path) -> None:
     assert len((tmp_path / "installs").read_text().splitlines()) == 3
 
 
+@pytest.mark.parametrize("code", [0, 1])
+def test_pip_is_heard_only_where_it_fails(tmp_path: Path, code: int) -> None:
+    """Then with everything it said, on both streams."""
+    _fake(
+        tmp_path,
+        "fake-python",
+        'if [ "$2" = venv ]; then mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; fi\n'
+        f'if [ "$2" = pip ]; then echo collecting; echo "WARNING: a mirror" >&2; exit {code}; fi',
+    )
+    result = _bash(f"make_environment {tmp_path}/env one .", GENSERVE_PYTHON=str(tmp_path / "fake-python"))
+    assert result.returncode == code
+    assert result.stdout.splitlines() == [f"== environment {tmp_path}/env (minutes, the first time)"]
+    assert result.stderr.splitlines() == (["collecting", "WARNING: a mirror"] if code else [])
+
+
 def test_lowest_versions() -> None:
     script = [sys.executable, str(ROOT / "scripts" / "lowest_versions.py")]
     pins = subprocess.run(
