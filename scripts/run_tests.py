@@ -32,6 +32,7 @@ GROUPS: dict[str, list[str]] = {
 #: What must work on the lowest versions too.
 LOWEST = [
     "tests/demo/test_demo_path.py",
+    "tests/cli",
     "tests/scripts",
     "tests/saved_model",
     "tests/serving_configs/test_render.py",
