@@ -6,6 +6,7 @@ Exit code 0 only if every group passed within its tier's time and left no proces
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -118,7 +119,7 @@ def _run(group: str, arguments: list[str], seconds: float) -> Outcome:
     threads = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
     with tempfile.TemporaryDirectory(prefix="genserve-tests-") as folder:
         report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", f"--junitxml={report}"]
+        command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadgroup", f"--junitxml={report}"]
         started = time.monotonic()
         process = subprocess.Popen(
             [*command, *arguments],
@@ -163,7 +164,8 @@ def _counts(report: Path) -> tuple[Counter[str], tuple[str, ...]]:
         state = next((states[child.tag] for child in case if child.tag in states), "passed")
         counted[state] += 1
         if state == "failed":
-            failed.append(f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}")
+            name = re.sub(r"@[^@]*$", "", case.get("name", ""))  # the worker group
+            failed.append(f"{case.get('classname', '').replace('.', '/')}.py::{name}")
     return counted, tuple(failed)
 
 

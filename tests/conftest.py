@@ -27,12 +27,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "shared" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.test_data)
+        item.add_marker(pytest.mark.xdist_group(_worker_group(item)))
     if config.getoption("--full"):
         return
     skip = pytest.mark.skip(reason="full tier: run with --full")
     for item in items:
         if item.get_closest_marker("full") or item.get_closest_marker("benchmark"):
             item.add_marker(skip)
+
+
+def _worker_group(item: pytest.Item) -> str:
+    """Tests of a group run in one process, which keeps what they built: a file, or a family of a long one."""
+    family = getattr(item, "callspec", None) and item.callspec.params.get("family")
+    return f"{item.path.stem}-{family.model_type}" if family else item.path.stem
 
 
 @pytest.fixture(scope="session")
