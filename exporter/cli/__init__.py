@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 
 from exporter import __version__
-from exporter.cli import checks, export, serving
-from exporter.errors import GenserveError
+from exporter.cli import checks, export, generate, serving
+from exporter.errors import GenserveError, missing_extra
 
 app = typer.Typer(
     name="genserve",
@@ -28,7 +28,7 @@ app.command()(checks.verify)
 app.command()(checks.verify_tokenizer)
 app.command()(serving.config)
 app.command()(serving.serve)
-app.command()(serving.generate)
+app.command()(generate.generate)
 app.command()(serving.warm)
 
 
@@ -37,10 +37,18 @@ def main() -> None:
     # TensorFlow's start-up notices say nothing that a user of this tool can act on.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        app()
+        _run()
     except GenserveError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
+
+
+def _run() -> None:
+    """The verb; a package that only an extra installs is named with its extra."""
+    try:
+        app()
+    except ModuleNotFoundError as error:
+        raise missing_extra(" ".join(["genserve", *sys.argv[1:2]]), error) from error
 
 
 def _version(value: bool) -> None:

@@ -1,0 +1,35 @@
+"""Names of a package that are imported when they are first asked for.
+
+    __getattr__ = attributes(__name__, {"Client": "exporter.client.client"})
+
+Type checkers see the same names through imports under ``TYPE_CHECKING`` and ``__all__``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from exporter.errors import missing_extra
+
+
+def attributes(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
+    """The ``__getattr__`` of ``package``; ``modules`` is name -> the module that has it.
+
+    Raises:
+      MissingExtraError: from the result, where the module needs packages that are not installed.
+    """
+
+    def getattribute(name: str) -> Any:
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        try:
+            value = getattr(importlib.import_module(modules[name]), name)
+        except ModuleNotFoundError as error:
+            raise missing_extra(f"{package}.{name}", error) from error
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return getattribute
