@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
@@ -40,14 +41,18 @@ class Messages:
         self.package = package
         self._text = text
         self._imports = imports
-        self._pool: Any = None
 
-    @property
+    @cached_property
     def pool(self) -> Any:
-        """The ``DescriptorPool`` with these messages and the imported ones."""
-        if self._pool is None:
-            self._pool = self._built()
-        return self._pool
+        """The ``DescriptorPool`` with these messages and the imported ones, which share it."""
+        if self._imports is not None:
+            pool = self._imports.pool
+        else:
+            pool = descriptor_pool.DescriptorPool()
+            for known in _KNOWN_FILES:
+                pool.AddSerializedFile(known.DESCRIPTOR.serialized_pb)
+        pool.Add(self._file)
+        return pool
 
     def descriptor(self, name: str) -> Any:
         """The descriptor of a message by its name within the package."""
@@ -63,28 +68,16 @@ class Messages:
 
     def names(self) -> list[str]:
         """The names of the messages at the package's top."""
-        return [message.name for message in self._file().message_type]
+        return [message.name for message in self._file.message_type]
 
-    def _built(self) -> Any:
-        pool = descriptor_pool.DescriptorPool()
-        for known in _KNOWN_FILES:
-            pool.AddSerializedFile(known.DESCRIPTOR.serialized_pb)
-        for file in self._files():
-            pool.Add(file)
-        return pool
-
-    def _files(self) -> list[Any]:
-        """The imported files first."""
-        return [*(self._imports._files() if self._imports else ()), self._file()]
-
+    @cached_property
     def _file(self) -> Any:
         file = descriptor_pb2.FileDescriptorProto(
             name=f"genserve/{self.package}.proto", package=self.package, syntax="proto3"
         )
         file.dependency.extend(known.DESCRIPTOR.name for known in _KNOWN_FILES)
-        file.dependency.extend(
-            imported.name for imported in (self._imports._files() if self._imports else ())
-        )
+        if self._imports is not None:
+            file.dependency.append(self._imports._file.name)
         _Reader(self._text).read(file)
         return file
 

@@ -108,7 +108,7 @@ def _spec(spec: Any) -> TensorSpec:
 def _signature_defs(directory: Path) -> dict[str, Any]:
     """The ``SignatureDef`` messages of the "serve" graph, for the metadata API.
 
-    All of them, as the server lists them: also ``__saved_model_init_op``, whose output is no tensor (DT_INVALID).
+    All of them, as the server lists them: also ``__saved_model_init_op``, whose output is no tensor.
     """
     from tensorflow.core.protobuf import saved_model_pb2
 
