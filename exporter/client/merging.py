@@ -54,6 +54,7 @@ class Merger:
         self._send, self._max_rows, self._delay = send, max_rows, delay
         self._open: dict[tuple[str, ...], _Batch] = {}
         self._running: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     async def submit(self, signature: str, columns: Columns, deadline: Deadline) -> Outputs:
         """The outputs of the caller's own rows.
@@ -61,6 +62,8 @@ class Merger:
         Raises:
           RequestError: of the caller's rows alone, or of the server; DEADLINE_EXCEEDED when the time is over.
         """
+        if self._is_closed:
+            raise _closed()
         loop = asyncio.get_running_loop()
         task = _Task(columns, len(next(iter(columns.values()))), deadline, loop.create_future())
         key = (signature, *sorted(columns))
@@ -77,11 +80,12 @@ class Merger:
             raise deadline.exceeded() from None
 
     async def close(self) -> None:
-        """Cancels what is waiting or running."""
+        """Cancels what is waiting or running; its callers get the error CANCELLED."""
+        self._is_closed = True
         for batch in self._open.values():
             batch.timer.cancel()
-            for task in batch.tasks:
-                task.answer.cancel()
+            _fail(batch.tasks, _closed())
+        self._open.clear()
         for running in list(self._running):
             running.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -113,19 +117,30 @@ class Merger:
         try:
             outputs = await self._send(signature, columns, deadline)
             shares = _shares(outputs, [task.rows for task in tasks], signature)
+        except asyncio.CancelledError:
+            _fail(tasks, _closed())
+            raise
         except Exception as error:
             alone = isinstance(error, RequestError) and error.code not in _OF_THE_SERVER
             if alone and len(tasks) > 1:  # one caller's rows may be at fault: its neighbours shall not pay
                 for task in tasks:
                     self._start(signature, [task])
                 return
-            for task in tasks:
-                if not task.answer.done():
-                    task.answer.set_exception(error)
+            _fail(tasks, error)
             return
         for task, share in zip(tasks, shares, strict=True):
             if not task.answer.done():
                 task.answer.set_result(share)
+
+
+def _fail(tasks: list[_Task], error: Exception) -> None:
+    for task in tasks:
+        if not task.answer.done():
+            task.answer.set_exception(error)
+
+
+def _closed() -> RequestError:
+    return RequestError("CANCELLED", "the client was closed")
 
 
 def _shares(outputs: Outputs, counts: list[int], signature: str) -> list[Outputs]:

@@ -117,13 +117,15 @@ def _array(value: Any, dtype: Any = None) -> np.ndarray:
 
 
 def _natural_dtype(value: Any) -> str:
-    array = value if isinstance(value, np.ndarray | np.generic) else _array(value)
-    if isinstance(value, np.ndarray | np.generic) and array.dtype in _BY_NUMPY:
-        return _BY_NUMPY[array.dtype]
-    natural = {"U": "string", "S": "string", "O": "string", "b": "bool", "i": "int32", "f": "float"}
-    if array.dtype.kind not in natural:
-        raise ValueError(f"values of NumPy dtype {array.dtype} are no tensor")
-    return natural[array.dtype.kind]
+    if isinstance(value, np.ndarray | np.generic) and value.dtype in _BY_NUMPY:
+        return _BY_NUMPY[value.dtype]
+    if any(isinstance(leaf, str | bytes) for leaf in _array(value, object).flat):
+        return "string"
+    kind = _array(value).dtype
+    natural = {"b": "bool", "i": "int32", "f": "float"}
+    if kind.kind not in natural:
+        raise ValueError(f"values of NumPy dtype {kind} are no tensor")
+    return natural[kind.kind]
 
 
 def _bytes(leaf: Any) -> bytes:
@@ -138,9 +140,14 @@ def _numbers(value: Any, dtype: str) -> np.ndarray:
     """The elements of a number's or boolean's tensor; no integer may change on the way."""
     wanted = np.dtype("<f4" if dtype == "bfloat16" else _KINDS[dtype].numpy)
     given = _array(value)
-    if given.size and given.dtype.kind not in {"b": "b", "i": "iu", "u": "iu", "f": "iuf"}[wanted.kind]:
+    if given.dtype.kind in "fO" and all(type(leaf) is int for leaf in _array(value, object).flat):
+        given = _array(value, object)  # Python's integers, which NumPy makes floats where int64 is too small
+    elif given.dtype.kind not in {"b": "b", "i": "iu", "u": "iu", "f": "iuf"}[wanted.kind]:
         raise ValueError(f"{dtype} is needed, got {value!r:.200}")
-    cast = given.astype(wanted)
+    try:
+        cast = given.astype(wanted)
+    except OverflowError:
+        cast = np.empty(0, wanted)
     if wanted.kind in "iu" and not np.array_equal(cast, given):
         raise ValueError(f"a value does not fit into {dtype}: {value!r:.200}")
     return (cast.view("<u4") >> 16).astype("<u2") if dtype == "bfloat16" else cast
