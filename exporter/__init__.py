@@ -15,7 +15,7 @@ from exporter import lazy
 
 if TYPE_CHECKING:
     from exporter.client.aio import AsyncClient
-    from exporter.client.client import Client
+    from exporter.client.blocking import Client
 
 __version__ = "0.1.0"
 
@@ -25,6 +25,6 @@ __getattr__ = lazy.attributes(
     __name__,
     {
         "AsyncClient": "exporter.client.aio",
-        "Client": "exporter.client.client",
+        "Client": "exporter.client.blocking",
     },
 )

@@ -1,6 +1,6 @@
 """Names of a package that are imported when they are first asked for.
 
-    __getattr__ = attributes(__name__, {"Client": "exporter.client.client"})
+    __getattr__ = attributes(__name__, {"Client": "exporter.client.blocking"})
 
 Type checkers see the same names through imports under ``TYPE_CHECKING`` and ``__all__``.
 """

@@ -65,7 +65,7 @@ def generate(
     """Send prompts to a server and print what it answers. Exits 7 if any row answered with an error."""
     from exporter.cli.values import assignments
     from exporter.client.address import read_token
-    from exporter.client.client import Client
+    from exporter.client.blocking import Client
 
     if version is not None and label is not None:
         raise OptionError("give --version or --label, not both")

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
         TensorInfo,
         VersionStatus,
     )
-    from exporter.client.client import Client
+    from exporter.client.blocking import Client
     from exporter.client.errors import RequestError
-    from exporter.client.generation import generate
     from exporter.client.grpc import GrpcClient
+    from exporter.client.plain import generate
     from exporter.client.rest import RestClient
     from exporter.errors import ServingError
 
@@ -55,7 +55,7 @@ __getattr__ = lazy.attributes(
     __name__,
     {
         "AsyncClient": "exporter.client.aio",
-        "Client": "exporter.client.client",
+        "Client": "exporter.client.blocking",
         "Completion": "exporter.client.answers",
         "Decoding": "exporter.client.answers",
         "Encoding": "exporter.client.answers",
@@ -69,6 +69,6 @@ __getattr__ = lazy.attributes(
         "SignatureInfo": "exporter.client.answers",
         "TensorInfo": "exporter.client.answers",
         "VersionStatus": "exporter.client.answers",
-        "generate": "exporter.client.generation",
+        "generate": "exporter.client.plain",
     },
 )

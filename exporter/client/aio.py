@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from exporter.client import calls
+from exporter.client import row_calls
 from exporter.client.address import Model
 from exporter.client.answers import (
     Completion,
@@ -21,11 +21,11 @@ from exporter.client.answers import (
     SignatureInfo,
     VersionStatus,
 )
-from exporter.client.calls import Call
 from exporter.client.connect import Server
 from exporter.client.errors import RequestError
 from exporter.client.flow import Deadline, Flow, Retry, run_async
 from exporter.client.merging import Merger
+from exporter.client.row_calls import Call
 
 T = TypeVar("T")
 
@@ -80,28 +80,28 @@ class AsyncClient:
     ) -> list[Completion]:
         """See ``Client.generate``."""
         deadline = self._deadline(timeout)
-        name, columns = calls.generate(prompts, signature, options)
+        name, columns = row_calls.generate(prompts, signature, options)
         info = await self._signature(name, deadline) if options else None
-        return await self._rows(calls.generate_call(name, columns, info), deadline)
+        return await self._rows(row_calls.generate_call(name, columns, info), deadline)
 
     async def score(
         self, prompts: Sequence[str], continuations: Sequence[str], *, timeout: float | None = None
     ) -> list[Score]:
         """See ``Client.score``."""
-        return await self._rows(calls.score(prompts, continuations), self._deadline(timeout))
+        return await self._rows(row_calls.score(prompts, continuations), self._deadline(timeout))
 
     async def encode(self, texts: Sequence[str], *, timeout: float | None = None) -> list[Encoding]:
         """See ``Client.encode``."""
-        return await self._rows(calls.encode(texts), self._deadline(timeout))
+        return await self._rows(row_calls.encode(texts), self._deadline(timeout))
 
     async def decode(self, ids: Sequence[Sequence[int]], *, timeout: float | None = None) -> list[Decoding]:
         """See ``Client.decode``."""
         deadline = self._deadline(timeout)
-        return await self._rows(calls.decode(ids, await self._signature("decode", deadline)), deadline)
+        return await self._rows(row_calls.decode(ids, await self._signature("decode", deadline)), deadline)
 
     async def next_token(self, prompts: Sequence[str], *, timeout: float | None = None) -> list[NextTokens]:
         """See ``Client.next_token``."""
-        return await self._rows(calls.next_token(prompts), self._deadline(timeout))
+        return await self._rows(row_calls.next_token(prompts), self._deadline(timeout))
 
     async def predict(
         self, signature: str, inputs: Mapping[str, Any], *, timeout: float | None = None
@@ -146,12 +146,12 @@ class AsyncClient:
     async def _signature(self, name: str, deadline: Deadline) -> SignatureInfo:
         if self._signatures is None:
             self._signatures = await self._run(self._dialect.metadata(), deadline)
-        return calls.find(self._signatures, name)
+        return row_calls.find(self._signatures, name)
 
     async def _predict(
         self, signature: str, inputs: Mapping[str, Any], deadline: Deadline
     ) -> dict[str, np.ndarray]:
-        calls.check_rows(inputs, calls.limit(self._limit, self._signatures, signature))
+        row_calls.check_rows(inputs, row_calls.limit(self._limit, self._signatures, signature))
         try:
             return await self._run(self._dialect.predict(signature, inputs), deadline)
         except RequestError:
@@ -159,7 +159,7 @@ class AsyncClient:
             raise
 
     async def _rows(self, call: Call[T], deadline: Deadline) -> list[T]:
-        size = calls.limit(self._limit, self._signatures, call.signature) or call.rows
+        size = row_calls.limit(self._limit, self._signatures, call.signature) or call.rows
 
         async def part(rows: Call[T]) -> list[T]:
             return rows.read(await self._merger.submit(rows.signature, rows.columns, deadline))

@@ -23,7 +23,7 @@ Flow = Generator[Any, Any, T]
 
 
 class Dialect(Protocol):
-    """REST or gRPC: the flows of the API's three calls."""
+    """REST or gRPC: the flows of the API's three row_calls."""
 
     def predict(self, signature: str, inputs: Mapping[str, Any]) -> Flow[dict[str, Any]]: ...
     def metadata(self) -> Flow[dict[str, SignatureInfo]]: ...

@@ -9,7 +9,7 @@ import grpc
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from exporter.client import calls, messages
+from exporter.client import messages, row_calls
 from exporter.client.address import Model
 from exporter.client.answers import SignatureInfo, TensorInfo, VersionStatus
 from exporter.client.errors import RequestError
@@ -48,7 +48,7 @@ class GrpcDialect:
         self, signature: str, inputs: Mapping[str, Any], output_filter: Sequence[str] = ()
     ) -> Flow[dict[str, np.ndarray]]:
         """Values are cast to the signature's dtypes, without loss: the server converts nothing."""
-        calls.check_rows(inputs, None)
+        row_calls.check_rows(inputs, None)
         if self._signatures is None:
             self._signatures = yield from self.metadata()
         info = self._signatures.get(signature)

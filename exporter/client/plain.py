@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
-from exporter.client.answers import Completion, TensorInfo
-from exporter.client.calls import DEFAULT_SIGNATURE
+from exporter.client.answers import Completion, TensorInfo, completions
 from exporter.client.flow import Deadline, Dialect, Flow, Retry, run
-from exporter.client.generation import generate
+from exporter.client.row_calls import DEFAULT_SIGNATURE
 
 T = TypeVar("T")
 
@@ -64,3 +63,37 @@ def _dicts(tensors: Mapping[str, TensorInfo]) -> dict[str, Any]:
         name: {"dtype": info.dtype, "shape": None if info.shape is None else list(info.shape)}
         for name, info in tensors.items()
     }
+
+
+class Predicts(Protocol):
+    """Tensors are columns: one array per name, rows in dimension 0."""
+
+    def predict(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]: ...
+
+
+def generate(
+    client: Predicts,
+    prompts: Sequence[str],
+    *,
+    signature: str = DEFAULT_SIGNATURE,
+    inputs: Mapping[str, Any] | None = None,
+    rows_per_request: int | None = None,
+) -> list[Completion]:
+    """Completes prompts.
+
+    Args:
+      inputs: further inputs of the signature, one value per prompt.
+      rows_per_request: at most so many rows in one request (a batching server refuses more than its largest
+        batch); None sends all at once.
+
+    Raises:
+      ServingError: a request failed, or the signature is not one that generates text.
+    """
+    answers: list[Completion] = []
+    size = rows_per_request or len(prompts) or 1
+    for start in range(0, len(prompts), size):
+        rows = slice(start, start + size)
+        columns: dict[str, Any] = {"text": list(prompts[rows])}
+        columns |= {name: list(values)[rows] for name, values in (inputs or {}).items()}
+        answers += completions(prompts[rows], client.predict(signature, columns), signature)
+    return answers

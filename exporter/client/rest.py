@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from exporter.client import calls
+from exporter.client import row_calls
 from exporter.client.address import Model
 from exporter.client.answers import SignatureInfo, TensorInfo, VersionStatus
 from exporter.client.errors import RequestError
@@ -46,7 +46,7 @@ class RestDialect:
 
     def predict(self, signature: str, inputs: Mapping[str, Any]) -> Flow[dict[str, np.ndarray]]:
         """In columnar form; strings come back as ``bytes``, as over gRPC."""
-        calls.check_rows(inputs, None)
+        row_calls.check_rows(inputs, None)
         columns = {name: to_json(value) for name, value in inputs.items()}
         answer = yield self._post({"signature_name": signature, "inputs": columns})
         outputs = _field(answer, "outputs")
@@ -56,7 +56,7 @@ class RestDialect:
 
     def predict_rows(self, signature: str, instances: Sequence[Any]) -> Flow[list[Any]]:
         """In row form."""
-        calls.check_rows({"instances": list(instances)}, None)
+        row_calls.check_rows({"instances": list(instances)}, None)
         body = {"signature_name": signature, "instances": [to_json(row) for row in instances]}
         return list(_field((yield self._post(body)), "predictions"))
 

@@ -21,7 +21,7 @@ from exporter.client import (
     RequestError,
     Score,
 )
-from exporter.client.calls import NEUTRAL
+from exporter.client.row_calls import NEUTRAL
 from exporter.errors import OptionError
 from tests.client.stubs import GrpcStub, HttpStub, Model
 

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from exporter.client import calls
+from exporter.client import row_calls
 from exporter.client.address import Model
 from exporter.client.answers import (
     Completion,
@@ -20,10 +20,10 @@ from exporter.client.answers import (
     SignatureInfo,
     VersionStatus,
 )
-from exporter.client.calls import Call
 from exporter.client.connect import Server
 from exporter.client.errors import RequestError
 from exporter.client.flow import Deadline, Flow, Retry, run
+from exporter.client.row_calls import Call
 
 T = TypeVar("T")
 
@@ -95,28 +95,28 @@ class Client:
             switches them off; ``max_new_tokens`` has none.
         """
         deadline = self._deadline(timeout)
-        name, columns = calls.generate(prompts, signature, options)
+        name, columns = row_calls.generate(prompts, signature, options)
         info = self._signature(name, deadline) if options else None
-        return self._rows(calls.generate_call(name, columns, info), deadline)
+        return self._rows(row_calls.generate_call(name, columns, info), deadline)
 
     def score(
         self, prompts: Sequence[str], continuations: Sequence[str], *, timeout: float | None = None
     ) -> list[Score]:
         """How probable each continuation is after its prompt (both [batch]), by the signature ``score``."""
-        return self._rows(calls.score(prompts, continuations), self._deadline(timeout))
+        return self._rows(row_calls.score(prompts, continuations), self._deadline(timeout))
 
     def encode(self, texts: Sequence[str], *, timeout: float | None = None) -> list[Encoding]:
         """The token ids of ``texts`` ([batch]), special tokens included as for a prompt."""
-        return self._rows(calls.encode(texts), self._deadline(timeout))
+        return self._rows(row_calls.encode(texts), self._deadline(timeout))
 
     def decode(self, ids: Sequence[Sequence[int]], *, timeout: float | None = None) -> list[Decoding]:
         """The texts of rows of token ids; rows may differ in length."""
         deadline = self._deadline(timeout)
-        return self._rows(calls.decode(ids, self._signature("decode", deadline)), deadline)
+        return self._rows(row_calls.decode(ids, self._signature("decode", deadline)), deadline)
 
     def next_token(self, prompts: Sequence[str], *, timeout: float | None = None) -> list[NextTokens]:
         """The most probable next tokens of each prompt, by the signature ``next_token``."""
-        return self._rows(calls.next_token(prompts), self._deadline(timeout))
+        return self._rows(row_calls.next_token(prompts), self._deadline(timeout))
 
     def predict(
         self, signature: str, inputs: Mapping[str, Any], *, timeout: float | None = None
@@ -159,12 +159,12 @@ class Client:
     def _signature(self, name: str, deadline: Deadline) -> SignatureInfo:
         if self._signatures is None:
             self._signatures = self._run(self._dialect.metadata(), deadline)
-        return calls.find(self._signatures, name)
+        return row_calls.find(self._signatures, name)
 
     def _predict(
         self, signature: str, inputs: Mapping[str, Any], deadline: Deadline
     ) -> dict[str, np.ndarray]:
-        calls.check_rows(inputs, calls.limit(self._limit, self._signatures, signature))
+        row_calls.check_rows(inputs, row_calls.limit(self._limit, self._signatures, signature))
         try:
             return self._run(self._dialect.predict(signature, inputs), deadline)
         except RequestError:
@@ -172,7 +172,7 @@ class Client:
             raise
 
     def _rows(self, call: Call[T], deadline: Deadline) -> list[T]:
-        size = calls.limit(self._limit, self._signatures, call.signature) or call.rows
+        size = row_calls.limit(self._limit, self._signatures, call.signature) or call.rows
         return [
             answer
             for part in call.parts(size)
