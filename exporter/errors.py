@@ -79,10 +79,11 @@ class MissingExtraError(GenserveError, ImportError):
 
 #: What the extra ``export`` installs, by the names that are imported.
 EXPORT_PACKAGES = frozenset(
-    [
+    {
         "huggingface_hub",
         "keras",
-        "safetensors",
+        "ml_dtypes",
+        "regex",
         "sentencepiece",
         "starlette",
         "tensorflow",
@@ -91,7 +92,7 @@ EXPORT_PACKAGES = frozenset(
         "tokenizers",
         "transformers",
         "uvicorn",
-    ]
+    }
 )
 
 
