@@ -31,7 +31,10 @@ def generate(
     prompt_file: Annotated[
         Path | None, typer.Option(help="A file with one prompt per line; '-' is stdin.")
     ] = None,
-    signature: Annotated[str, typer.Option(help="A signature that generates text.")] = "serving_default",
+    signature: Annotated[
+        str | None,
+        typer.Option(help="One that generates text; default: serving_default, with --option generate."),
+    ] = None,
     option: Annotated[
         list[str] | None,
         typer.Option("--option", "-o", help="A further input of the signature, KEY=VALUE; repeatable."),

@@ -33,8 +33,14 @@ T = TypeVar("T")
 class AsyncClient:
     """``Client`` for asyncio: the same calls, awaited. Belongs to the event loop of its first call.
 
-        async with AsyncClient("grpc://localhost:8500", model="stories") as client:
-            answers = await asyncio.gather(*(client.generate([prompt]) for prompt in prompts))
+        import asyncio
+
+        async def main() -> None:
+            async with AsyncClient("grpc://localhost:8500", model="stories") as client:
+                calls = (client.generate([prompt]) for prompt in ("Once", "The fox"))
+                print([answer.text for (answer,) in await asyncio.gather(*calls)])
+
+        asyncio.run(main())
 
     Rows of concurrent calls to one signature travel as one request: a call waits at most ``merge_delay`` for
     others, and a request has at most ``max_batch_size`` rows. Where a merged request is refused, every call's
