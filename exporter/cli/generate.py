@@ -47,7 +47,7 @@ def generate(
             help="Rows in one request; a batching server refuses more than its largest batch.", min=1
         ),
     ] = 1,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for all answers.", min=0.001)] = 120.0,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.", min=0.001)] = 120.0,
     retries: Annotated[
         int, typer.Option(help="How often to repeat a request that the server has no room for.", min=0)
     ] = 3,
@@ -72,7 +72,7 @@ def generate(
 
     if version is not None and label is not None:
         raise OptionError("give --version or --label, not both")
-    prompts = _prompts(prompt, prompt_file)
+    prompts, values = _prompts(prompt, prompt_file), assignments("option", option) or {}
     with Client(
         _address(url, grpc, ca),
         model,
@@ -82,12 +82,15 @@ def generate(
         ca=ca,
         timeout=timeout,
         retries=retries,
-        max_batch_size=rows_per_request,
     ) as client:
-        answers = client.generate(prompts, signature=signature, **(assignments("option", option) or {}))
-    for answer in answers:
-        _print(answer, show_prompt=show_prompt, as_json=as_json)
-    if any(answer.error for answer in answers):
+        failed = False
+        for start in range(0, len(prompts), rows_per_request):
+            rows = prompts[start : start + rows_per_request]
+            options = {key: [value] * len(rows) for key, value in values.items()}
+            for answer in client.generate(rows, signature=signature, **options):
+                _print(answer, show_prompt=show_prompt, as_json=as_json)
+                failed |= bool(answer.error)
+    if failed:
         raise typer.Exit(ServingError.exit_code)
 
 
