@@ -7,12 +7,29 @@ Type checkers see the same names through imports under ``TYPE_CHECKING`` and ``_
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from exporter.errors import missing_extra
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def names_its_extra(function: Callable[P, T]) -> Callable[P, T]:
+    """A function that raises MissingExtraError where packages that it imports are not installed."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except ModuleNotFoundError as error:
+            raise missing_extra(f"exporter.{function.__name__}", error) from error
+
+    return call
 
 
 def attributes(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:

@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -73,6 +73,8 @@ def generate(
     if version is not None and label is not None:
         raise OptionError("give --version or --label, not both")
     prompts, values = _prompts(prompt, prompt_file), assignments("option", option) or {}
+    if taken := sorted(values.keys() & {"prompts", "signature", "timeout"}):
+        raise OptionError(f"option: {taken[0]!r} is no input of a signature")
     with Client(
         _address(url, grpc, ca),
         model,
@@ -86,7 +88,7 @@ def generate(
         failed = False
         for start in range(0, len(prompts), rows_per_request):
             rows = prompts[start : start + rows_per_request]
-            options = {key: [value] * len(rows) for key, value in values.items()}
+            options: dict[str, Any] = {key: [value] * len(rows) for key, value in values.items()}
             for answer in client.generate(rows, signature=signature, **options):
                 _print(answer, show_prompt=show_prompt, as_json=as_json)
                 failed |= bool(answer.error)

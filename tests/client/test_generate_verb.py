@@ -94,6 +94,8 @@ def test_what_is_sent(stub: HttpStub, monkeypatch: pytest.MonkeyPatch, tmp_path:
         (("--url", "http://h", "--version", "1", "--label", "x"), "--version or --label, not both"),
         (("--url", "http://h", "--prompt-file", "none.txt"), "--prompt-file none.txt cannot be read"),
         (("--url", "http://h", "--prompt-file", "-"), "no prompt"),
+        (("--url", "http://h", "-o", "timeout=3"), "'timeout' is no input of a signature"),
+        (("--url", "http://h", "-o", "timeout"), "must be KEY=VALUE"),
     ],
 )
 def test_what_is_refused(arguments: tuple[str, ...], message: str) -> None:

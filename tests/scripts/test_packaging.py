@@ -95,6 +95,17 @@ def test_without_the_extra(tmp_path: Path, arguments: list[str], status: int) ->
     assert ("pip install 'genserve[export]'" in result.stderr) == (status == 8)
 
 
+def test_public_calls_without_the_extra() -> None:
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({sorted(EXPORT_PACKAGES)!r})); import exporter\n"
+        "try: exporter.verify('nowhere')\nexcept exporter.errors.MissingExtraError as error: print(error)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    expected = "exporter.verify needs tensorflow, which is not installed: pip install 'genserve[export]'\n"
+    assert result.stdout == expected, result.stderr
+
+
 def test_the_lowest_versions_are_those_of_base_and_extra() -> None:
     script = ROOT / "scripts" / "lowest_versions.py"
     result = subprocess.run(
