@@ -71,6 +71,7 @@ class AsyncClient:
     ) -> None:
         self._server = Server(url, Model(model, version, label), token, ca)
         self._dialect = self._server.dialect()
+        row_calls.check_settings(retries, max_batch_size)
         self._timeout, self._retry, self._limit = timeout, Retry(retries), max_batch_size
         self._merger = Merger(self._predict, max_rows=max_batch_size, delay=merge_delay)
         self._signatures: dict[str, SignatureInfo] | None = None
@@ -150,9 +151,10 @@ class AsyncClient:
             raise deadline.exceeded() from None
 
     async def _signature(self, name: str, deadline: Deadline) -> SignatureInfo:
-        if self._signatures is None:
-            self._signatures = await self._run(self._dialect.metadata(), deadline)
-        return row_calls.find(self._signatures, name)
+        signatures = self._signatures
+        if signatures is None:
+            signatures = self._signatures = await self._run(self._dialect.metadata(), deadline)
+        return row_calls.find(signatures, name)
 
     async def _predict(
         self, signature: str, inputs: Mapping[str, Any], deadline: Deadline

@@ -73,6 +73,7 @@ class Client:
     ) -> None:
         server = Server(url, Model(model, version, label), token, ca)
         self._dialect, self._connection = server.dialect(), server.connection()
+        row_calls.check_settings(retries, max_batch_size)
         self._timeout, self._retry, self._limit = timeout, Retry(retries), max_batch_size
         self._signatures: dict[str, SignatureInfo] | None = None
 
@@ -157,9 +158,10 @@ class Client:
         return run(flow, self._connection.send, deadline, self._retry)
 
     def _signature(self, name: str, deadline: Deadline) -> SignatureInfo:
-        if self._signatures is None:
-            self._signatures = self._run(self._dialect.metadata(), deadline)
-        return row_calls.find(self._signatures, name)
+        signatures = self._signatures  # other threads may drop them
+        if signatures is None:
+            signatures = self._signatures = self._run(self._dialect.metadata(), deadline)
+        return row_calls.find(signatures, name)
 
     def _predict(
         self, signature: str, inputs: Mapping[str, Any], deadline: Deadline

@@ -49,9 +49,10 @@ class GrpcDialect:
     ) -> Flow[dict[str, np.ndarray]]:
         """Values are cast to the signature's dtypes, without loss: the server converts nothing."""
         row_calls.check_rows(inputs, None)
-        if self._signatures is None:
-            self._signatures = yield from self.metadata()
-        info = self._signatures.get(signature)
+        signatures = self._signatures  # other threads may drop them
+        if signatures is None:
+            signatures = self._signatures = yield from self.metadata()
+        info = signatures.get(signature)
         request = self._request("PredictRequest")
         request.output_filter.extend(output_filter)
         request.model_spec.signature_name = signature

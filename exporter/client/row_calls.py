@@ -125,8 +125,20 @@ def limit(given: int | None, signatures: Mapping[str, SignatureInfo] | None, nam
     """The most rows of a request to a signature: as given, or less where inputs have a fixed batch size."""
     info = (signatures or {}).get(name)
     shapes = [tensor.shape for tensor in info.inputs.values()] if info else []
-    sizes = [shape[0] for shape in shapes if shape and shape[0] is not None]
+    sizes = [shape[0] for shape in shapes if shape and shape[0]]
     return min([*sizes, *([given] if given is not None else [])], default=None)
+
+
+def check_settings(retries: int, max_batch_size: int | None) -> None:
+    """A client's numbers.
+
+    Raises:
+      OptionError: one is too small.
+    """
+    if retries < 0:
+        raise OptionError(f"retries {retries}: must be 0 or more")
+    if max_batch_size is not None and max_batch_size < 1:
+        raise OptionError(f"max_batch_size {max_batch_size}: must be 1 or more")
 
 
 def check_rows(inputs: Mapping[str, Any], limit: int | None) -> None:

@@ -247,6 +247,10 @@ def test_tokens_and_authorities_that_cannot_be_used(tmp_path: Path, monkeypatch:
     for ca, message in (("text", "has no certificate"), ("none", "cannot be read"), ("", "cannot be read")):
         with pytest.raises(OptionError, match=message):
             Client("https://h", "m", ca=tmp_path / ca)
+    for kind in (Client, AsyncClient):
+        for wrong in ({"retries": -1}, {"max_batch_size": 0}):
+            with pytest.raises(OptionError, match=r"must be \d or more"):
+                kind("http://h", "m", **wrong)
     with pytest.raises(OptionError, match="only https:// and grpcs://"):
         Client("grpc://h:1", "m", ca=tmp_path / "ca.pem")
     monkeypatch.setenv("GENSERVE_TOKEN", "from-environment")
