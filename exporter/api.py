@@ -7,11 +7,14 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exporter.lazy import names_its_extra
+
 if TYPE_CHECKING:
     from exporter.exporting.pipeline import ExportResult
     from exporter.inspection import Report
 
 
+@names_its_extra
 def export(
     model: str | Path,
     output: str | Path,
@@ -54,6 +57,7 @@ def export(
     return result
 
 
+@names_its_extra
 def inspect(model: str | Path, revision: str | None = None) -> Report:
     """What a checkpoint is and whether it can be exported; of the weights only the headers are read.
 
@@ -77,6 +81,7 @@ def inspect(model: str | Path, revision: str | None = None) -> Report:
     return inspect_checkpoint(located.path, located.notes)
 
 
+@names_its_extra
 def verify(version: str | Path) -> int:
     """Replays the golden answers of a version; returns how many there were.
 

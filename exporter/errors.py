@@ -7,7 +7,8 @@
     │   └── TokenizerUnsupportedError   names the node by its path in tokenizer.json
     ├── OutputError            5   the export directory refuses (version exists, not writable)
     ├── VerificationError      6   the artifact differs from the reference
-    └── ServingError           7   a server could not start, or a client got an error answer
+    ├── ServingError           7   a server could not start, or a client got an error answer
+    └── MissingExtraError      8   this install lacks packages that the work needs
 
 Messages name the field, its value and what is allowed.
 """
@@ -68,6 +69,41 @@ class ServingError(GenserveError):
     """A server did not start, or answered a request with an error."""
 
     exit_code = 7
+
+
+class MissingExtraError(GenserveError, ImportError):
+    """This install holds the client alone, or an extra is needed."""
+
+    exit_code = 8
+
+
+#: What the extra ``export`` installs, by the names that are imported.
+EXPORT_PACKAGES = frozenset(
+    {
+        "huggingface_hub",
+        "keras",
+        "ml_dtypes",
+        "regex",
+        "sentencepiece",
+        "starlette",
+        "tensorflow",
+        "tensorflow_serving",
+        "tensorflow_text",
+        "tokenizers",
+        "transformers",
+        "uvicorn",
+    }
+)
+
+
+def missing_extra(what: str, error: ModuleNotFoundError) -> Exception:
+    """What to raise where ``what`` misses a package: the extra to install; ``error`` where it is none's."""
+    package = (error.name or "").partition(".")[0]
+    if package not in EXPORT_PACKAGES:
+        return error
+    return MissingExtraError(
+        f"{what} needs {package}, which is not installed: pip install 'genserve[export]'"
+    )
 
 
 def raise_all(error: type[GenserveError], headline: str, problems: Sequence[str]) -> None:

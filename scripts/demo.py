@@ -54,9 +54,9 @@ def run(*arguments: str) -> str:
 
 
 def ask(model: str, prompt: str, *endpoint: str) -> None:
-    """Sends one prompt and shows it with its completion."""
+    """Sends one prompt and shows the answer."""
     answer = run("generate", *endpoint, "--model", model, "--prompt", prompt)
-    if answer.strip() in ("", prompt):
+    if not answer.strip():
         raise SystemExit(f"demo: {model} answered {prompt!r} with nothing")
 
 

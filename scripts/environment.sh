@@ -45,7 +45,7 @@ make_environment() {
     printf '%s' "$stamp" >"$directory/.stamp"
 }
 
-# Installs the project, editable, with its test dependencies into .venv.
+# Installs the project, editable, with what exporting and its tests need into .venv.
 main_environment() {
     make_environment .venv "$(git hash-object pyproject.toml)" --editable '.[test]'
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Prints pip constraints that pin every direct dependency to the lowest version its bound allows.
+"""Prints pip constraints that pin every direct dependency, those of the extra ``export`` too, to the lowest
+version its bound allows.
 
 python scripts/lowest_versions.py pyproject.toml
 """
@@ -26,4 +27,4 @@ def lowest(dependencies: list[str]) -> list[str]:
 
 if __name__ == "__main__":
     project = tomllib.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["project"]
-    print("\n".join(lowest(project["dependencies"])))
+    print("\n".join(lowest([*project["dependencies"], *project["optional-dependencies"]["export"]])))

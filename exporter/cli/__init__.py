@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 
 from exporter import __version__
-from exporter.cli import checks, export, serving
+from exporter.cli import checks, export, generate, serving
 from exporter.cli.quiet import quiet
 from exporter.cli.unexpected import unexpected
-from exporter.errors import GenserveError
+from exporter.errors import GenserveError, missing_extra
 
 app = typer.Typer(
     name="genserve",
@@ -29,7 +29,7 @@ app.command()(checks.verify)
 app.command()(checks.verify_tokenizer)
 app.command()(serving.config)
 app.command()(serving.serve)
-app.command()(serving.generate)
+app.command()(generate.generate)
 app.command()(serving.warm)
 
 
@@ -37,7 +37,7 @@ def main() -> None:
     """Runs the command line. Whatever goes wrong becomes one message on stderr and an exit code."""
     try:
         quiet()
-        app()
+        _run()
     except GenserveError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
@@ -46,6 +46,14 @@ def main() -> None:
     except Exception as error:
         print(f"error: {unexpected(error)}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def _run() -> None:
+    """The verb; a package that only an extra installs is named with its extra."""
+    try:
+        app()
+    except ModuleNotFoundError as error:
+        raise missing_extra(" ".join(["genserve", *sys.argv[1:2]]), error) from error
 
 
 def _version(value: bool) -> None:

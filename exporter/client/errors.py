@@ -20,6 +20,13 @@ _CODES = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
+# What TLS libraries say of a certificate or a peer that is wrong, and will be wrong again.
+_TLS_FAULTS = (
+    "CERTIFICATE_VERIFY_FAILED",
+    "certificate verify failed",
+    "handshake failed",
+    "WRONG_VERSION_NUMBER",
+)
 
 
 class RequestError(ServingError):
@@ -41,3 +48,8 @@ class RequestError(ServingError):
     @classmethod
     def from_http(cls, status: int, message: str) -> RequestError:
         return cls(_CODES.get(status, "UNKNOWN"), message, status)
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the same request may succeed a little later."""
+        return self.code == "UNAVAILABLE" and not any(fault in self.message for fault in _TLS_FAULTS)

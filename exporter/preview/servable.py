@@ -18,8 +18,6 @@ from exporter.preview.status import Code, StatusError, invalid
 from exporter.preview.tensors import dtype_name
 
 DEFAULT_SIGNATURE = "serving_default"
-# Signatures of tf.saved_model.save that no client may call.
-_HIDDEN = {"__saved_model_init_op", "__saved_model_train_op"}
 _TRACE = re.compile(r"\s*\[\[\{\{node .*|\s*\[Op:.*", re.DOTALL)
 
 
@@ -108,12 +106,15 @@ def _spec(spec: Any) -> TensorSpec:
 
 
 def _signature_defs(directory: Path) -> dict[str, Any]:
-    """The ``SignatureDef`` messages of the "serve" graph, for the metadata API."""
+    """The ``SignatureDef`` messages of the "serve" graph, for the metadata API.
+
+    All of them, as the server lists them: also ``__saved_model_init_op``, whose output is no tensor.
+    """
     from tensorflow.core.protobuf import saved_model_pb2
 
     message = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
     graph = next(graph for graph in message.meta_graphs if "serve" in graph.meta_info_def.tags)
-    return {name: value for name, value in graph.signature_def.items() if name not in _HIDDEN}
+    return dict(graph.signature_def)
 
 
 def _join(names: Any) -> str:

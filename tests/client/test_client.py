@@ -6,60 +6,27 @@ import json
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
 import pytest
 
-from exporter.client import Completion, GrpcClient, RequestError, RestClient, ServingError, generate
+import exporter
+from exporter.client import (
+    Client,
+    Completion,
+    GrpcClient,
+    RequestError,
+    RestClient,
+    ServingError,
+    generate,
+)
 from exporter.client.rest import from_json, to_json
+from tests.client.stubs import HttpStub
 from tests.conftest import ROOT
 
 
-class Stub:
-    """An HTTP server that records requests and gives one prepared answer."""
-
-    def __init__(self) -> None:
-        self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
-        self.answer: tuple[int, bytes] = (200, b"{}")
-        self.release = threading.Event()
-        self.release.set()
-        stub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def _reply(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                stub.requests.append((self.command, self.path, dict(self.headers), body))
-                stub.release.wait(20)
-                status, content = stub.answer
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            do_GET = do_POST = _reply  # noqa: N815
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
-
-
-@pytest.fixture
-def stub() -> Iterator[Stub]:
-    running = Stub()
-    yield running
-    running.release.set()
-    running.http.shutdown()
-    running.http.server_close()
-
-
-def test_what_a_predict_request_looks_like(stub: Stub) -> None:
+def test_what_a_predict_request_looks_like(stub: HttpStub) -> None:
     stub.answer = (200, b'{"outputs": {"a": ["x"], "n": [1]}}')
     client = RestClient(stub.url + "/prefix/", "my model", label="a/b", token="secret")
     outputs = client.predict("sig", {"text": ["é", b"\xff"], "n": np.array([[1, 2]], np.int32)})
@@ -88,7 +55,9 @@ def test_what_a_predict_request_looks_like(stub: Stub) -> None:
         (200, b"[1]", "UNKNOWN", "[1]"),
     ],
 )
-def test_errors_and_strange_answers(stub: Stub, status: int, body: bytes, code: str, message: str) -> None:
+def test_errors_and_strange_answers(
+    stub: HttpStub, status: int, body: bytes, code: str, message: str
+) -> None:
     stub.answer = (status, body)
     with pytest.raises(RequestError) as caught:
         RestClient(stub.url, "m").status()
@@ -98,7 +67,7 @@ def test_errors_and_strange_answers(stub: Stub, status: int, body: bytes, code: 
     assert error.exit_code == 7
 
 
-def test_no_answer(stub: Stub) -> None:
+def test_no_answer(stub: HttpStub) -> None:
     stub.release.clear()
     with pytest.raises(RequestError, match="no answer from") as caught:
         RestClient(stub.url, "m", timeout=0.2).status()
@@ -174,9 +143,31 @@ def test_json_of_numpy_and_back() -> None:
     assert from_json(["a\x00"]).tolist() == [b"a\x00"]
 
 
-def test_the_rest_client_loads_no_tensorflow() -> None:
-    code = (
-        "import sys; from exporter.client import RestClient; RestClient('http://x', 'm'); "
-        "assert 'tensorflow' not in sys.modules"
+@pytest.mark.parametrize(
+    ("made", "others"),
+    [
+        ("Client('http://x', 'm')", "grpc"),
+        ("Client('grpc://x:1', 'm')", "httpx"),
+        ("Completion", "grpc httpx numpy.f2py"),
+    ],
+)
+def test_a_client_loads_its_own_protocol_alone(made: str, others: str) -> None:
+    heavy = {"tensorflow", "tensorflow_serving", "transformers", "keras", "pydantic", *others.split()}
+    code = f"import sys; from exporter.client import *; {made}; print(*sorted({heavy!r} & set(sys.modules)))"
+    code = code.replace("import *", f"import {made.partition('(')[0]}")
+    result = subprocess.run(
+        [sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    assert result.stdout.split() == []
+
+
+def test_import_exporter_loads_nothing() -> None:
+    code = "import sys; old = set(sys.modules); import exporter; print(*sorted(set(sys.modules) - old))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True
+    )
+    packages = {name.partition(".")[0] for name in result.stdout.split()} - set(sys.stdlib_module_names)
+    assert packages == {"exporter"}
+    with pytest.raises(AttributeError, match="module 'exporter' has no attribute 'Clint'"):
+        exporter.Clint  # noqa: B018
+    assert exporter.Client is Client

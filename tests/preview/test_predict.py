@@ -174,6 +174,30 @@ def test_both_clients_get_the_same(server: PreviewServer) -> None:
     assert rest.metadata()["compiled"]["inputs"] == {"x": {"dtype": "float", "shape": [None, 3]}}
 
 
+def test_metadata_lists_every_signature(server: PreviewServer, toy_versions: Any) -> None:
+    """As the real server does: the init op too, whose output is no tensor."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    message = saved_model_pb2.SavedModel.FromString((toy_versions / "2" / "saved_model.pb").read_bytes())
+    written = message.meta_graphs[0].signature_def
+    for client in clients(server):
+        listed = client.metadata()
+        assert set(listed) == set(written) > {"__saved_model_init_op"}
+        assert listed["__saved_model_init_op"] == {
+            "inputs": {},
+            "outputs": {"__saved_model_init_op": {"dtype": "invalid", "shape": None}},
+        }
+    raw = httpx.get(server.rest_url + "/v1/models/toy/metadata", trust_env=False).json()
+    init = raw["metadata"]["signature_def"]["signature_def"]["__saved_model_init_op"]
+    assert init["outputs"]["__saved_model_init_op"] == {
+        "dtype": "DT_INVALID",
+        "name": "NoOp",
+        "tensor_shape": {"dim": [], "unknown_rank": True},
+    }
+    stub = GrpcClient(server.grpc_target, "toy")
+    assert stub.generate(["a"])[0].text == "A v2"
+
+
 def test_the_reloaded_model_is_the_oracle(server: PreviewServer, toy_versions: Any) -> None:
     loaded = tf.saved_model.load(str(toy_versions / "2")).signatures["encode"]
     texts = ["naïve", "x", ""]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +18,10 @@ import grpc
 import httpx
 import pytest
 
-from exporter.client import GrpcClient, RequestError, RestClient
+from exporter.client import AsyncClient, Client, GrpcClient, RequestError, RestClient
 from exporter.preview.server import PreviewServer
 from serving_configs import ServingOptions, nginx, render
+from tests.conftest import ROOT
 from tests.preview.certificates import Authority
 from tests.serving_configs.manifests import manifest
 
@@ -169,6 +172,35 @@ def test_grpc_through_the_front(front: Front) -> None:
     with grpc_client(front, "wrong") as client, pytest.raises(RequestError) as caught:
         client.status()
     assert caught.value.code == "UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize("scheme", ["https", "grpcs"])
+def test_clients_and_the_command_through_the_front(front: Front, tmp_path: Path, scheme: str) -> None:
+    url = f"{scheme}://localhost:{front.port}"
+    with Client(url, "toy", token=TOKEN, ca=front.ca) as client:
+        assert client.generate(["a"])[0].text == "A v2"
+    stranger = tmp_path / "stranger.crt"
+    stranger.write_text(Authority().pem)
+    for options in ({"ca": stranger, "token": TOKEN}, {"ca": front.ca}, {"ca": front.ca, "token": "wrong"}):
+        with Client(url, "toy", **options) as client, pytest.raises(RequestError) as caught:
+            client.generate(["a"])
+        assert caught.value.code == ("UNAVAILABLE" if options["ca"] == stranger else "UNAUTHENTICATED")
+
+    async def asynchronous() -> str:
+        async with AsyncClient(url, "toy", token=TOKEN, ca=front.ca) as client:
+            return (await client.generate(["a"]))[0].text
+
+    assert asyncio.run(asynchronous()) == "A v2"
+    (tmp_path / "token").write_text(TOKEN + "\n")
+    endpoint = ["--url", url] if scheme == "https" else ["--grpc", f"localhost:{front.port}"]
+    command = [sys.executable, "-m", "exporter", "generate", "--model", "toy", "--prompt", "a", *endpoint]
+    result = subprocess.run(
+        [*command, "--ca", front.ca, "--token-file", tmp_path / "token"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert (result.returncode, result.stdout) == (0, "A v2\n"), result.stderr
 
 
 def test_a_missing_server_is_503(start: Any, tmp_path: Path, toy_versions: Path) -> None:

@@ -1,0 +1,132 @@
+"""``genserve generate``: prompts to a server, completions to the terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from exporter.errors import OptionError, ServingError
+
+if TYPE_CHECKING:
+    from exporter.client.answers import Completion
+
+
+def generate(
+    model: Annotated[str, typer.Option(help="Servable name.")],
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="Endpoint: http://localhost:8501, https://..., grpc://localhost:8500 or grpcs://..."
+        ),
+    ] = None,
+    grpc: Annotated[
+        str | None, typer.Option(help="gRPC endpoint, HOST:PORT; with --ca over TLS.", metavar="HOST:PORT")
+    ] = None,
+    prompt: Annotated[list[str] | None, typer.Option(help="A prompt; repeatable. '-' reads stdin.")] = None,
+    prompt_file: Annotated[
+        Path | None, typer.Option(help="A file with one prompt per line; '-' is stdin.")
+    ] = None,
+    signature: Annotated[
+        str | None,
+        typer.Option(help="One that generates text; default: serving_default, with --option generate."),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-o", help="A further input of the signature, KEY=VALUE; repeatable."),
+    ] = None,
+    version: Annotated[int | None, typer.Option(help="Version number.")] = None,
+    label: Annotated[str | None, typer.Option(help="Version label.")] = None,
+    rows_per_request: Annotated[
+        int,
+        typer.Option(
+            help="Rows in one request; a batching server refuses more than its largest batch.", min=1
+        ),
+    ] = 1,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.", min=0.001)] = 120.0,
+    retries: Annotated[
+        int, typer.Option(help="How often to repeat a request that the server has no room for.", min=0)
+    ] = 3,
+    token: Annotated[
+        str | None, typer.Option(help="Bearer token of a front; other users of this machine may see it here.")
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="A file with the bearer token; or the variable GENSERVE_TOKEN.")
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option(help="PEM file with the authority of the server's certificate.")
+    ] = None,
+    show_prompt: Annotated[
+        bool, typer.Option("--show-prompt", help="Print each prompt before its completion.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per prompt.")] = False,
+) -> None:
+    """Send prompts to a server and print what it answers. Exits 7 if any row answered with an error."""
+    from exporter.cli.values import assignments
+    from exporter.client.address import read_token
+    from exporter.client.blocking import Client
+
+    if version is not None and label is not None:
+        raise OptionError("give --version or --label, not both")
+    prompts, values = _prompts(prompt, prompt_file), assignments("option", option) or {}
+    if taken := sorted(values.keys() & {"prompts", "signature", "timeout"}):
+        raise OptionError(f"option: {taken[0]!r} is no input of a signature")
+    with Client(
+        _address(url, grpc, ca),
+        model,
+        version=version,
+        label=label,
+        token=read_token(token, token_file),
+        ca=ca,
+        timeout=timeout,
+        retries=retries,
+    ) as client:
+        failed = False
+        for start in range(0, len(prompts), rows_per_request):
+            rows = prompts[start : start + rows_per_request]
+            options: dict[str, Any] = {key: [value] * len(rows) for key, value in values.items()}
+            for answer in client.generate(rows, signature=signature, **options):
+                _print(answer, show_prompt=show_prompt, as_json=as_json)
+                failed |= bool(answer.error)
+    if failed:
+        raise typer.Exit(ServingError.exit_code)
+
+
+def _print(answer: Completion, *, show_prompt: bool, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(asdict(answer), ensure_ascii=False))
+    elif answer.error:
+        print(f"error: {answer.error}", file=sys.stderr)
+    else:
+        for text in answer.texts:
+            print(answer.prompt + text if show_prompt else text)
+
+
+def _address(url: str | None, grpc: str | None, ca: Path | None) -> str:
+    if url is not None and grpc is None:
+        return url
+    if grpc is None or url is not None:
+        raise OptionError("give either --url or --grpc")
+    return grpc if "://" in grpc else f"{'grpcs' if ca is not None else 'grpc'}://{grpc}"
+
+
+def _prompts(given: list[str] | None, file: Path | None) -> list[str]:
+    """Prompts of the command line and of a file; ``-`` stands for stdin, read as one prompt per line."""
+    if file is not None and given:
+        raise OptionError("give --prompt or --prompt-file, not both")
+    if file is not None and str(file) != "-":
+        try:
+            prompts = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise OptionError(f"--prompt-file {file} cannot be read: {error}") from error
+    elif file is not None or given in (None, [], ["-"]):
+        prompts = sys.stdin.read().splitlines()
+    else:
+        prompts = list(given or [])
+    if not prompts:
+        raise OptionError(f"{f'--prompt-file {file}' if file is not None else 'stdin'}: no prompt")
+    return prompts

@@ -1,0 +1,97 @@
+"""The base install and its extra: what is imported is required, and what is missing is named."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from exporter.errors import EXPORT_PACKAGES
+from tests.conftest import ROOT
+
+#: Import name -> distribution, where they differ.
+DISTRIBUTIONS = {
+    "google": "protobuf",
+    "grpc": "grpcio",
+    "tensorflow_serving": "tensorflow-serving-api",
+    "yaml": "pyyaml",
+}
+
+
+def _imported() -> set[str]:
+    """The packages that the wheel's code imports, wherever it does."""
+    names: set[str] = set()
+    for path in (path for root in ("exporter", "serving_configs") for path in (ROOT / root).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module)
+    packages = {name.partition(".")[0] for name in names}
+    return packages - sys.stdlib_module_names - {"exporter", "serving_configs"}
+
+
+def test_what_is_imported_is_required() -> None:
+    """By the base install or by the extra, whose packages the error message knows."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    base, extra = (
+        {canonicalize_name(Requirement(line).name) for line in lines}
+        for lines in (project["dependencies"], project["optional-dependencies"]["export"])
+    )
+    named = {name: canonicalize_name(DISTRIBUTIONS.get(name, name)) for name in _imported()}
+    assert set(named.values()) <= base | extra
+    assert {name for name, distribution in named.items() if distribution in extra} == EXPORT_PACKAGES
+
+
+_GENERATE = ["--model", "m", "--prompt", "a", "--retries", "0"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["export", "demo:stories", "out"], 8),
+        (["inspect", "demo:stories"], 8),
+        (["verify-tokenizer", "demo:stories"], 8),
+        (["generate", "--url", "http://127.0.0.1:9", *_GENERATE], 7),
+        (["generate", "--grpc", "127.0.0.1:9", *_GENERATE], 7),
+    ],
+)
+def test_without_the_extra(tmp_path: Path, arguments: list[str], status: int) -> None:
+    """One sentence and how to install it; clients do not need it."""
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({sorted(EXPORT_PACKAGES)!r})); "
+        f"sys.argv = ['genserve', *{arguments!r}]; from exporter.cli import main; main()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == status, result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert ("pip install 'genserve[export]'" in result.stderr) == (status == 8)
+
+
+def test_public_calls_without_the_extra() -> None:
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({sorted(EXPORT_PACKAGES)!r})); import exporter\n"
+        "try: exporter.verify('nowhere')\nexcept exporter.errors.MissingExtraError as error: print(error)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    expected = "exporter.verify needs tensorflow, which is not installed: pip install 'genserve[export]'\n"
+    assert result.stdout == expected, result.stderr
+
+
+def test_the_lowest_versions_are_those_of_base_and_extra() -> None:
+    script = ROOT / "scripts" / "lowest_versions.py"
+    result = subprocess.run(
+        [sys.executable, script, ROOT / "pyproject.toml"], capture_output=True, text=True, check=True
+    )
+    assert {"grpcio==1.68", "tensorflow==2.19"} <= set(result.stdout.split())
