@@ -11,7 +11,7 @@ from typing import Any
 
 from exporter.checkpoint import Checkpoint, StoredTensor
 from exporter.errors import CheckpointError, UnsupportedError
-from exporter.families import FAMILIES, read_spec
+from exporter.families import FAMILIES, read_spec, unread_notes
 from exporter.families.load import check
 from exporter.spec import AttentionSpec, ModelSpec, MoeSpec
 
@@ -89,13 +89,13 @@ def inspect_checkpoint(path: Path, notes: tuple[str, ...] = ()) -> Report:
         tensors, parameters = _readable(checkpoint)
     return Report(
         path=checkpoint.path,
-        model_type=model_type if isinstance(model_type, str) else None,
+        model_type=None if model_type is None else str(model_type),
         supported=not problems,
         reason="\n".join(problems),
         spec=spec,
         parameters=parameters,
         stored=_bytes_by_dtype(tensors),
-        notes=(*notes, *checkpoint.notes),
+        notes=(*notes, *checkpoint.notes, *(unread_notes(spec) if spec else ())),
     )
 
 

@@ -56,6 +56,9 @@ class ModelInfo(_Frozen):
     vocab_size: int
     context_length: int | None
     dtype: str
+    unread_config_keys: tuple[str, ...] = Field(
+        default=(), description="keys of config.json that the reference does not read"
+    )
 
 
 class MemoryInfo(_Frozen):
@@ -100,11 +103,16 @@ class PrefixInfo(_Frozen):
 
 
 class GoldenAnswer(_Frozen):
-    """A request of ``serving_default`` (or ``tokens``) and its answer at export."""
+    """A request of ``serving_default`` (or ``tokens``) and its answer at export.
+
+    ``max_new_tokens``: where the answer was ended before the version's own cap, so that checking it takes no
+    longer than it must.
+    """
 
     signature: str
     inputs: dict[str, Any]
     outputs: dict[str, Any]
+    max_new_tokens: int | None = None
 
 
 class Manifest(_Frozen):

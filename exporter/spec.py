@@ -274,6 +274,8 @@ class ModelSpec:
       context_is_hard: positions beyond ``context_length`` do not exist (a learned table), so that an export
         must not be able to reach them.
       ignored_config_keys: keys that the user passed on with --ignore-config-key.
+      unread_config_keys: keys that the reference does not read, so that they cannot matter; no part of what a
+        model is, and so not compared.
     """
 
     model_type: str
@@ -286,6 +288,7 @@ class ModelSpec:
     kind: Literal["decoder_only", "encoder_decoder"] = "decoder_only"
     encoder: StackSpec | None = None
     ignored_config_keys: tuple[str, ...] = field(default=())
+    unread_config_keys: tuple[str, ...] = field(default=(), compare=False)
 
     def check_lengths(self, prompt_length: int, max_new_tokens: int) -> None:
         """Raises UnsupportedError where a prompt bucket and its new tokens would leave the reference's path.

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import tensorflow as tf
 import tensorflow_text  # noqa: F401  (registers the ops that a tokenizer graph may hold)
 
 from exporter.errors import VerificationError, raise_all
 from exporter.manifest import Manifest
-from exporter.saved_model.asking import ask
+from exporter.saved_model.asking import Loaded, ask
 
 
 def verify_version(directory: Path) -> int:
@@ -22,10 +21,11 @@ def verify_version(directory: Path) -> int:
       VerificationError: an answer differs; all that differ are listed.
     """
     manifest = Manifest.read(directory)
-    signatures = tf.saved_model.load(str(directory)).signatures
+    loaded = Loaded(directory)
     problems = []
     for golden in manifest.golden:
-        answer = ask(signatures, golden.signature, golden.inputs)
+        loaded.limit(golden.max_new_tokens)
+        answer = ask(loaded.signatures, golden.signature, golden.inputs)
         problems += [
             f"{golden.signature}({golden.inputs}): {name} is {answer[name]!r}, was {golden.outputs[name]!r}"
             for name in golden.outputs

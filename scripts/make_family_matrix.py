@@ -28,7 +28,24 @@ INTRODUCTION = f"""\
 
 A checkpoint is supported by the `model_type` of its config.json. `genserve inspect MODEL` says before any
 export whether a checkpoint is supported, and why not. An export either equals the reference or is refused:
-every config key is used, known to be without effect, or an error; every tensor is used or an error.
+every config key is used, without effect, or an error; every tensor is used or an error.
+
+A key of config.json is judged by what the reference reads, as its source says (a table of one version of
+transformers, exporter/families/config_keys.json; an installed version that differs is looked at too, and a
+key that either reads counts as read):
+
+- a key that neither the config class of the model_type, nor its modelling module, nor the code that all share
+  reads cannot change an answer: it is ignored, and named by `genserve inspect`, the export's summary and the
+  manifest;
+- a key that is read, and whose effect the graph has, is used;
+- a key that is read without an effect on what is generated (dropout, initialisation) is passed over in
+  silence: these alone are listed by hand;
+- any other key that is read is an error, and so is a value of the wrong type. `--ignore-config-key KEY`
+  exports without regard to the key, and the manifest says so.
+
+`null` counts as absent, except where the reference gives it a meaning of its own. A config.json that version
+4 wrote, whole or not, with keys under their older names, is read as version 5 reads it; where it has both
+`rope_scaling` and `rope_parameters`, the former counts.
 
 Each configuration below is a tiny random model of the reference's own class (PyTorch transformers). Against
 it, run on each prompt alone and unpadded, the tests compare:
@@ -43,9 +60,9 @@ it, run on each prompt alone and unpadded, the tests compare:
 Experts are read from tensors of their own or from the joint ones that version 5 of the reference can write;
 those of gpt-oss from MXFP4 too, as published: every value is exactly what the reference's `dequantize=True`
 gives. Any other `quantization_config` is refused. `auto_map` names code of the checkpoint's own, which is
-never run: the export stops, because that code may compute something else. `--ignore-config-key auto_map`
-exports what the reference's own class of this model_type computes (its choice without `trust_remote_code`);
-the manifest says so.
+never run. For a model_type that transformers has a class for, transformers does not run it either, unless
+told to (`trust_remote_code`): it loads its own class, and so does genserve for every family below; summary
+and manifest say so. What that code would compute beyond the class is not exported.
 """
 
 

@@ -112,6 +112,7 @@ def _manifest(plan: Plan, version: int, model: Transformer, tokenizers: Tokenize
             vocab_size=spec.vocab_size,
             context_length=spec.context_length,
             dtype=options.dtype,
+            unread_config_keys=spec.unread_config_keys,
         ),
         tokenizer=tokenizers.prompts.kind if tokenizers.prompts else None,
         buckets=plan.buckets,

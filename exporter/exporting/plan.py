@@ -13,8 +13,8 @@ from typing import Any
 from exporter.checkpoint import Checkpoint, Location, locate
 from exporter.errors import GenserveError, OptionError
 from exporter.exporting.memory import ITEM_BYTES, baked_bytes, cache_bytes_per_row
-from exporter.families import count_weights, read_spec
-from exporter.generation.generation_options import GenerationOptions, resolve_options
+from exporter.families import count_weights, read_spec, unread_notes
+from exporter.generation.generation_options import GenerationOptions, asked_length, resolve_options
 from exporter.manifest import Buckets, MemoryInfo
 from exporter.options import ExportOptions, Job
 from exporter.prompts.languages import Languages, resolve_languages
@@ -30,7 +30,6 @@ from exporter.spec import ModelSpec
 DEFAULT_MAX_NEW_TOKENS = 64
 #: A version that compiles more than this keeps a server from its requests for many minutes.
 MANY_COMPILATIONS = 64
-_LENGTH_KEYS = {"max_new_tokens", "max_length"}
 #: What a preset may hold beside generation options.
 _LANGUAGE_KEYS = {"source_lang", "target_lang"}
 
@@ -57,6 +56,7 @@ class Plan:
       parameters: numbers in the weights.
       memory: bytes of weights and baked prefix, and of one row's keys and values in the longest bucket.
       warnings: what the caller should know before he waits for it.
+      not_followed: what the checkpoint's configs say and the export does not follow; part of ``notes``.
     """
 
     options: ExportOptions
@@ -76,11 +76,12 @@ class Plan:
     parameters: int
     memory: MemoryInfo
     warnings: tuple[str, ...]
+    not_followed: tuple[str, ...]
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was chosen or passed over in the files so far, a line each."""
-        return (*self.located.notes, *self.checkpoint.notes)
+        return (*self.located.notes, *self.checkpoint.notes, *self.not_followed)
 
     @property
     def shapes(self) -> int:
@@ -161,6 +162,7 @@ def plan_export(options: ExportOptions, output: Path) -> Plan:
         parameters=parameters,
         memory=_memory(options, spec, parameters, served, buckets, prefix),
         warnings=_warnings(options, served, buckets),
+        not_followed=_not_followed(options, checkpoint, spec, generation),
     )
 
 
@@ -248,11 +250,8 @@ def _generation_options(
     overrides = {**(languages.generation if languages else {}), **options.generation}
     if options.max_new_tokens is not None:
         overrides["max_new_tokens"] = options.max_new_tokens
-    elif not _LENGTH_KEYS & {*overrides, *(checkpoint.generation_config or checkpoint.config)}:
-        # At most half of a short context, so that the other half holds prompts.
-        room = DEFAULT_MAX_NEW_TOKENS if spec.context_length is None else max(1, spec.context_length // 2)
-        overrides["max_new_tokens"] = min(DEFAULT_MAX_NEW_TOKENS, room)
-
+    elif not (asked_length(overrides) or _length_of_files(checkpoint)):
+        overrides["max_new_tokens"] = _default_max_new_tokens(spec)
     if "score" in options.outputs:
         overrides["scores"] = True
 
@@ -264,6 +263,7 @@ def _generation_options(
             vocab_size=spec.vocab_size,
             is_encoder_decoder=spec.kind == "encoder_decoder",
             context_length=spec.context_length,
+            most_of_files=_default_max_new_tokens(spec),
             ignore=options.ignore_config_keys,
         )
 
@@ -275,6 +275,32 @@ def _generation_options(
         for name, preset in options.signatures.items()
     }
     return resolve({}), {name: resolve(extra) for name, extra in presets.items()}
+
+
+def _default_max_new_tokens(spec: ModelSpec) -> int:
+    """At most half of a short context, so that the other half holds prompts."""
+    room = DEFAULT_MAX_NEW_TOKENS if spec.context_length is None else max(1, spec.context_length // 2)
+    return min(DEFAULT_MAX_NEW_TOKENS, room)
+
+
+def _length_of_files(checkpoint: Checkpoint) -> tuple[str, Any] | None:
+    found = checkpoint.generation_config
+    return asked_length(checkpoint.config if found is None else found)
+
+
+def _not_followed(
+    options: ExportOptions, checkpoint: Checkpoint, spec: ModelSpec, generation: GenerationOptions
+) -> tuple[str, ...]:
+    """What the checkpoint says and the export does not follow, in words."""
+    notes = unread_notes(spec)
+    asked = options.max_new_tokens or asked_length(options.generation)
+    name, value = _length_of_files(checkpoint) or ("", 0)
+    if not asked and value > generation.max_new_tokens + (name == "max_length"):
+        notes.append(
+            f"at most {generation.max_new_tokens} new tokens, though the checkpoint's files say {name}="
+            f"{value}: every bucket would be sized for that; --max-new-tokens asks for more"
+        )
+    return tuple(notes)
 
 
 def _buckets(

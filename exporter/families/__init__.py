@@ -11,6 +11,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from exporter.errors import UnsupportedError, did_you_mean
+from exporter.families.config_keys import reference_of, unread_notes
 from exporter.families.family import expect_kind
 from exporter.families.reader import ConfigReader
 from exporter.families.registry import FAMILIES, REFUSED
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from exporter.checkpoint import Checkpoint
 
-__all__ = ["FAMILIES", "count_weights", "load_weights", "read_spec"]
+__all__ = ["FAMILIES", "count_weights", "load_weights", "read_spec", "unread_notes"]
 
 
 def read_spec(config: Mapping[str, Any], *, ignore_config_keys: Iterable[str] = ()) -> ModelSpec:
@@ -33,8 +34,10 @@ def read_spec(config: Mapping[str, Any], *, ignore_config_keys: Iterable[str] = 
         that cannot be reproduced exactly: all of them in one error.
     """
     model_type = config.get("model_type")
-    if not isinstance(model_type, str):
+    if model_type is None:
         raise UnsupportedError("config.json has no model_type, so its architecture is unknown")
+    if not isinstance(model_type, str):
+        raise UnsupportedError(f"config.json: model_type={model_type!r} must be a string, as 'llama'")
     if model_type in REFUSED:
         raise UnsupportedError(f"model_type {model_type!r} is not supported: {REFUSED[model_type]}")
     if model_type not in FAMILIES:
@@ -42,11 +45,13 @@ def read_spec(config: Mapping[str, Any], *, ignore_config_keys: Iterable[str] = 
         hint = did_you_mean(model_type, FAMILIES)
         raise UnsupportedError(f"model_type {model_type!r} is not supported{hint}; supported are {supported}")
     family = FAMILIES[model_type]
-    reader = ConfigReader(config, family.aliases)
+    read = reference_of(model_type).keys
+    reader = ConfigReader(config, family.aliases, read=read.config, read_of_rope=read.rope)
     reader.harmless(*family.harmless)
     expect_kind(reader, encoder_decoder=family.encoder_decoder)
     spec = family.read(reader)
-    return replace(spec, ignored_config_keys=reader.finish(ignore_config_keys))
+    findings = reader.finish(ignore_config_keys)
+    return replace(spec, ignored_config_keys=findings.allowed, unread_config_keys=findings.unread)
 
 
 def load_weights(

@@ -128,12 +128,5 @@ def family(*args: Any, **kwargs: Any) -> Family:
     )
 
 
-# Training, the tokenizer, task heads, and switches of an older common class that are built in by now.
-HARMLESS = tuple(
-    """
-    _num_labels activation_dropout add_bias_logits add_final_layer_norm classif_dropout classifier_dropout
-    decoder_layerdrop do_blenderbot_90_layernorm dropout encoder_layerdrop extra_layer_norm
-    extra_pos_embeddings force_bos_token_to_be_generated init_std layernorm_variant normalize_before
-    normalize_embedding output_past save_step static_position_embeddings unk_token_id variant
-    """.split()  # noqa: SIM905
-)
+# Training.
+HARMLESS = ("activation_dropout", "decoder_layerdrop", "dropout", "encoder_layerdrop")

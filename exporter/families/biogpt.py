@@ -23,8 +23,5 @@ def read(config: ConfigReader) -> ModelSpec:
 BIOGPT = Family(
     read,
     replace(XGLM_NAMES, prefix="biogpt.", head="output_projection", unused=()),
-    harmless=(
-        *("hidden_dropout_prob", "attention_probs_dropout_prob", "layer_norm_eps", "layerdrop"),
-        "activation_dropout",
-    ),
+    harmless=(*("hidden_dropout_prob", "attention_probs_dropout_prob", "layerdrop", "activation_dropout"),),
 )

@@ -58,10 +58,6 @@ BLOOM_NAMES = Names(
 BLOOM = Family(
     read,
     BLOOM_NAMES,
-    harmless=(
-        *("hidden_dropout", "n_inner", "seq_length", "unk_token_id", "offset_alibi", "pretraining_tp"),
-        *("attention_softmax_in_fp32", "bias_dropout_fusion", "masked_softmax_fusion", "skip_bias_add"),
-        "skip_bias_add_qkv",
-    ),
+    harmless=("hidden_dropout", "pretraining_tp"),
     aliases={"n_embed": "hidden_size", **KEYS.aliases},
 )

@@ -28,14 +28,6 @@ def read_cohere2(config: ConfigReader) -> ModelSpec:
     window = config.optional_integer("sliding_window", None if "sliding_window" in config else 4096)
     windows = read_windows(config, shape.layers, window, lambda layer: (layer + 1) % pattern != 0)
     attention = _attention(config, shape, 10_000.0)
-    unread = "the reference computes the default whatever it says"
-    config.expect("layer_switch", pattern, why=unread)
-    config.expect("order_of_interleaved_layers", "local_attn_first", why=unread)
-    config.expect("position_embedding_type", "rope_gptj", why=unread)
-    config.expect("rotary_pct", 1.0, why=unread)
-    config.expect("use_gated_activation", True, why=unread)
-    config.expect("use_parallel_block", True, why=unread)
-    config.expect("use_qk_norm", False, why=unread)
     attentions = [
         replace(attention, window=size, rotary=None if size is None else attention.rotary) for size in windows
     ]
@@ -66,13 +58,5 @@ def _model(config: ConfigReader, model_type: str, shape: Shape, attentions: list
 COHERE = Family(
     read_cohere,
     replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm"),
-    harmless=("model_max_length", "pretraining_tp"),
 )
-COHERE2 = Family(
-    read_cohere2,
-    LLAMA_NAMES,
-    harmless=(
-        *("_sliding_window_pattern", "cache_implementation", "use_embedding_sharing"),
-        "use_parallel_embedding",
-    ),
-)
+COHERE2 = Family(read_cohere2, LLAMA_NAMES)

@@ -19,9 +19,8 @@ def read(config: ConfigReader) -> ModelSpec:
     new = config.flag("new_decoder_architecture", False)
     shape, norm = _shape(config, new), layer_norm(config, "layer_norm_epsilon")
     bias = config.flag("bias", False)
-    config.expect("apply_residual_connection_post_layernorm", False, why="the reference does not read it")
-    parallel, norms = config.flag("parallel_attn", True), config.optional_integer("num_ln_in_parallel_attn")
-    norms = norms or (2 if new else 1)
+    parallel = config.flag("parallel_attn", True, null=False)
+    norms = config.optional_integer("num_ln_in_parallel_attn") or (2 if new else 1)
     if not (parallel and norms in {1, 2} if new else norms == 1 or not parallel):
         config.problem(
             f"new_decoder_architecture={new} with parallel_attn={parallel} and num_ln_in_parallel_attn="
@@ -41,7 +40,7 @@ def _shape(config: ConfigReader, new: bool) -> Shape:
     keys = Keys(width="ffn_hidden_size")
     shape = read_shape(config, keys, vocab=65024, hidden=4544, layers=32, heads=71, max_length=2048)
     kv_heads = config.optional_integer("num_kv_heads") or shape.heads
-    if not new and config.flag("multi_query", True):
+    if not new and config.flag("multi_query", True, null=False):
         kv_heads = 1
     elif shape.heads % kv_heads or (not new and kv_heads != shape.heads):
         config.problem(f"num_kv_heads={kv_heads} does not fit num_attention_heads={shape.heads}")
@@ -68,6 +67,6 @@ def names(spec: ModelSpec) -> Names:
 FALCON = Family(
     read,
     names,
-    harmless=("hidden_dropout", "multi_query", "ff_factor"),
+    harmless=("hidden_dropout", "multi_query"),
     aliases={"n_embed": "hidden_size"},
 )

@@ -51,4 +51,6 @@ ACTIVATIONS = {
 def expect_kind(reader: ConfigReader, *, encoder_decoder: bool) -> None:
     """What a config of any family must agree to."""
     reader.expect("is_encoder_decoder", encoder_decoder, None, why="this model_type is of the other kind")
-    reader.expect("pruned_heads", {}, None, why="heads were cut out of the weights")
+    reader.expect("is_causal", True, why="generation needs a causal model")
+    if not encoder_decoder:
+        reader.expect("add_cross_attention", False, why="cross-attention needs an encoder")

@@ -44,7 +44,6 @@ def read_gemma(config: ConfigReader) -> ModelSpec:
     activation = config.choice(
         "hidden_act", {**ACTIVATIONS, "gelu": Activation.GELU_TANH}, "gelu_pytorch_tanh"
     )
-    config.expect("hidden_activation", None, "gelu_pytorch_tanh", why="the reference ignores it for gemma")
     attention = gemma_attention(config, shape, read_rotary(config, shape.head_dim, shape.max_length))
     layer = LayerSpec(
         attention, MlpSpec(shape.width, activation, gated=True), attention_norm=norm, mlp_norm=norm

@@ -57,7 +57,7 @@ def _unless_null(config: ConfigReader, key: str, default: Any) -> Any:
 
 
 def query_scale(config: ConfigReader) -> float:
-    return config.number("query_pre_attn_scalar", 256.0) ** -0.5
+    return config.number("query_pre_attn_scalar", 256.0, positive=True) ** -0.5
 
 
 def gemma_layer(config: ConfigReader, shape: Shape, attention: AttentionSpec) -> LayerSpec:
@@ -69,4 +69,4 @@ def gemma_layer(config: ConfigReader, shape: Shape, attention: AttentionSpec) ->
     )
 
 
-GEMMA2 = Family(read_gemma2, GEMMA2_NAMES, harmless=("cache_implementation", "hidden_act"))
+GEMMA2 = Family(read_gemma2, GEMMA2_NAMES)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from exporter.families.family import Family, expect_kind
 from exporter.families.gemma import gemma_attention, gemma_model
 from exporter.families.gemma2 import GEMMA2_NAMES, gemma_layer, gemma_windows, query_scale
 from exporter.families.reader import ConfigReader
-from exporter.families.rope import rotary
-from exporter.families.shape import FULL, SLIDING, Shape, read_shape, rms_norm
+from exporter.families.rope import nested_rotaries
+from exporter.families.shape import Shape, read_shape, rms_norm
 from exporter.spec import ModelSpec, RotarySpec
 
 
@@ -52,30 +51,30 @@ def read_wrapped(config: ConfigReader) -> ModelSpec:
     text.harmless(*HARMLESS)
     expect_kind(text, encoder_decoder=False)
     text.expect("final_logit_softcapping", None, why="the class that reads images does not apply it")
-    tied = config.flag("tie_word_embeddings", True)
+    tied = config.flag("tie_word_embeddings", True, null=False)
     text.expect("tie_word_embeddings", tied, why="it contradicts the outer tie_word_embeddings")
     spec = read(text)
     return replace(spec, model_type="gemma3", head=replace(spec.head, tied=tied))
 
 
 def _rotaries(config: ConfigReader, shape: Shape) -> tuple[RotarySpec, RotarySpec]:
-    """Of windowed layers and of the others: ``rope_scaling`` of version 4 belongs to the latter."""
-    nested: dict[str, Any] = {
-        key: dict(value or {}) for key, value in (config.raw("rope_parameters") or {}).items()
-    }
-    full = {**nested.get(FULL, {}), **(config.raw("rope_scaling") or {})}
-    full.setdefault("rope_theta", config.number("rope_theta", 1_000_000.0))
-    sliding = nested.get(SLIDING, {})
-    sliding.setdefault("rope_theta", config.number("rope_local_base_freq", 10_000.0))
-    local, overall = (rotary(config, part, shape.head_dim, shape.max_length) for part in (sliding, full))
-    return local, overall
+    """Of windowed layers and of the others, to which alone version 4's rope_scaling and rope_theta apply."""
+    return nested_rotaries(
+        config,
+        shape,
+        local=config.number("rope_local_base_freq", 10_000.0, positive=True),
+        overall=config.number("rope_theta", 1_000_000.0, positive=True),
+    )
 
 
-# The reference's Gemma 3 attention keeps attn_logit_softcapping and does not apply it.
-HARMLESS = ("_sliding_window_pattern", "attn_logit_softcapping", "cache_implementation", "hidden_act")
+# The reference's Gemma 3 attention keeps attn_logit_softcapping and does not apply it; it works
+# _sliding_window_pattern out anew.
+HARMLESS = ("_sliding_window_pattern", "attn_logit_softcapping")
+# What only the class that reads images looks at.
+IMAGES = ("image_token_id", "mm_tokens_per_image", "vision_config")
 NAMES = replace(GEMMA2_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm")
 
-GEMMA3_TEXT = Family(read, NAMES, harmless=HARMLESS)
+GEMMA3_TEXT = Family(read, NAMES, harmless=(*HARMLESS, *IMAGES))
 GEMMA3 = Family(
     read_wrapped,
     replace(
@@ -88,11 +87,5 @@ GEMMA3 = Family(
         ),
         unused=(*NAMES.unused, r"^(model\.)?vision_tower\.", r"^(model\.)?multi_modal_projector\."),
     ),
-    harmless=(
-        "boi_token_index",
-        "eoi_token_index",
-        "image_token_index",
-        "mm_tokens_per_image",
-        "vision_config",
-    ),
+    harmless=IMAGES,
 )

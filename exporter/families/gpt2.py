@@ -26,11 +26,8 @@ GPT2_NAMES = Names(
     unused=(r"\.attn\.bias$", r"\.attn\.masked_bias$"),
 )
 
-# Config keys of a task head.
-SUMMARY = (
-    *("summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels"),
-    "summary_first_dropout",
-)
+# Config keys of training.
+DROPOUTS = ("attn_pdrop", "embd_pdrop", "resid_pdrop")
 
 
 def read(config: ConfigReader) -> ModelSpec:
@@ -50,7 +47,6 @@ def read(config: ConfigReader) -> ModelSpec:
 
 
 def read_gpt2_shape(config: ConfigReader) -> Shape:
-    config.expect("add_cross_attention", False, why="cross-attention needs an encoder")
     return read_shape(config, GPT2_KEYS, vocab=50257, hidden=768, layers=12, heads=12, max_length=1024)
 
 
@@ -59,4 +55,4 @@ def gpt2_attention(config: ConfigReader, shape: Shape) -> AttentionSpec:
     return shape.attention(scale=scale, qkv_bias=True, out_bias=True)
 
 
-GPT2 = Family(read, replace(GPT2_NAMES, linear=Linear.IN_OUT), ("n_ctx", *SUMMARY), GPT2_KEYS.aliases)
+GPT2 = Family(read, replace(GPT2_NAMES, linear=Linear.IN_OUT), DROPOUTS, GPT2_KEYS.aliases)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from exporter.families.family import Family
-from exporter.families.gpt2 import GPT2_KEYS, GPT2_NAMES, SUMMARY, gpt2_attention, read_gpt2_shape
+from exporter.families.gpt2 import DROPOUTS, GPT2_KEYS, GPT2_NAMES, gpt2_attention, read_gpt2_shape
 from exporter.families.names import Fused
 from exporter.families.reader import ConfigReader
 from exporter.families.shape import layer_norm, plain_mlp, tied
@@ -29,8 +29,7 @@ GPT_BIGCODE = Family(
     # num_key_value_heads follows from multi_query; softmax is float32 here in any case.
     harmless=(
         *("num_key_value_heads", "attention_softmax_in_fp32", "scale_attention_softmax_in_fp32"),
-        *("inference_runner", "validate_runner_input", "pad_key_length", "pre_allocate_kv_cache"),
-        *("max_sequence_length", "max_batch_size", "n_ctx", *SUMMARY),
+        *DROPOUTS,
     ),
     aliases=GPT2_KEYS.aliases,
 )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from exporter.families.family import Family
-from exporter.families.gpt2 import GPT2_NAMES, SUMMARY
+from exporter.families.gpt2 import GPT2_NAMES
 from exporter.families.reader import ConfigReader
 from exporter.families.shape import Keys, layer_norm, plain_mlp, read_shape, tied
 from exporter.spec import HeadSpec, LayerSpec, ModelSpec
@@ -28,14 +29,31 @@ def read(config: ConfigReader) -> ModelSpec:
 
 def _kinds(config: ConfigReader, layers: int) -> list[str]:
     """``attention_layers``, one a layer; or ``attention_types``, [[[kind, ...], times], ...], written out."""
-    types = config.raw("attention_types") or [[["global", "local"], 12]]
-    kinds = config.raw("attention_layers")
-    if kinds is None:
-        kinds = [kind for group, times in types for _ in range(times) for kind in group]
-    if len(kinds) != layers or not set(kinds) <= {"global", "local"}:
-        config.problem(f"attention_layers={kinds!r} must name global or local for each of {layers} layers")
-    return list(kinds)
+    types = config.raw("attention_types", [[["global", "local"], 12]])
+    kinds = config.choices("attention_layers", KINDS, layers)
+    if config.has("attention_layers"):
+        return kinds or []
+    kinds = _written_out(types, layers)
+    if len(kinds) != layers:
+        config.wrong(
+            "attention_types", types, f"must come to 'global' or 'local' for each of {layers} layers"
+        )
+    return kinds
 
+
+def _written_out(types: Any, layers: int) -> list[str]:
+    """The layers of ``attention_types``; [] where it is something else, or far too long."""
+    kinds: list[str] = []
+    for item in types if isinstance(types, list) else []:
+        match item:
+            case [[*group], int(times)] if set(map(repr, group)) <= set(map(repr, KINDS)) and times <= layers:
+                kinds += group * times
+            case _:
+                return []
+    return kinds
+
+
+KINDS = ("global", "local")
 
 GPT_NEO = Family(
     read,
@@ -45,6 +63,6 @@ GPT_NEO = Family(
         out="attn.attention.out_proj",
         unused=(r"\.attention\.bias$", r"\.attention\.masked_bias$"),
     ),
-    harmless=("resid_dropout", "embed_dropout", "classifier_dropout", *SUMMARY),
+    harmless=("resid_dropout", "embed_dropout"),
     aliases=KEYS.aliases,
 )

@@ -6,13 +6,18 @@ from exporter.families.family import Family
 from exporter.families.names import Fused, Names
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
-from exporter.families.shape import layer_norm, plain_mlp, read_shape, tied
+from exporter.families.shape import Keys, layer_norm, plain_mlp, read_shape, tied
 from exporter.spec import Block, HeadSpec, LayerSpec, ModelSpec
 
 
 def read(config: ConfigReader) -> ModelSpec:
     """Both branches read the hidden state through norms of their own, unless use_parallel_residual is off."""
-    shape = read_shape(config, vocab=50432, hidden=6144, width=24576, layers=44, heads=64, max_length=2048)
+    shape = read_shape(
+        config, Keys(), vocab=50432, hidden=6144, width=24576, layers=44, heads=64, max_length=2048
+    )
+    derived = "the reference's attention derives it"
+    config.expect("head_dim", None, why=derived)
+    config.expect("num_key_value_heads", None, shape.heads, why=derived)
     norm, bias = layer_norm(config), config.flag("attention_bias", True)
     attention = shape.attention(
         rotary=read_rotary(
@@ -49,5 +54,6 @@ GPT_NEOX = Family(
         renames=((r"^embed_out\.", "lm_head."),),
         unused=(r"\.attention\.bias$", r"\.attention\.masked_bias$"),
     ),
-    harmless=("attention_probs_dropout_prob", "classifier_dropout", "hidden_dropout", "hidden_dropout_prob"),
+    # Its own rotary keys are rotary_emb_base and rotary_pct; the reference passes over the usual ones.
+    harmless=("hidden_dropout", "rope_theta", "partial_rotary_factor"),
 )

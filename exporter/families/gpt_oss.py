@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from exporter.families.family import Family
 from exporter.families.llama import LLAMA_NAMES
 from exporter.families.mixtral import ROUTER_TRAINING, read_mixture
 from exporter.families.names import Experts
 from exporter.families.reader import ConfigReader
-from exporter.families.rope import rotary
+from exporter.families.rope import flat_parameters, rotary
 from exporter.families.shape import Shape, read_shape, read_windows, rms_norm, tied
 from exporter.spec import (
     Activation,
@@ -62,12 +61,10 @@ def read(config: ConfigReader) -> ModelSpec:
 
 
 def _attention(config: ConfigReader, shape: Shape) -> AttentionSpec:
-    parameters: dict[str, Any] = dict(
-        config.raw("rope_scaling") or config.raw("rope_parameters") or DEFAULT_ROPE
-    )
-    parameters.setdefault("rope_theta", config.number("rope_theta", 150_000.0))
+    theta = config.number("rope_theta", 150_000.0, positive=True)
+    parameters = flat_parameters(config, DEFAULT_ROPE)
+    turning = rotary(config, parameters, shape.head_dim, shape.max_length, theta=theta)
     bias = config.flag("attention_bias", True)
-    turning = rotary(config, parameters, shape.head_dim, shape.max_length)
     return shape.attention(rotary=turning, qkv_bias=bias, out_bias=bias, sinks=True)
 
 
@@ -89,6 +86,6 @@ GPT_OSS = Family(
         experts=("", "mlp.experts.gate_up_proj", "mlp.experts.down_proj"),
         expert_layout=Experts.ALTERNATING,
     ),
-    harmless=(*ROUTER_TRAINING, "hidden_act", "experts_per_token", "initial_context_length"),
+    harmless=ROUTER_TRAINING,
     aliases={"num_experts": "num_local_experts"},
 )

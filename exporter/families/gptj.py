@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from exporter.families.family import Family
-from exporter.families.gpt2 import GPT2_KEYS, SUMMARY
+from exporter.families.gpt2 import DROPOUTS, GPT2_KEYS
 from exporter.families.names import Fused, Names
 from exporter.families.reader import ConfigReader
 from exporter.families.shape import layer_norm, plain_mlp, read_shape, tied
@@ -15,6 +15,8 @@ from exporter.spec import Block, HeadSpec, LayerSpec, ModelSpec, RopeLayout, Rot
 def read(config: ConfigReader, model_type: str = "gptj") -> ModelSpec:
     """Attention and MLP side by side behind one norm; part of each head turns, neighbours in pairs."""
     shape = read_shape(config, GPT2_KEYS, vocab=50400, hidden=4096, layers=28, heads=16, max_length=2048)
+    if "rotary_dim" in config and not config.has("rotary_dim"):
+        config.problem("rotary_dim=None must be an integer: version 5 does not turn whole heads as 4 did")
     turning = config.integer("rotary_dim", 64)
     if turning % 2 or turning > shape.head_dim:
         config.problem(f"rotary_dim={turning} must be even and at most {shape.head_dim}, the size of a head")
@@ -47,7 +49,5 @@ GPTJ_NAMES = Names(
     unused=(r"\.attn\.bias$", r"\.attn\.masked_bias$", r"\.attn\.causal_mask$"),
 )
 CODEGEN_NAMES = replace(GPTJ_NAMES, qkv=("attn.qkv_proj",), fused=Fused.CODEGEN)
-HARMLESS = ("n_ctx", "rotary", "scale_attn_weights", *SUMMARY)
-
-GPTJ = Family(read, GPTJ_NAMES, HARMLESS, GPT2_KEYS.aliases)
-CODEGEN = Family(read_codegen, CODEGEN_NAMES, HARMLESS, GPT2_KEYS.aliases)
+GPTJ = Family(read, GPTJ_NAMES, DROPOUTS, GPT2_KEYS.aliases)
+CODEGEN = Family(read_codegen, CODEGEN_NAMES, DROPOUTS, GPT2_KEYS.aliases)

@@ -28,7 +28,6 @@ def read(config: ConfigReader) -> ModelSpec:
     """RMS norms before the branches, rotary positions, gated feed-forward blocks."""
     shape = read_shape(config, vocab=32000, hidden=4096, width=11008, layers=32, heads=32, max_length=2048)
     norm, bias = rms_norm(config), config.flag("attention_bias", False)
-    config.expect("rope_interleaved", False, why="the reference turns halves")
     rotary = read_rotary(config, shape.head_dim, shape.max_length)
     attention = shape.attention(rotary=rotary, qkv_bias=bias, out_bias=bias)
     mlp = gated_mlp(config, shape.width, bias=config.flag("mlp_bias", False))
@@ -36,4 +35,4 @@ def read(config: ConfigReader) -> ModelSpec:
     return shape.model("llama", [layer] * shape.layers, norm, HeadSpec(tied(config)))
 
 
-LLAMA = Family(read, LLAMA_NAMES, harmless=("is_llama_config", "max_sequence_length", "pretraining_tp"))
+LLAMA = Family(read, LLAMA_NAMES)

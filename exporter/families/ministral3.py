@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from exporter.families.family import Family
 from exporter.families.llama import LLAMA_NAMES
 from exporter.families.reader import ConfigReader
-from exporter.families.rope import rotary
+from exporter.families.rope import flat_parameters, rotary
 from exporter.families.shape import Shape, gated_mlp, read_shape, rms_norm, tied
 from exporter.spec import AttentionSpec, HeadSpec, LayerSpec, ModelSpec
 
@@ -45,20 +43,14 @@ def read(config: ConfigReader) -> ModelSpec:
 
 
 def _attention(config: ConfigReader, shape: Shape) -> AttentionSpec:
-    parameters: dict[str, Any] = dict(
-        config.raw("rope_scaling") or config.raw("rope_parameters") or DEFAULT_ROPE
-    )
-    parameters.setdefault("rope_theta", config.number("rope_theta", 10_000.0))
-    parameters.pop("max_position_embeddings", None)  # the reference only takes note of it
-    beta = parameters.pop("llama_4_scaling_beta", None)
-    original = parameters.get("original_max_position_embeddings", shape.max_length)
-    if not isinstance(beta, int | float) or not isinstance(original, int):
-        config.problem(f"rope_parameters.llama_4_scaling_beta={beta!r} must be a number: the queries' growth")
-        beta, original = 0.0, 1
+    theta = config.number("rope_theta", 10_000.0, positive=True)
+    parameters = flat_parameters(config, DEFAULT_ROPE)
+    original = parameters.optional_integer("original_max_position_embeddings") or shape.max_length
+    beta = parameters.number("llama_4_scaling_beta")  # how the queries grow
     return shape.attention(
-        rotary=rotary(config, parameters, shape.head_dim, shape.max_length),
+        rotary=rotary(config, parameters, shape.head_dim, shape.max_length, theta=theta),
         window=config.optional_integer("sliding_window"),
-        position_scale=(float(beta), original),
+        position_scale=(beta, original),
     )
 
 

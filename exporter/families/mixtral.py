@@ -13,7 +13,7 @@ from exporter.families.shape import gated_mlp, read_shape, rms_norm, tied
 from exporter.spec import HeadSpec, LayerSpec, MlpSpec, ModelSpec, MoeSpec, Routing
 
 # Config keys of every mixture's training.
-ROUTER_TRAINING = ("output_router_logits", "router_aux_loss_coef", "router_jitter_noise")
+ROUTER_TRAINING = ("output_router_logits", "router_aux_loss_coef")
 
 
 def read(config: ConfigReader) -> ModelSpec:
@@ -57,6 +57,6 @@ MIXTRAL = Family(
         experts=(f"{EXPERT}w1", f"{EXPERT}w3", f"{EXPERT}w2"),
         joined=JOINED,
     ),
-    harmless=ROUTER_TRAINING,
+    harmless=(*ROUTER_TRAINING, "router_jitter_noise"),
     aliases={"num_experts": "num_local_experts"},
 )

@@ -70,5 +70,5 @@ OLMO2_NAMES = replace(
     k_norm="self_attn.k_norm",
 )
 
-OLMO = Family(read_olmo, LLAMA_NAMES, harmless=("pretraining_tp",))
+OLMO = Family(read_olmo, LLAMA_NAMES)
 OLMO2 = Family(read_olmo2, OLMO2_NAMES)

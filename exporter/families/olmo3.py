@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from exporter.families.family import Family
 from exporter.families.olmo import OLMO2_NAMES, normed_after, olmo_attention, olmo_shape
 from exporter.families.reader import ConfigReader
-from exporter.families.rope import rotary
-from exporter.families.shape import FULL, SLIDING, Shape, read_windows
+from exporter.families.rope import nested_rotaries
+from exporter.families.shape import Shape, read_windows
 from exporter.spec import ModelSpec, RotarySpec
 
 
@@ -28,17 +27,8 @@ def read_olmo3(config: ConfigReader) -> ModelSpec:
 
 def _rotaries(config: ConfigReader, shape: Shape, theta: float = 500_000.0) -> tuple[RotarySpec, RotarySpec]:
     """Of windowed layers and of the others, to which alone version 4's rope_scaling and rope_theta apply."""
-    nested: dict[str, Any] = config.raw("rope_parameters") or {}
-    if set(nested) - {FULL, SLIDING}:
-        config.problem(f"rope_parameters must be given for {FULL!r} and {SLIDING!r}; got {sorted(nested)}")
-    sliding = {"rope_theta": theta, **(nested.get(SLIDING) or {})}
-    full = {
-        "rope_theta": config.number("rope_theta", theta),
-        **(nested.get(FULL) or {}),
-        **(config.raw("rope_scaling") or {}),
-    }
-    local, overall = (rotary(config, part, shape.head_dim, shape.max_length) for part in (sliding, full))
-    return local, overall
+    overall = config.number("rope_theta", theta, positive=True)
+    return nested_rotaries(config, shape, local=theta, overall=overall)
 
 
 OLMO3 = Family(read_olmo3, OLMO2_NAMES)

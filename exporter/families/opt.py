@@ -31,7 +31,6 @@ def read(config: ConfigReader) -> ModelSpec:
     block = Block.SEQUENTIAL if before else Block.POST_NORM
     layer = LayerSpec(attention, mlp, block, attention_norm=norm, mlp_norm=norm)
     width = config.optional_integer("word_embed_proj_dim") or shape.hidden
-    config.expect("scale_embeddings", False, why="the reference does not scale OPT's embeddings")
     removed = config.flag("_remove_final_layer_norm", False)
     # The reference's OPTLearnedPositionalEmbedding keeps two rows before position 0.
     embedding = shape.table(size=width, position_offset=2)
@@ -49,5 +48,5 @@ OPT = Family(
         final_norm="final_layer_norm",
         unused=(),
     ),
-    harmless=("activation_dropout", "dropout", "init_std", "layerdrop", "learned_embeddings"),
+    harmless=("dropout", "layerdrop"),
 )

@@ -30,7 +30,6 @@ def read(config: ConfigReader, model_type: str) -> ModelSpec:
     norm, rotary = rms_norm(config), read_rotary(config, shape.head_dim, shape.max_length)
     window = config.optional_integer("sliding_window", None if "sliding_window" in config else 4096)
     window = window if config.flag("use_sliding_window", False) else None
-    config.expect("use_mrope", False, why="multimodal positions")
     first = config.integer("max_window_layers", 28, minimum=0)
     windows = read_windows(config, shape.layers, window, lambda layer: window is not None and layer >= first)
     if third:

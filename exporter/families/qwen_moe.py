@@ -69,7 +69,8 @@ def _model(
     config: ConfigReader, model_type: str, shape: Shape, attentions: list[AttentionSpec], mixture: MoeSpec
 ) -> ModelSpec:
     """Every ``decoder_sparse_step``-th layer mixes, unless ``mlp_only_layers`` names it."""
-    step, dense = config.integer("decoder_sparse_step", 1), config.raw("mlp_only_layers") or []
+    step = config.integer("decoder_sparse_step", 1)
+    dense = config.choices("mlp_only_layers", range(shape.layers), 0, more=True) or []
     norm, plain = rms_norm(config), gated_mlp(config, shape.width)
     layers = [
         LayerSpec(
@@ -105,6 +106,6 @@ QWEN2_MOE = Family(read_qwen2_moe, NAMES, harmless=ROUTER_TRAINING)
 QWEN3_MOE = Family(
     read_qwen3_moe,
     NAMES,
-    harmless=(*ROUTER_TRAINING, "max_window_layers"),
+    harmless=ROUTER_TRAINING,
     aliases={"num_local_experts": "num_experts"},
 )

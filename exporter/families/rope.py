@@ -1,4 +1,8 @@
-"""Rotary parameters: version 5 has ``rope_parameters``, version 4 ``rope_theta`` and ``rope_scaling``."""
+"""Rotary parameters: version 5 has ``rope_parameters``, version 4 ``rope_theta`` and ``rope_scaling``.
+
+As in the reference (``RotaryEmbeddingConfigMixin.convert_rope_params_to_dict``) a ``rope_scaling`` goes
+before ``rope_parameters``, which are then not looked at.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +12,10 @@ from dataclasses import replace
 from typing import Any
 
 from exporter.families.reader import ConfigReader
+from exporter.families.shape import FULL, SLIDING, Shape
 from exporter.spec import RopeKind, RopeLayout, RotarySpec
 
 KINDS = {kind.value: kind for kind in RopeKind}
-
-# What the reference knows in rope_parameters; a kind ignores what is not its own.
-KNOWN = frozenset(
-    """
-    attention_factor beta_fast beta_slow factor finetuned high_freq_factor long_factor low_freq_factor mscale
-    mscale_all_dim original_max_position_embeddings partial_rotary_factor rope_theta rope_type short_factor
-    truncate type
-    """.split()  # noqa: SIM905
-)
 
 
 def read_rotary(
@@ -42,108 +38,175 @@ def read_rotary(
       original_length: the family's default of a top-level original_max_position_embeddings.
       also_longrope: other names by which the family calls longrope.
     """
-    parameters = dict(config.raw("rope_scaling") or {}) or dict(config.raw("rope_parameters") or {})
-    parameters.setdefault("rope_theta", config.number(theta_key, theta))
-    if parameters["rope_theta"] is None:
-        parameters["rope_theta"] = theta
-    if config.has(partial_key) or partial is not None:
-        parameters.setdefault("partial_rotary_factor", config.number(partial_key, partial or 1.0))
-    if (parameters.get("rope_type") or parameters.get("type")) in also_longrope:
-        parameters["rope_type"] = RopeKind.LONGROPE.value
-    top_level = config.optional_integer("original_max_position_embeddings", original_length)
-    if top_level is not None:
-        parameters["original_max_position_embeddings"] = top_level
-    return rotary(config, parameters, head_dim, max_length, layout=layout, whole=partial is None)
+    part = config.optional_number(partial_key, partial)
+    return rotary(
+        config,
+        flat_parameters(config),
+        head_dim,
+        max_length,
+        theta=config.number(theta_key, theta, positive=True),
+        part=1.0 if part is None else part,
+        layout=layout,
+        whole=partial is None,
+        original_length=config.optional_integer("original_max_position_embeddings", original_length),
+        kinds={**KINDS, **dict.fromkeys(also_longrope, RopeKind.LONGROPE)},
+    )
+
+
+def flat_parameters(config: ConfigReader, default: Mapping[str, Any] | None = None) -> ConfigReader:
+    """The rotary parameters that count, by their names; ``default`` where there are none.
+
+    Parameters of one layer type each are another family's, and a problem.
+    """
+    scaling, parameters = old_scaling(config), config.mapping("rope_parameters")
+    if scaling and parameters:
+        config.unread("rope_parameters")
+    name = "rope_scaling" if scaling else "rope_parameters"
+    found = scaling or parameters or default or {}
+    section = config.rope(name, found)
+    for key in (FULL, SLIDING):
+        if section.mapping(key):
+            section.wrong(key, found[key], "is not supported: this model_type has one set of parameters")
+    return section
+
+
+def nested_rotaries(
+    config: ConfigReader, shape: Shape, *, local: float, overall: float
+) -> tuple[RotarySpec, RotarySpec]:
+    """Of windowed layers and of the others, whose bases are these where they have none of their own.
+
+    ``rope_scaling`` of version 4 adds to the parameters of the others.
+    """
+    whole, nested = config.mapping("rope_parameters"), config.section("rope_parameters")
+    if whole and not {FULL, SLIDING} & whole.keys():
+        config.wrong("rope_parameters", whole, f"must hold an object for {FULL!r} and for {SLIDING!r}")
+        nested.harmless(*whole)
+    parts = {key: nested.mapping(key) for key in (SLIDING, FULL)}
+    scaling = old_scaling(config)
+    sliding = config.rope(f"rope_parameters.{SLIDING}", parts[SLIDING])
+    name = "rope_scaling" if scaling else f"rope_parameters.{FULL}"
+    # Where there are no parameters yet, they get a rope_type before rope_scaling, with its "type", is added.
+    full = config.rope(name, {**({} if whole else {"rope_type": "default"}), **parts[FULL], **scaling})
+    sizes = (shape.head_dim, shape.max_length)
+    return rotary(config, sliding, *sizes, theta=local), rotary(config, full, *sizes, theta=overall)
+
+
+def old_scaling(config: ConfigReader) -> dict[str, Any]:
+    """``rope_scaling``, which is off where it is false, 0 or empty."""
+    return config.mapping("rope_scaling") if config.raw("rope_scaling") else {}
 
 
 def rotary(
     config: ConfigReader,
-    parameters: Mapping[str, Any],
+    section: ConfigReader,
     head_dim: int,
     max_length: int,
     *,
+    theta: float,
+    part: float = 1.0,
     layout: RopeLayout = RopeLayout.HALVES,
     whole: bool = True,
+    original_length: int | None = None,
+    kinds: Mapping[str, RopeKind] = KINDS,
 ) -> RotarySpec:
-    """One flat dictionary of rope parameters as a spec."""
-    for key in sorted(set(parameters) - KNOWN):
-        config.problem(f"rope_parameters.{key}={parameters[key]!r} is not supported")
-    name = parameters.get("rope_type") or parameters.get("type") or "default"
-    if name not in KINDS:
-        config.problem(f"rope_parameters.rope_type={name!r} is not supported; known are {', '.join(KINDS)}")
-        name = "default"
-    part = float(parameters.get("partial_rotary_factor") or 1.0)
-    if whole and part != 1.0:
+    """One flat object of rope parameters as a spec.
+
+    Args:
+      theta, part: what counts where the object lacks rope_theta or partial_rotary_factor.
+      original_length: replaces the object's original_max_position_embeddings.
+      kinds: names of rope_type.
+    """
+    kind, part = _kind(section, kinds), _part(section, part)
+    if whole and kind is RopeKind.DEFAULT:
+        part = 1.0  # where heads turn whole, only the scaled kinds look at it
+    elif whole and part != 1.0:
         config.problem(f"partial_rotary_factor={part} is not supported: this family turns whole heads")
-    dim, kind = int(head_dim * part), KINDS[name]
-    common = RotarySpec(dim, float(parameters["rope_theta"]), kind, layout, max_length=max_length)
-    try:
-        return _scaled(common, parameters)
-    except (KeyError, TypeError, ValueError) as error:
-        config.problem(f"rope_parameters of type {name!r} lack or spoil {error}")
-        return common
+    theta = section.number("rope_theta", theta, positive=True)
+    common = RotarySpec(int(head_dim * part), theta, kind, layout, max_length=max_length)
+    if kind is not RopeKind.DEFAULT:
+        own = section.optional_integer("original_max_position_embeddings", max_length)
+        common = _SCALED[kind](replace(common, original_length=original_length or own or 1), section)
+    section.rest_is_harmless()  # a kind takes no notice of the parameters of others
+    return common if kind is RopeKind.DYNAMIC else replace(common, max_length=0)
 
 
-def _scaled(common: RotarySpec, parameters: Mapping[str, Any]) -> RotarySpec:
-    """Adds what the kind of scaling needs; raises KeyError for a missing parameter."""
-    if common.kind is RopeKind.DEFAULT:
-        return replace(common, max_length=0)
-    original = int(parameters.get("original_max_position_embeddings") or common.max_length)
-    if common.kind is RopeKind.LONGROPE:
-        return _longrope(replace(common, original_length=original), parameters)
-    if common.kind is RopeKind.YARN:
-        return _yarn(replace(common, original_length=original), parameters)
-    common = replace(common, factor=float(parameters["factor"]))
-    if common.kind is RopeKind.LLAMA3:
-        return replace(
-            common,
-            original_length=original,
-            max_length=0,
-            low_freq_factor=float(parameters["low_freq_factor"]),
-            high_freq_factor=float(parameters["high_freq_factor"]),
-        )
-    return common if common.kind is RopeKind.DYNAMIC else replace(common, max_length=0)
+def _part(section: ConfigReader, default: float) -> float:
+    part = section.number("partial_rotary_factor", default, positive=True)
+    if part > 1.0:
+        section.problem(f"partial_rotary_factor={part} must be at most 1")
+    return min(part, 1.0)
 
 
-def _longrope(common: RotarySpec, parameters: Mapping[str, Any]) -> RotarySpec:
-    factors = {
-        key: tuple(float(factor) for factor in parameters[key]) for key in ("short_factor", "long_factor")
-    }
-    if any(len(values) != common.dim // 2 for values in factors.values()):
-        raise ValueError(f"short_factor and long_factor, which must have {common.dim // 2} numbers")
-    factor = parameters.get("factor") or common.max_length / common.original_length
-    attention_factor = parameters.get("attention_factor")
-    if attention_factor is None:
-        growth = math.log(factor) / math.log(common.original_length) if factor > 1.0 else 0.0
-        attention_factor = math.sqrt(1 + growth)
+def _kind(section: ConfigReader, kinds: Mapping[str, RopeKind]) -> RopeKind:
+    """``rope_type``, or ``type`` as version 4 called it."""
+    section.raw("type")
+    return section.choice("rope_type" if section.has("rope_type") else "type", kinds, "default")
+
+
+def _factor(common: RotarySpec, section: ConfigReader) -> RotarySpec:
+    return replace(common, factor=section.number("factor", positive=True), original_length=0)
+
+
+def _llama3(common: RotarySpec, section: ConfigReader) -> RotarySpec:
+    low, high = (section.number(f"{name}_freq_factor", positive=True) for name in ("low", "high"))
+    if low == high:
+        section.problem(f"low_freq_factor={low} must differ from high_freq_factor")
     return replace(
         common,
-        max_length=0,
-        attention_factor=float(attention_factor),
-        short_factors=factors["short_factor"],
-        long_factors=factors["long_factor"],
+        factor=section.number("factor", positive=True),
+        low_freq_factor=low,
+        high_freq_factor=high,
     )
 
 
-def _yarn(common: RotarySpec, parameters: Mapping[str, Any]) -> RotarySpec:
-    factor = float(parameters.get("factor") or common.max_length / common.original_length)
-    attention_factor = parameters.get("attention_factor")
-    if attention_factor is None:
-        mscale, all_dim = parameters.get("mscale"), parameters.get("mscale_all_dim")
-        attention_factor = (
-            _magnitude(factor, mscale) / _magnitude(factor, all_dim)
-            if mscale and all_dim
-            else _magnitude(factor)
-        )
+def _longrope(common: RotarySpec, section: ConfigReader) -> RotarySpec:
+    short, long = (section.numbers(f"{name}_factor", common.dim // 2) for name in ("short", "long"))
     return replace(
         common,
-        max_length=0,
+        attention_factor=_longrope_temperature(common, section),
+        short_factors=short,
+        long_factors=long,
+    )
+
+
+def _longrope_temperature(common: RotarySpec, section: ConfigReader) -> float:
+    factor = section.optional_number("factor") or common.max_length / common.original_length
+    given = section.optional_number("attention_factor")
+    if given is not None or factor <= 1.0:
+        return 1.0 if given is None else given
+    if common.original_length == 1:
+        section.problem("original_max_position_embeddings=1 must be above 1")
+        return 1.0
+    return math.sqrt(1 + math.log(factor) / math.log(common.original_length))
+
+
+def _yarn(common: RotarySpec, section: ConfigReader) -> RotarySpec:
+    factor = section.optional_number("factor", positive=True) or common.max_length / common.original_length
+    mscale, all_dim = section.optional_number("mscale"), section.optional_number("mscale_all_dim")
+    inferred = _magnitude(factor)
+    if mscale and all_dim:
+        divisor = _magnitude(factor, all_dim)
+        if divisor == 0.0:
+            section.wrong("mscale_all_dim", all_dim, "divides by zero")
+        inferred = _magnitude(factor, mscale) / (divisor or 1.0)
+    given = section.optional_number("attention_factor")
+    return replace(
+        common,
         factor=factor,
-        attention_factor=float(attention_factor),
-        beta_fast=float(parameters.get("beta_fast") or 32),
-        beta_slow=float(parameters.get("beta_slow") or 1),
-        truncate=bool(parameters.get("truncate", True)),
+        attention_factor=inferred if given is None else given,
+        beta_fast=section.optional_number("beta_fast") or 32.0,
+        beta_slow=section.optional_number("beta_slow") or 1.0,
+        truncate=section.flag("truncate", True),
     )
+
+
+_SCALED = {
+    RopeKind.DYNAMIC: _factor,
+    RopeKind.LINEAR: _factor,
+    RopeKind.LLAMA3: _llama3,
+    RopeKind.LONGROPE: _longrope,
+    RopeKind.YARN: _yarn,
+}
 
 
 def _magnitude(factor: float, mscale: float = 1.0) -> float:

@@ -170,18 +170,16 @@ def tied(config: ConfigReader, default: bool = False) -> bool:
 
 
 FULL, SLIDING = "full_attention", "sliding_attention"
+_OLD_NAMES = ("attention",)  # of full_attention
 
 
 def read_windows(
     config: ConfigReader, layers: int, window: int | None, sliding: Callable[[int], bool]
 ) -> tuple[int | None, ...]:
     """Each layer's window: from ``layer_types``, or from ``sliding(layer)`` in older configs."""
-    types = config.raw("layer_types")
+    types = config.choices("layer_types", (FULL, SLIDING, *_OLD_NAMES), layers)
     if types is None:
         types = [SLIDING if sliding(layer) else FULL for layer in range(layers)]
-    if not isinstance(types, list) or len(types) != layers or set(types) - {FULL, SLIDING}:
-        config.problem(f"layer_types must name {layers} layers, each {FULL!r} or {SLIDING!r}; got {types!r}")
-        return (None,) * layers
     if SLIDING in types and window is None:
         config.problem(f"layer_types has {SLIDING!r}, but there is no sliding_window")
     return tuple(window if kind == SLIDING else None for kind in types)

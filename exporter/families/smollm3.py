@@ -37,13 +37,10 @@ def read(config: ConfigReader) -> ModelSpec:
 def _turning_layers(config: ConfigReader, layers: int) -> list[bool]:
     """Which layers have rotary positions: despite its name, ``no_rope_layers`` holds a 1 for these."""
     interval = config.integer("no_rope_layer_interval", 4)
-    flags = config.raw("no_rope_layers")
+    flags = config.choices("no_rope_layers", (0, 1), layers, more=True)
     if flags is None:
-        flags = [int((layer + 1) % interval != 0) for layer in range(layers)]
-    if not isinstance(flags, list) or len(flags) < layers or set(flags) - {0, 1}:
-        config.problem(f"no_rope_layers={flags!r} must hold a 0 or 1 for each of {layers} layers")
-        flags = [1] * layers
-    return [bool(flag) for flag in flags[:layers]]
+        return [(layer + 1) % interval != 0 for layer in range(layers)]
+    return [flag == 1 for flag in flags[:layers]]
 
 
-SMOLLM3 = Family(read, LLAMA_NAMES, harmless=("max_window_layers", "pretraining_tp"))
+SMOLLM3 = Family(read, LLAMA_NAMES)

@@ -18,8 +18,6 @@ def read(config: ConfigReader) -> ModelSpec:
         config, vocab=49152, hidden=3072, width=12288, layers=30, heads=24, kv_heads=2, max_length=4096
     )
     norm, bias = layer_norm(config, "norm_epsilon"), config.flag("use_bias", True)
-    config.expect("norm_type", "layer_norm", why="the reference does not read it")
-    config.expect("mlp_type", "default", why="the reference does not read it")
     attention = shape.attention(
         rotary=read_rotary(config, shape.head_dim, shape.max_length),
         qkv_bias=bias,

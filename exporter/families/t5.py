@@ -73,12 +73,9 @@ def _feed_forward(config: ConfigReader, width: int, mt5: bool) -> MlpSpec:
 
 
 def _scaled(config: ConfigReader, model_type: str) -> bool:
-    """Whether logits are scaled by hidden ** -0.5: T5 unless untied, mT5 never, umT5 always."""
-    untied = config.raw("tie_word_embeddings") is False
-    if model_type != "t5":
-        config.raw("scale_decoder_outputs")
-        return model_type == "umt5"
-    return config.flag("scale_decoder_outputs", not untied)
+    """Whether logits are scaled by hidden ** -0.5: T5 and umT5 unless untied, mT5 never."""
+    tied = config.flag("tie_word_embeddings", True)
+    return model_type != "mt5" and config.flag("scale_decoder_outputs", tied, null=False)
 
 
 def names(spec: ModelSpec) -> Names:
@@ -116,7 +113,7 @@ def names(spec: ModelSpec) -> Names:
 T5 = Family(
     read,
     names,
-    harmless=("dropout_rate", "classifier_dropout", "initializer_factor", "n_positions", "output_past"),
+    harmless=("dropout_rate",),
     aliases={
         "hidden_size": "d_model",
         "num_attention_heads": "num_heads",
@@ -126,4 +123,4 @@ T5 = Family(
     encoder_decoder=True,
 )
 MT5 = replace(T5, read=partial(read, mt5=True))
-UMT5 = replace(T5, read=partial(read, mt5=True, umt5=True), harmless=(*T5.harmless, "scalable_attention"))
+UMT5 = replace(T5, read=partial(read, mt5=True, umt5=True))

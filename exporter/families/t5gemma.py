@@ -33,7 +33,8 @@ def read(config: ConfigReader) -> ModelSpec:
 
 def _section(config: ConfigReader, side: str) -> ModelSpec:
     section = config.section(side)
-    section.harmless("dropout_rate", "hidden_act", "cache_implementation", "is_encoder_decoder")
+    # The reference sets cross_attention_hidden_size itself.
+    section.harmless("dropout_rate", "is_encoder_decoder", "cross_attention_hidden_size")
     return read_gemma2(section)
 
 
@@ -70,6 +71,6 @@ def _names(side: str) -> Names:
 T5GEMMA = Family(
     read,
     replace(_names("decoder"), encoder=_names("encoder")),
-    harmless=("dropout_rate", "classifier_dropout_rate", "vocab_size"),
+    harmless=("dropout_rate", "vocab_size"),
     encoder_decoder=True,
 )

@@ -33,12 +33,10 @@ OFFSET = 2
 
 def read(config: ConfigReader) -> ModelSpec:
     """A pre-norm transformer with sinusoidal positions."""
-    padding = config.raw("pad_token_id", 1)
-    if padding is not None and padding >= OFFSET:
+    if config.has("pad_token_id") and (padding := config.integer("pad_token_id", minimum=0)) >= OFFSET:
         config.problem(
             f"pad_token_id={padding} blanks a position in the reference; allowed are 0, 1 and null"
         )
-    config.expect("add_cross_attention", False, why="cross-attention needs an encoder")
     shape = read_shape(
         config, KEYS, vocab=256008, hidden=1024, width=4096, layers=24, heads=16, max_length=2048
     )
@@ -60,6 +58,6 @@ def xglm_model(
 XGLM = Family(
     read,
     XGLM_NAMES,
-    harmless=("dropout", "activation_dropout", "layerdrop", "init_std"),
+    harmless=("dropout", "activation_dropout", "layerdrop"),
     aliases=KEYS.aliases,
 )

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from exporter.errors import OptionError, UnsupportedError, did_you_mean, raise_all
 from exporter.generation.attributes import ATTRIBUTES, CUSTOM_KEYS, EXTRAS, Fate
+from exporter.generation.off_values import SAMPLING, is_number, neutral_of
 
 # The default of transformers 5 where neither max_new_tokens nor max_length is set.
 DEFAULT_NEW_TOKENS = 20
@@ -24,6 +25,10 @@ UNPREDICTABLE_SEED = -1
 def _one_or_more(value: Any) -> Any:
     """Accepts a single value where a tuple is expected."""
     return (value,) if isinstance(value, int | str) and not isinstance(value, bool) else value
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
 
 
 def _pairs(value: Any) -> Any:
@@ -124,6 +129,7 @@ def resolve_options(
     vocab_size: int,
     is_encoder_decoder: bool = False,
     context_length: int | None = None,
+    most_of_files: int | None = None,
     ignore: Collection[str] = (),
 ) -> GenerationOptions:
     """Merges a checkpoint's generation settings and the caller's into one set of options.
@@ -136,6 +142,7 @@ def resolve_options(
       vocab_size: width of the logits; ids that must be produced or masked lie below it.
       is_encoder_decoder: whether new tokens have their own sequence, starting with decoder_start_token_id.
       context_length: the model's max_position_embeddings, the limit of a default length.
+      most_of_files: the most new tokens where the checkpoint's files, not the caller, choose how many.
       ignore: keys of generation_config.json to pass over although nothing is known about them.
 
     Raises:
@@ -149,9 +156,11 @@ def resolve_options(
         settings["top_k"] = _Setting(0, "option")
     elif "top_k" not in settings:
         settings["top_k"] = _Setting(50, "default")
-    settings = {name: setting for name, setting in settings.items() if setting.value is not None}
+    settings = _switched_off(settings)
     refused = _refused(settings)
     values = _lengths(settings, overrides, is_encoder_decoder, context_length, wrong)
+    if most_of_files and asked_length(overrides) is None and isinstance(values.get("max_new_tokens"), int):
+        values["max_new_tokens"] = min(values["max_new_tokens"], most_of_files)
     values |= _special_tokens(settings, is_encoder_decoder, wrong)
     derived = _LENGTHS | values.keys()
     values |= {name: settings[name].value for name in _FIELDS & settings.keys() - derived}
@@ -163,6 +172,42 @@ def resolve_options(
     return options
 
 
+def asked_length(settings: Mapping[str, Any]) -> tuple[str, Any] | None:
+    """The option that says how much is generated, and its value: max_new_tokens before max_length."""
+    names = ("max_new_tokens", "max_length")
+    return next(((name, settings[name]) for name in names if settings.get(name) is not None), None)
+
+
+def _switched_off(settings: Mapping[str, _Setting]) -> dict[str, _Setting]:
+    """The settings without null, the files' off-values as we spell them.
+
+    A file's sampling option that is out of range counts only with do_sample, as in the reference. The
+    caller's own are taken at their word.
+    """
+    sampled = settings.get("do_sample", _Setting(False, "")).value is True
+    changed = {
+        name: setting
+        if setting.source == "option"
+        else setting._replace(value=neutral_of(name, setting.value))
+        for name, setting in settings.items()
+    }
+    return {
+        name: setting
+        for name, setting in changed.items()
+        if setting.value is not None
+        and (sampled or name not in SAMPLING or setting.source == "option" or _fits(name, setting.value))
+    }
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Whether an option takes a number; anything else than a number is judged later."""
+    try:
+        GenerationOptions(**{name: value})
+    except ValidationError:
+        return not is_number(value)
+    return True
+
+
 def _file_settings(
     generation_config: Mapping[str, Any] | None, config: Mapping[str, Any]
 ) -> dict[str, _Setting]:
@@ -171,7 +216,8 @@ def _file_settings(
         found = {key: value for key, value in generation_config.items() if value is not None}
         return {key: _Setting(value, "generation_config.json") for key, value in found.items()}
     inner: Mapping[str, Any] = next(
-        (config[key] for key in ("decoder", "generator", "text_config") if config.get(key)), {}
+        (config[key] for key in ("decoder", "generator", "text_config") if isinstance(config.get(key), dict)),
+        {},
     )
     found = {key: value for key, value in {**inner, **_set(config)}.items() if key in ATTRIBUTES}
     if config.get("force_bos_token_to_be_generated"):
@@ -240,8 +286,10 @@ def _special_tokens(
     """Fallbacks of ``_prepare_special_tokens``: pad from eos, decoder start from bos."""
     values: dict[str, Any] = {}
     eos = settings.get("eos_token_id")
-    if "pad_token_id" not in settings and eos is not None and eos.value not in ((), []):
-        values["pad_token_id"] = eos.value if isinstance(eos.value, int) else eos.value[0]
+    ids = () if eos is None else _one_or_more(eos.value)
+    valid = [token for token in ids if isinstance(token, int) and token >= 0] if _is_list(ids) else []
+    if "pad_token_id" not in settings and valid:
+        values["pad_token_id"] = valid[0]
     start = settings.get("decoder_start_token_id", settings.get("bos_token_id"))
     if not is_encoder_decoder:
         return values | {"decoder_start_token_id": None}

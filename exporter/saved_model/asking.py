@@ -1,11 +1,30 @@
-"""Requests to a loaded SavedModel's signatures, as plain Python values."""
+"""Requests to a loaded SavedModel's signatures, as plain Python values; answers can be kept short."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+
+class Loaded:
+    """A version as TensorFlow loads it; ``signatures`` by name."""
+
+    def __init__(self, directory: Path) -> None:
+        self._version = tf.saved_model.load(str(directory))
+        self.signatures: Any = self._version.signatures
+
+    def limit(self, max_new_tokens: int | None) -> None:
+        """From now on answers end after this many tokens where their request asks for no number; None: at
+        the version's own cap.
+
+        It is a variable of the version, read by every signature beside the exported options, so that an
+        answer's beginning can be checked however many tokens the version may generate.
+        """
+        if max_new_tokens is not None or hasattr(self._version, "answer_limit"):
+            self._version.answer_limit.assign(max_new_tokens or tf.int32.max)
 
 
 def ask(signatures: Any, name: str, inputs: dict[str, Any]) -> dict[str, Any]:

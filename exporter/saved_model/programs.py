@@ -104,8 +104,13 @@ class Programs:
         pad_token_id: int,
         decoder_start: int | None,
         prefix: Sequence[int] = (),
+        answer_limit: tf.Tensor = 2**31 - 1,
     ) -> None:
-        """``prefix``: the tokens that stand before every row's own, which the model has baked."""
+        """``prefix``: the tokens that stand before every row's own, which the model has baked.
+
+        ``answer_limit``: int32 [], the most tokens of an answer that has no ``max_new_tokens`` of its own.
+        """
+        self._answer_limit = answer_limit
         self._model = model
         self._buckets = buckets
         self._prefix = prefix
@@ -144,7 +149,8 @@ class Programs:
             "pad_token_id": options.pad_token_id,
             "decoder_start": options.decoder_start_token_id,
         }
-        return GenerationProgram(options, Program(call, specs, self._buckets, **facts))
+        program = Program(call, specs, self._buckets, **facts)
+        return GenerationProgram(options, program, self._answer_limit)
 
     def _score(self, width: int) -> Program:
         """Log-likelihood of continuations of at most ``width`` tokens."""
@@ -174,22 +180,29 @@ class Programs:
 class GenerationProgram:
     """A generation program with its options."""
 
-    def __init__(self, options: GenerationOptions, program: Program) -> None:
+    def __init__(
+        self, options: GenerationOptions, program: Program, answer_limit: tf.Tensor = 2**31 - 1
+    ) -> None:
         self.options = options
         self.program = program
+        self._answer_limit = answer_limit
 
     def run(self, rows: Rows, row_options: RowOptions | None = None) -> dict[str, tf.Tensor]:
         """The fields of ``Generated`` by name, dim 0 = batch.
 
         Args:
           rows: the prompts.
-          row_options: per-row options of [batch] tensors; None takes the exported defaults.
+          row_options: per-row options of [batch] tensors; None takes the exported defaults, of at most
+            ``answer_limit`` tokens.
         """
         with tf.device(CPU):
-            batch = tf.shape(rows.error)[0]
-            chosen = default_rows(self.options, batch) if row_options is None else row_options
+            chosen = self._defaults(tf.shape(rows.error)[0]) if row_options is None else row_options
             chosen = chosen._replace(seed=resolve_seeds(chosen.seed))
         return self.program.run(rows, _per_row(chosen))
+
+    def _defaults(self, batch: tf.Tensor) -> RowOptions:
+        rows = default_rows(self.options, batch)
+        return rows._replace(max_new_tokens=tf.minimum(rows.max_new_tokens, self._answer_limit))
 
 
 def _per_row(rows: RowOptions) -> dict[str, tf.Tensor]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import tensorflow as tf
 
+from exporter.devices import CPU
 from exporter.errors import OptionError
 from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.step import StepModel
@@ -42,6 +43,8 @@ class TextGenerator(keras.Model):
       step_model: the transformer and its variables.
       tokenizer: the tokenizer graph and its tables; None with ``--tokenizer none``.
       served: signature name -> traced function.
+      answer_limit: int32, the most tokens of an answer whose signature does not ask for a number. No server
+        changes it; who loads a version in Python may, to see how it begins to answer (``asking.load``).
     """
 
     def __init__(
@@ -69,6 +72,8 @@ class TextGenerator(keras.Model):
         self.tokenizer = tokenizer
         # StopAutomaton modules by their stop strings: tracked, because they own tables.
         self.stops: dict[str, StopAutomaton] = {}
+        with tf.device(CPU):
+            self.answer_limit = tf.Variable(tf.int32.max, trainable=False, dtype=tf.int32)
         self._generation = generation
         self._preset_tokenizers = dict(preset_tokenizers)
         self._programs = Programs(
@@ -77,6 +82,7 @@ class TextGenerator(keras.Model):
             generation.pad_token_id,
             generation.decoder_start_token_id,
             prefix.tokens if prefix else (),
+            self.answer_limit,
         )
         policy = Policy(
             buckets.prompt_lengths[-1],

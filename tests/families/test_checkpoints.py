@@ -135,18 +135,17 @@ def test_missing_extra_and_misshapen_tensors_in_one_error(
 
 
 @pytest.mark.parametrize(("family", "case"), FIRST)
-def test_unknown_config_key(build: Builder, family: FamilyCases, case: Case) -> None:
+def test_a_key_that_is_read_and_not_built(build: Builder, family: FamilyCases, case: Case) -> None:
     config = {
         **Checkpoint(build(family, case).path).config,
-        "mystery_scaling": 2.0,
-        "auto_map": {"AutoModel": "x.Y"},
+        "attention_chunk_size": 4,
+        "kv_sharing_modes": [],
     }
     with pytest.raises(UnsupportedError) as caught:
         read_spec(config)
     text = str(caught.value)
     assert len(text.splitlines()) == 3
-    assert "mystery_scaling=2.0: this key is not known" in text
-    assert "--ignore-config-key mystery_scaling" in text
-    assert "never run" in text
-    passed = read_spec(config, ignore_config_keys=["mystery_scaling", "auto_map"])
-    assert passed.ignored_config_keys == ("mystery_scaling", "auto_map")
+    assert "attention_chunk_size=4: the reference reads this key" in text
+    assert "--ignore-config-key attention_chunk_size" in text
+    passed = read_spec(config, ignore_config_keys=["attention_chunk_size", "kv_sharing_modes"])
+    assert passed.ignored_config_keys == ("attention_chunk_size", "kv_sharing_modes")

@@ -44,14 +44,17 @@ def test_specs_are_hashable_and_equal_by_value() -> None:
         ({"n_layer": 0}, "n_layer=0 must be an integer of at least 1"),
         ({"n_head": True}, "n_head=True must be an integer"),
         ({"activation_function": "gelu_nw"}, r"'gelu_nw' is not supported \(did you mean 'gelu_new'"),
-        ({"activation_function": None}, "activation_function=None is not supported"),
+        ({"activation_function": 3}, "activation_function=3 is not supported; known are .*gelu_new"),
         ({"scale_attn_weights": "yes"}, "scale_attn_weights='yes' must be true or false"),
-        ({"layer_norm_epsilon": None}, "layer_norm_epsilon=None must be a number"),
+        ({"layer_norm_epsilon": "1e-5"}, "layer_norm_epsilon='1e-5' must be a number"),
+        ({"n_layer": 10**9}, "n_layer=1000000000 must be at most 65536"),
         ({"add_cross_attention": True}, "add_cross_attention=True is not supported: cross-attention"),
         ({"is_encoder_decoder": True}, "is_encoder_decoder=True is not supported"),
-        ({"pruned_heads": {"1": [0]}}, "pruned_heads=.* is not supported: heads were cut out"),
         ({"quantization_config": {"bits": 4}}, "quantization_config=.*: the weights are quantised"),
-        ({"n_embed": 5}, r"n_embed=5: this key is not known \(did you mean 'n_embd'\?\)"),
+        ({"quantization": {"bits": 4}}, "quantization=.*: the weights are quantised by MLX; export the unq"),
+        ({"is_causal": False}, r"is_causal=False is not supported: .* \(allowed: True\)"),
+        ({"sliding_window": 8}, "sliding_window=8: the reference reads this key, and what it does"),
+        ({"per_layer_config": {"0": {}}}, "per_layer_config=.*: layers that differ by override"),
     ],
 )
 def test_values_that_are_refused(config: dict[str, object], message: str) -> None:
@@ -64,7 +67,7 @@ def test_all_problems_are_told_at_once() -> None:
         "model_type": "llama",
         "hidden_act": "x",
         "rms_norm_eps": "y",
-        "novel": 1,
+        "attention_chunk_size": 1,
         "num_key_value_heads": 5,
     }
     with pytest.raises(UnsupportedError) as caught:
@@ -73,25 +76,48 @@ def test_all_problems_are_told_at_once() -> None:
         "num_attention_heads",
         "rms_norm_eps",
         "hidden_act",
-        "novel",
+        "attention_chunk_size",
     ]
 
 
 @pytest.mark.parametrize(
     ("scaling", "message"),
     [
-        ({"type": "su"}, "rope_type='su' is not supported"),
-        ({"type": "linear"}, "of type 'linear' lack or spoil 'factor'"),
-        ({"type": "linear", "factor": None}, "of type 'linear' lack or spoil"),
-        ({"rope_type": "llama3", "factor": 2.0}, "lack or spoil 'low_freq_factor'"),
-        ({"rope_type": "longrope", "short_factor": [1.0], "long_factor": [1.0]}, "must have 64 numbers"),
-        ({"rope_type": "default", "mrope_section": [1, 2]}, r"rope_parameters\.mrope_section"),
-        ({"rope_type": "default", "partial_rotary_factor": 0.5}, "turns whole heads"),
+        (42, r"rope_scaling=42 must be an object"),
+        ("linear", r"rope_scaling='linear' must be an object"),
+        (["linear", 2.0], r"rope_scaling=\['linear', 2.0\] must be an object"),
+        ({"type": "su"}, "rope_scaling.type='su' is not supported; known are default, .*yarn"),
+        ({"type": "linear"}, "rope_scaling.factor=None must be a number"),
+        ({"type": "linear", "factor": None}, "rope_scaling.factor=None must be a number"),
+        ({"type": "linear", "factor": 0}, "rope_scaling.factor=0 must be above 0"),
+        ({"type": "linear", "factor": "2"}, "rope_scaling.factor='2' must be a number"),
+        ({"rope_type": "llama3", "factor": 2.0}, "rope_scaling.low_freq_factor=None must be a number"),
+        (
+            {"rope_type": "longrope", "short_factor": [1.0], "long_factor": [1.0]},
+            r"rope_scaling.short_factor=\[1.0\] must be a list of 64 numbers",
+        ),
+        ({"type": "linear", "factor": 2, "partial_rotary_factor": 0.5}, "turns whole heads"),
+        ({"full_attention": {"factor": 2}}, "full_attention=.* this model_type has one set of parameters"),
     ],
 )
-def test_rope_parameters_that_are_refused(scaling: dict[str, object], message: str) -> None:
+def test_rope_parameters_that_are_refused(scaling: object, message: str) -> None:
     with pytest.raises(UnsupportedError, match=message):
         read_spec({"model_type": "llama", "rope_scaling": scaling})
+
+
+@pytest.mark.parametrize("model_type", ["gemma3_text", "olmo3"])
+def test_nested_rope_parameters_that_are_refused(model_type: str) -> None:
+    for value, message in [
+        (42, "rope_parameters=42 must be an object"),
+        ({"full_attention": [1]}, r"rope_parameters.full_attention=\[1\] must be an object"),
+        (
+            {"full_attention": {"type": "linear", "factor": "x"}},
+            "rope_parameters.full_attention.factor='x' must be a number",
+        ),
+        ({"rope_type": "default"}, "rope_parameters=.* must hold an object for 'full_attention'"),
+    ]:
+        with pytest.raises(UnsupportedError, match=message):
+            read_spec({"model_type": model_type, "rope_parameters": value})
 
 
 def test_unknown_model_type() -> None:
@@ -101,3 +127,6 @@ def test_unknown_model_type() -> None:
         read_spec({"model_type": "lama"})
     with pytest.raises(UnsupportedError, match="has no model_type"):
         read_spec({})
+    for value in (42, ["llama"], {"llama": 1}, True):
+        with pytest.raises(UnsupportedError, match=r"model_type=.* must be a string"):
+            read_spec({"model_type": value})
