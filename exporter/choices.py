@@ -9,6 +9,8 @@ from typing import Literal
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Tokenizer = Literal["auto", "none"]
+#: Whose ids are compiled where there is a tokenizer.json: the published files', or AutoTokenizer's.
+TokenizerReference = Literal["files", "transformers"]
 Overflow = Literal["error", "truncate_left", "truncate_right"]
 RowErrors = Literal["answer", "raise"]
 Warmup = Literal["none", "minimal", "full"]

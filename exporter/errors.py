@@ -4,7 +4,7 @@
     ├── OptionError            2   an option, job file or flag is wrong
     ├── CheckpointError        3   missing, broken or unsafe checkpoint files
     ├── UnsupportedError       4   well-formed, but nothing exact can be built from it
-    │   └── TokenizerUnsupportedError   names the node by its path in tokenizer.json
+    │   └── TokenizerUnsupportedError   names the node by its path in its file
     ├── OutputError            5   the export directory refuses (version exists, not writable)
     ├── VerificationError      6   the artifact differs from the reference
     ├── ServingError           7   a server could not start, or a client got an error answer
@@ -44,13 +44,17 @@ class UnsupportedError(GenserveError):
 
 
 class TokenizerUnsupportedError(UnsupportedError):
-    """A tokenizer node has no exact translation; ``path`` is its place in tokenizer.json."""
+    """A tokenizer node has no exact translation; ``path`` is its place in ``file``."""
 
-    def __init__(self, path: str, reason: str) -> None:
+    def __init__(self, path: str, reason: str, file: str = "tokenizer.json") -> None:
         super().__init__(
-            f"tokenizer.json: {path}: {reason}; '--tokenizer none' exports the model without text signatures"
+            f"{file}: {path}: {reason}; '--tokenizer none' exports the model without text signatures"
         )
-        self.path = path
+        self.path, self.reason = path, reason
+
+    def of(self, file: str) -> TokenizerUnsupportedError:
+        """The same refusal, of a tokenizer that was read from other files."""
+        return TokenizerUnsupportedError(self.path, self.reason, file)
 
 
 class OutputError(GenserveError):

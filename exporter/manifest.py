@@ -102,6 +102,33 @@ class PrefixInfo(_Frozen):
     bytes: int
 
 
+class TokenizerExample(_Frozen):
+    """A text, and its ids by either reference (None where that fails on it)."""
+
+    text: str
+    files: tuple[int, ...] | None
+    transformers: tuple[int, ...] | None
+
+
+class TokenizerReference(_Frozen):
+    """Whose ids the tokenizer graph gives, and how the other reference answered on a sample.
+
+    Attributes:
+      compiled: the published files with their neighbours' settings, or AutoTokenizer of transformers.
+      version: of transformers at the export.
+      strings: how many both were asked; on ``differing`` of them their ids differ.
+      example: the shortest of those.
+      unreadable: why the reference that is not compiled could not be asked.
+    """
+
+    compiled: Literal["files", "transformers"]
+    version: str
+    strings: int = 0
+    differing: int = 0
+    example: TokenizerExample | None = None
+    unreadable: str | None = None
+
+
 class GoldenAnswer(_Frozen):
     """A request of ``serving_default`` (or ``tokens``) and its answer at export.
 
@@ -129,6 +156,9 @@ class Manifest(_Frozen):
     created: str = Field(description="ISO 8601, UTC")
     model: ModelInfo
     tokenizer: str | None = Field(description="kind of the compiled tokenizer, None with --tokenizer none")
+    tokenizer_reference: TokenizerReference | None = Field(
+        default=None, description="None without a tokenizer.json"
+    )
     buckets: Buckets
     max_new_tokens: int
     signatures: dict[str, SignatureInfo]

@@ -20,7 +20,16 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from exporter.choices import Dtype, ExtraSignature, Output, Overflow, RowErrors, Tokenizer, Warmup
+from exporter.choices import (
+    Dtype,
+    ExtraSignature,
+    Output,
+    Overflow,
+    RowErrors,
+    Tokenizer,
+    TokenizerReference,
+    Warmup,
+)
 from exporter.errors import OptionError, did_you_mean, raise_all
 
 #: What a servable may be called: a folder name, a URL segment and a Kubernetes label at once.
@@ -47,6 +56,8 @@ class ExportOptions(BaseModel):
       batch_sizes: batch buckets, increasing.
       dtype: type of weights and activations in the compiled function.
       tokenizer: "auto" compiles the checkpoint's tokenizer, "none" exports token signatures only.
+      tokenizer_reference: whose ids are compiled where there is a tokenizer.json: "files", the published
+        files with their neighbours' settings, or "transformers", AutoTokenizer of the installed version.
       special_tokens_in_text: parse special-token text inside a prompt, as the reference does.
       source_lang, target_lang: languages of a translation model, as its tokenizer spells them.
       overflow: what happens to a prompt longer than the longest bucket.
@@ -77,6 +88,7 @@ class ExportOptions(BaseModel):
     batch_sizes: tuple[_Positive, ...] = (1, 8)
     dtype: Dtype = "float32"
     tokenizer: Tokenizer = "auto"
+    tokenizer_reference: TokenizerReference = "files"
     special_tokens_in_text: bool = True
     source_lang: str | None = None
     target_lang: str | None = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from exporter.choices import TokenizerReference
 from exporter.errors import OptionError, UnsupportedError, VerificationError
 
 if TYPE_CHECKING:
@@ -60,23 +61,38 @@ def verify_tokenizer(
     revision: _Revision = None,
     text: Annotated[list[Path] | None, typer.Option(help="A text file; its lines are checked too.")] = None,
     strings: Annotated[int, typer.Option(help="How many generated strings to check.", min=0)] = 2000,
+    tokenizer_reference: Annotated[
+        TokenizerReference,
+        typer.Option(help="Whose tokens: the published files', or AutoTokenizer's of the installed version."),
+    ] = "files",
     special_tokens_in_text: Annotated[
         bool, typer.Option("--special-tokens-in-text/--no-special-tokens-in-text")
     ] = True,
 ) -> None:
-    """Compare the compiled tokenizer of MODEL with the reference; exits 6 on any mismatch."""
+    """Compare the compiled tokenizer of MODEL with its reference, and the references with each other.
+
+    Exits 6 where the tokenizer differs from its own reference.
+    """
     lines = [line for path in text or [] for line in _lines(path)]
 
     from exporter.checkpoint import locate
     from exporter.tokenizer import verify_tokenizer as run
+    from exporter.tokenizer.oracles import compare_origins
 
+    path = locate(model, revision, weights=False).path
     report = run(
-        locate(model, revision, weights=False).path,
-        strings=lines,
+        path,
+        lines,
         count=strings,
+        origin=tokenizer_reference,
         special_tokens_in_text=special_tokens_in_text,
     )
     print(report)
+    others = compare_origins(
+        path, tokenizer_reference, lines, count=strings, special_tokens_in_text=special_tokens_in_text
+    )
+    if others is not None:
+        print(others)
     if report.mismatches:
         raise typer.Exit(VerificationError.exit_code)
 

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from exporter.choices import Dtype, ExtraSignature, Output, Overflow, RowErrors, Tokenizer, Warmup
+from exporter.choices import (
+    Dtype,
+    ExtraSignature,
+    Output,
+    Overflow,
+    RowErrors,
+    Tokenizer,
+    TokenizerReference,
+    Warmup,
+)
 from exporter.cli.summary import facts, print_summary
 from exporter.cli.values import assignments, integers, listed, words
 from exporter.errors import OptionError
@@ -42,6 +51,10 @@ def export(
     batch_sizes: Annotated[str | None, typer.Option(help="Batch buckets, e.g. 1,8.")] = None,
     dtype: Annotated[Dtype | None, typer.Option(help="Type of weights and activations.")] = None,
     tokenizer: Annotated[Tokenizer | None, typer.Option(help="none: token signatures only.")] = None,
+    tokenizer_reference: Annotated[
+        TokenizerReference | None,
+        typer.Option(help="Whose tokens: the published files', or AutoTokenizer's of the installed version."),
+    ] = None,
     special_tokens_in_text: Annotated[
         bool | None,
         typer.Option(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from exporter.exporting.golden import golden_of
 from exporter.exporting.plan import Plan, plan_export
 from exporter.exporting.tokenizers import Tokenizers, compile_tokenizers
 from exporter.families import load_weights
-from exporter.manifest import Manifest, ModelInfo, PrefixInfo, WarmupInfo
+from exporter.manifest import Manifest, ModelInfo, PrefixInfo, TokenizerReference, WarmupInfo
 from exporter.model import Transformer, build_model
 from exporter.options import ExportOptions
 from exporter.saved_model.warmup import warmup_requests, write_warmup
@@ -115,6 +115,7 @@ def _manifest(plan: Plan, version: int, model: Transformer, tokenizers: Tokenize
             unread_config_keys=spec.unread_config_keys,
         ),
         tokenizer=tokenizers.prompts.kind if tokenizers.prompts else None,
+        tokenizer_reference=_reference_info(tokenizers),
         buckets=plan.buckets,
         max_new_tokens=plan.generation.max_new_tokens,
         signatures={},
@@ -122,8 +123,13 @@ def _manifest(plan: Plan, version: int, model: Transformer, tokenizers: Tokenize
         options=options.model_dump(mode="json"),
         memory=plan.memory,
         prefix=_prefix_info(plan, model),
-        notes=plan.notes,
+        notes=(*plan.notes, *tokenizers.notes),
     )
+
+
+def _reference_info(tokenizers: Tokenizers) -> TokenizerReference | None:
+    found = tokenizers.reference
+    return None if found is None else TokenizerReference.model_validate(asdict(found))
 
 
 def _prefix_info(plan: Plan, model: Transformer) -> PrefixInfo | None:

@@ -12,6 +12,7 @@ from exporter.prompts.language_tokenizer import LanguageTokenizer
 from exporter.prompts.prefix_tokenizer import PrefixTokenizer
 from exporter.saved_model.warmup import bucket_texts
 from exporter.tokenizer import TokenizerGraph, build_tokenizer, verify_tokenizer
+from exporter.tokenizer.oracles import Comparison, compare_origins, tokenizer_notes
 from exporter.tokenizer.parity import compare
 from exporter.tokenizer.reference import reference_of
 from exporter.tokenizer.samples import sample_strings
@@ -29,11 +30,15 @@ class Tokenizers:
       prompts: prompts of every signature; None with ``--tokenizer none``.
       presets: those of presets that name languages of their own.
       bucket_texts: a text for every length bucket, found with ``prompts`` itself.
+      reference: how the reference that was compiled and the other one compare; None with only one.
+      notes: what a user should know of them, a line each.
     """
 
     prompts: TokenizerGraph | None
     presets: Mapping[str, TokenizerGraph]
     bucket_texts: Mapping[int, str]
+    reference: Comparison | None = None
+    notes: tuple[str, ...] = ()
 
 
 def compile_tokenizers(plan: Plan) -> Tokenizers:
@@ -47,17 +52,17 @@ def compile_tokenizers(plan: Plan) -> Tokenizers:
     if options.tokenizer == "none":
         return Tokenizers(None, {}, {})
     check_score(plan.checkpoint.path, options)
-    plain = build_tokenizer(plan.checkpoint.path, special_tokens_in_text=options.special_tokens_in_text)
+    path, origin, in_text = plan.checkpoint.path, options.tokenizer_reference, options.special_tokens_in_text
+    plain = build_tokenizer(path, origin=origin, special_tokens_in_text=in_text)
     verify_tokenizer(
-        plan.checkpoint.path,
-        count=TOKENIZER_CHECKS,
-        tokenizer=plain,
-        special_tokens_in_text=options.special_tokens_in_text,
+        path, count=TOKENIZER_CHECKS, origin=origin, tokenizer=plain, special_tokens_in_text=in_text
     ).check()
+    both = compare_origins(path, origin, count=TOKENIZER_CHECKS, special_tokens_in_text=in_text)
     own = LanguageTokenizer(plain, plan.languages) if plan.languages else plain
     prompts = _behind_prefix(own, plan)
     presets = {name: LanguageTokenizer(plain, languages) for name, languages in plan.preset_languages.items()}
-    return Tokenizers(prompts, presets, _bucket_texts(prompts, plan))
+    notes = tokenizer_notes(plain, both, plan.spec.vocab_size)
+    return Tokenizers(prompts, presets, _bucket_texts(prompts, plan), both, notes)
 
 
 def _behind_prefix(tokenizer: TokenizerGraph, plan: Plan) -> TokenizerGraph:
@@ -66,7 +71,8 @@ def _behind_prefix(tokenizer: TokenizerGraph, plan: Plan) -> TokenizerGraph:
     if prefix is None:
         return tokenizer
     behind = PrefixTokenizer(tokenizer, prefix)
-    reference = reference_of(read_source(plan.checkpoint.path), plan.options.special_tokens_in_text)
+    source = read_source(plan.checkpoint.path, plan.options.tokenizer_reference)
+    reference = reference_of(source, plan.options.special_tokens_in_text)
 
     def encode(text: str) -> list[int]:
         return reference.encode(prefix.text + text)[len(prefix.tokens) :]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from exporter.generation.generation_options import GenerationOptions
     from exporter.tokenizer.barriers import Barriers
+    from exporter.tokenizer.sources import Origin
 
 #: Continuations on which every export checks that the cut changes no token.
 CHECKED_CONTINUATIONS = 1500
@@ -115,11 +116,18 @@ def resolve_prefix(options: ExportOptions, directory: Path, spec: ModelSpec) -> 
             f"prefix_text: {spec.model_type} is an encoder-decoder model: its encoder reads a prompt in both "
             "directions, so that nothing can be read before the rest is known; send it with each request"
         )
-    return cut_prefix(directory, text, special_tokens_in_text=options.special_tokens_in_text)
+    return cut_prefix(
+        directory,
+        text,
+        origin=options.tokenizer_reference,
+        special_tokens_in_text=options.special_tokens_in_text,
+    )
 
 
-def cut_prefix(directory: Path, text: str, *, special_tokens_in_text: bool = True) -> Prefix:
-    """Cuts ``text`` for the tokenizer of a checkpoint.
+def cut_prefix(
+    directory: Path, text: str, *, origin: Origin = "files", special_tokens_in_text: bool = True
+) -> Prefix:
+    """Cuts ``text`` for the tokenizer of a checkpoint; ``origin`` as in ``tokenizer.sources.read_source``.
 
     Raises:
       UnsupportedError: no token of it is certain to stay the same under every continuation.
@@ -129,7 +137,7 @@ def cut_prefix(directory: Path, text: str, *, special_tokens_in_text: bool = Tru
     from exporter.tokenizer.reference import reference_of
     from exporter.tokenizer.sources import JsonSource, read_source
 
-    source = read_source(directory)
+    source = read_source(directory, origin)
     if not isinstance(source, JsonSource):
         raise UnsupportedError(
             f"prefix_text: {type(source.tokenizer).__name__} has no tokenizer.json, from which it could be "
@@ -169,6 +177,11 @@ def check_prefix(prefix: Prefix, spec: ModelSpec, longest: int, generation: Gene
         raise OptionError(
             f"max_length: {generation.max_length} leaves no room behind the prefix of "
             f"{count + prefix.rest_tokens} tokens"
+        )
+    if max(prefix.tokens) >= spec.vocab_size:
+        raise OptionError(
+            f"prefix_text: token {max(prefix.tokens)} is not in the model's vocabulary; allowed: 0 to "
+            f"{spec.vocab_size - 1}"
         )
     spec.check_lengths(count + longest, generation.max_new_tokens)
     for layer in spec.decoder.layers:

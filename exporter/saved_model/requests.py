@@ -55,11 +55,21 @@ def utf8_error(text: tf.Tensor, field: str = "text") -> tf.Tensor:
 
 
 def encode_rows(
-    tokenizer: TokenizerGraph, text: tf.Tensor, *, field: str = "text", add_special_tokens: bool = True
+    tokenizer: TokenizerGraph,
+    text: tf.Tensor,
+    *,
+    field: str = "text",
+    add_special_tokens: bool = True,
+    vocab_size: int | None = None,
 ) -> tuple[tf.RaggedTensor, tf.Tensor]:
-    """Tokenizes string [batch]; rows that are not UTF-8 come back empty with their error."""
+    """Tokenizes string [batch]; rows that are not UTF-8 come back empty with their error.
+
+    So do rows with a token outside the model's ``vocab_size``, which costs nothing where there is none.
+    """
     error = utf8_error(text, field)
     tokens = tokenizer.encode(tf.where(tf.equal(error, ""), text, ""), add_special_tokens)
+    if vocab_size is not None and tokenizer.vocab_size > vocab_size:
+        error = first_error(error, _id_error(tokens, vocab_size, f"{field}: token "))
     return _keep(tokens, tf.equal(error, ""), tokens.row_lengths(), from_left=True), error
 
 
@@ -73,13 +83,18 @@ def rows_from_text(
     add_special_tokens: bool = True,
     keep_first: int = 0,
     advice: str = "",
+    vocab_size: int | None = None,
 ) -> Rows:
     """string [batch] -> rows of at most ``longest`` tokens; ``field`` names the input in errors.
+
+    A row with a token outside ``vocab_size`` is refused, wherever in the text it stands.
 
     ``keep_first`` tokens are never truncated from the left: the oldest behind them are. ``advice`` ends the
     error of a row that is too long.
     """
-    tokens, error = encode_rows(tokenizer, text, field=field, add_special_tokens=add_special_tokens)
+    tokens, error = encode_rows(
+        tokenizer, text, field=field, add_special_tokens=add_special_tokens, vocab_size=vocab_size
+    )
     return _fit(
         tokens,
         error,
@@ -126,15 +141,19 @@ def checked_ids(
     tokens = tf.RaggedTensor.from_row_lengths(
         tf.boolean_mask(input_ids, tf.sequence_mask(counts, width)), tf.cast(counts, tf.int64), validate=False
     )
+    error = first_error(count_error, _id_error(tokens, vocab_size, "input_ids: "))
+    return _keep(tokens, tf.equal(error, ""), tokens.row_lengths(), from_left=True), error
+
+
+def _id_error(tokens: tf.RaggedTensor, vocab_size: int, before: str) -> tf.Tensor:
+    """string [batch]: a message for every row with an id out of range, naming the smallest of them."""
     bad_values = tf.where((tokens.values < 0) | (tokens.values >= vocab_size), tokens.values, _NO_BAD_ID)
     first_bad = tf.math.unsorted_segment_min(bad_values, tokens.value_rowids(), tokens.nrows())
     # An empty segment's minimum is the type's largest value, which is the sentinel too.
-    id_error = message_where(
+    return message_where(
         tf.not_equal(first_bad, _NO_BAD_ID),
-        ["input_ids: ", first_bad, f" is not in the vocabulary; allowed: 0 to {vocab_size - 1}"],
+        [before, first_bad, f" is not in the vocabulary; allowed: 0 to {vocab_size - 1}"],
     )
-    error = first_error(count_error, id_error)
-    return _keep(tokens, tf.equal(error, ""), tokens.row_lengths(), from_left=True), error
 
 
 #: No row's id: marks "all ids are good" in a minimum over a row's bad ids.

@@ -66,6 +66,7 @@ class Policy(NamedTuple):
       echo: whether ``generated_text`` starts with the prompt.
       prefix: what every prompt begins with; lengths and limits of rows do not count it.
       advice: where to send a prompt that is too long, as the end of its error.
+      vocab_size: of the model; a text with a token beyond it is refused. None: not checked.
     """
 
     longest: int
@@ -75,6 +76,7 @@ class Policy(NamedTuple):
     echo: bool = False
     prefix: Prefix | None = None
     advice: str = ""
+    vocab_size: int | None = None
 
     @property
     def baked(self) -> int:
@@ -156,6 +158,7 @@ def score_signature(
                 overflow="error",
                 field="continuation",
                 add_special_tokens=program.encodes,
+                vocab_size=policy.vocab_size,
             )
             rows = with_errors(rows, scored.error)
             count = tf.cast(scored.tokens.row_lengths(), tf.int32)
@@ -237,7 +240,13 @@ def _prompts(tokenizer: TokenizerGraph, text: tf.Tensor, longest: int, policy: P
     """string [batch] prompts -> their rows."""
     kept = policy.prefix.rest_tokens if policy.prefix else 0
     return rows_from_text(
-        tokenizer, text, longest=longest, overflow=policy.overflow, keep_first=kept, advice=policy.advice
+        tokenizer,
+        text,
+        longest=longest,
+        overflow=policy.overflow,
+        keep_first=kept,
+        advice=policy.advice,
+        vocab_size=policy.vocab_size,
     )
 
 

@@ -91,6 +91,7 @@ class TextGenerator(keras.Model):
             outputs=options.outputs,
             echo=options.echo,
             prefix=prefix,
+            vocab_size=step_model.vocab_size,
         )
         self.served: dict[str, Signature] = {
             signature.name: self._traced(signature, policy) for signature in served

@@ -13,11 +13,13 @@ class TokenizerGraph(tf.Module):
     Attributes:
       kind: the pipeline in words, as "ByteLevel BPE".
       vocab_size: one more than the largest id.
+      ignored_fields: fields of the tokenizer's file that neither the reference nor the graph reads.
       bos_token_id, eos_token_id, pad_token_id: where the checkpoint tells them, else None.
     """
 
     kind: str
     vocab_size: int
+    ignored_fields: tuple[str, ...] = ()
     bos_token_id: int | None
     eos_token_id: int | None
     pad_token_id: int | None

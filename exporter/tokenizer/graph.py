@@ -24,7 +24,7 @@ from exporter.tokenizer.normalizers import build_normalizer, flatten_normalizer
 from exporter.tokenizer.pieces import Pieces
 from exporter.tokenizer.post_processors import build_post_processor
 from exporter.tokenizer.pre_tokenizers import build_pre_tokenizer, flatten_pre_tokenizer
-from exporter.tokenizer.sources import JsonSource, read_source
+from exporter.tokenizer.sources import JsonSource, Origin, read_source
 
 
 class JsonTokenizer(TokenizerGraph):
@@ -41,6 +41,7 @@ class JsonTokenizer(TokenizerGraph):
         super().__init__(name="tokenizer")
         file, reference = source.file, source.tokenizer
         _refuse_moved_start(file)
+        self.ignored_fields = source.ignored
         self.kind = _kind(file)
         self.vocab_size = max(reference.get_vocab(with_added_tokens=True).values(), default=-1) + 1
         settings = source.settings
@@ -119,6 +120,7 @@ class JsonTokenizer(TokenizerGraph):
 def build_tokenizer(
     source: str | Path,
     *,
+    origin: Origin = "files",
     special_tokens_in_text: bool = True,
     skip_special_tokens: bool = True,
     clean_up_tokenization_spaces: bool | None = None,
@@ -126,9 +128,9 @@ def build_tokenizer(
     """Compiles the tokenizer of a checkpoint directory (or a tokenizer.json).
 
     Args:
-      source: see ``sources.read_source``.
+      source, origin: see ``sources.read_source``.
       special_tokens_in_text: whether a special token written in a text is that token; False treats it as
-        plain text.
+        plain text, and so does a checkpoint that says ``split_special_tokens``.
       skip_special_tokens: whether ``decode`` leaves special tokens out.
       clean_up_tokenization_spaces: whether ``decode`` removes spaces before punctuation, as transformers
         does; None takes what the checkpoint's tokenizer_config.json says.
@@ -137,16 +139,23 @@ def build_tokenizer(
       CheckpointError: no tokenizer there, or one that the library cannot read.
       TokenizerUnsupportedError: a node has no exact translation.
     """
-    found = read_source(Path(source))
+    found = read_source(Path(source), origin)
     clean_up = (
         found.settings.clean_up if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
     )
-    options = {"special_tokens_in_text": special_tokens_in_text, "skip_special_tokens": skip_special_tokens}
-    if isinstance(found, JsonSource):
-        return JsonTokenizer(found, clean_up=clean_up, **options)
-    from exporter.tokenizer.python_kinds import build_python_kind
+    options = {
+        "special_tokens_in_text": special_tokens_in_text and not found.settings.split_special,
+        "skip_special_tokens": skip_special_tokens,
+        "clean_up": clean_up,
+    }
+    try:
+        if isinstance(found, JsonSource):
+            return JsonTokenizer(found, **options)
+        from exporter.tokenizer.python_kinds import build_python_kind
 
-    return build_python_kind(found, clean_up=clean_up, **options)
+        return build_python_kind(found, **options)
+    except TokenizerUnsupportedError as refusal:
+        raise refusal.of(found.named) from None
 
 
 def _splitter(

@@ -14,9 +14,9 @@ import tensorflow as tf
 from exporter.errors import VerificationError
 from exporter.tokenizer.base import TokenizerGraph
 from exporter.tokenizer.graph import build_tokenizer
-from exporter.tokenizer.reference import Reference, reference_of
+from exporter.tokenizer.reference import Reference, attempt, reference_of
 from exporter.tokenizer.samples import sample_strings
-from exporter.tokenizer.sources import read_source
+from exporter.tokenizer.sources import Origin, read_source
 
 _BATCH = 256
 _SHOWN = 5
@@ -85,6 +85,7 @@ def verify_tokenizer(
     *,
     count: int = 2000,
     seed: int = 0,
+    origin: Origin = "files",
     tokenizer: TokenizerGraph | None = None,
     special_tokens_in_text: bool = True,
 ) -> TokenizerReport:
@@ -95,14 +96,17 @@ def verify_tokenizer(
       strings: texts to check, before ``count`` generated ones.
       count: how many strings to generate (``samples.sample_strings``).
       seed: of the generator.
+      origin: which reference, see ``sources.read_source``.
       tokenizer: the compiled tokenizer; None compiles it here.
       special_tokens_in_text: as it was compiled.
 
     Raises:
       CheckpointError, TokenizerUnsupportedError: as ``build_tokenizer``.
     """
-    tokenizer = tokenizer or build_tokenizer(source, special_tokens_in_text=special_tokens_in_text)
-    reference = reference_of(read_source(Path(source)), special_tokens_in_text)
+    tokenizer = tokenizer or build_tokenizer(
+        source, origin=origin, special_tokens_in_text=special_tokens_in_text
+    )
+    reference = reference_of(read_source(Path(source), origin), special_tokens_in_text)
     texts = [*strings, *sample_strings(count, seed, reference.tokens)]
     return compare(tokenizer, reference, texts, seed)
 
@@ -118,7 +122,7 @@ def compare(
     refused, seconds, reference_seconds = 0, 0.0, 0.0
     for start in range(0, len(texts), _BATCH):
         part = texts[start : start + _BATCH]
-        wanted, spent = _timed(lambda part: [_attempt(reference, text) for text in part], part)
+        wanted, spent = _timed(lambda part: [attempt(reference, text) for text in part], part)
         reference_seconds += spent
         pairs = [(text, ids) for text, ids in zip(part, wanted, strict=True) if ids is not None]
         refused += len(part) - len(pairs)
@@ -153,16 +157,6 @@ def _functions(tokenizer: TokenizerGraph) -> tuple[Callable[..., Any], Callable[
     encode = tf.function(tokenizer.encode, [tf.TensorSpec([None], tf.string)], autograph=False)
     rows = [tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)]
     return encode, tf.function(tokenizer.decode, rows, autograph=False)
-
-
-def _attempt(reference: Reference, text: str) -> list[int] | None:
-    """The reference's ids; None where its regular expressions give up, which ends in a panic of Rust."""
-    try:
-        return reference.encode(text)
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
-            raise
-        return None
 
 
 def _timed(function: Callable[[Any], Any], argument: Any) -> tuple[Any, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -27,10 +28,13 @@ class Reference:
 
 def reference_of(source: JsonSource | PythonSource, special_tokens_in_text: bool = True) -> Reference:
     """The reference of a tokenizer source."""
+    special_tokens_in_text = special_tokens_in_text and not source.settings.split_special
     if isinstance(source, PythonSource):
-        return _python(source)
+        return _auto(source.tokenizer, special_tokens_in_text)
     tokenizer: Tokenizer = source.tokenizer
     tokenizer.encode_special_tokens = not special_tokens_in_text
+    if source.auto is not None:
+        return _auto(source.auto, special_tokens_in_text)
     added = tokenizer.get_added_tokens_decoder().values()
 
     def decode(ids: Sequence[int]) -> str:
@@ -40,12 +44,23 @@ def reference_of(source: JsonSource | PythonSource, special_tokens_in_text: bool
     return Reference(lambda text: tokenizer.encode(text).ids, decode, tuple(token.content for token in added))
 
 
-def _python(source: PythonSource) -> Reference:
-    tokenizer = source.tokenizer
+def attempt(reference: Reference, text: str) -> list[int] | None:
+    """The reference's ids; None where its regular expressions give up, which ends in a panic of Rust."""
+    try:
+        return reference.encode(text)
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        return None
+
+
+def _auto(tokenizer: Any, special_tokens_in_text: bool) -> Reference:
+    """transformers' own object."""
+    options = {"verbose": False, "split_special_tokens": not special_tokens_in_text}
     return Reference(
-        lambda text: list(tokenizer(text)["input_ids"]),
+        lambda text: list(tokenizer(text, **options)["input_ids"]),
         lambda ids: str(tokenizer.decode(list(ids), skip_special_tokens=True)),
-        tuple(tokenizer.all_special_tokens),
+        tuple(dict.fromkeys([*tokenizer.get_added_vocab(), *tokenizer.all_special_tokens])),
     )
 
 

@@ -2,8 +2,9 @@
 
 Every section is a union discriminated by ``type``. Files of all ages are read: a model without ``type``,
 merges as ``"a b"`` strings or as pairs, ``add_prefix_space`` where ``prepend_scheme`` stands today. A node
-or field that is not listed here is refused with its path, such as ``pre_tokenizer.pretokenizers[1]``:
-what is not understood cannot be reproduced. ``truncation`` and ``padding`` are read and set aside (the
+that is not listed here is refused with its path, such as ``pre_tokenizer.pretokenizers[1]``: what is not
+understood cannot be reproduced. A field that is not listed is one that the library does not read:
+``ignored_fields`` names it. ``truncation`` and ``padding`` are read and set aside (the
 served graph has its own buckets).
 
 Source: the serialisation of the ``tokenizers`` library, 0.9 to 0.23.
@@ -33,6 +34,7 @@ from exporter.tokenizer.nodes.decoders import (
 from exporter.tokenizer.nodes.file import (
     AddedToken,
     TokenizerFile,
+    ignored_fields,
     parse_tokenizer,
     read_tokenizer,
 )
@@ -145,6 +147,7 @@ __all__ = [
     "WordLevel",
     "WordPiece",
     "WordPieceDecoder",
+    "ignored_fields",
     "parse_tokenizer",
     "read_tokenizer",
 ]

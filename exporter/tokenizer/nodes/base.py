@@ -11,12 +11,18 @@ PrependScheme = Literal["first", "never", "always"]
 
 
 class Node(BaseModel):
-    """Base of every node: frozen, and closed against fields that we do not know."""
+    """Base of every node: frozen. What the library does not read is kept apart (``ignored_fields``)."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class ClosedNode(Node):
+    """A node in which the library itself refuses a field that it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Pattern(Node):
+class Pattern(ClosedNode):
     """A ``{"String": ...}`` or ``{"Regex": ...}`` pattern; exactly one of the two is set."""
 
     string: str | None = Field(default=None, alias="String")

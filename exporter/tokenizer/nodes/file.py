@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError, field_validator
 
 from exporter.errors import CheckpointError, TokenizerUnsupportedError, did_you_mean
-from exporter.tokenizer.nodes.base import Node
+from exporter.tokenizer.nodes.base import ClosedNode, Node
 from exporter.tokenizer.nodes.decoders import Decoder
 from exporter.tokenizer.nodes.models import Model
 from exporter.tokenizer.nodes.normalizers import Normalizer
@@ -29,7 +29,7 @@ class AddedToken(Node):
     special: bool = False
 
 
-class TokenizerFile(Node):
+class TokenizerFile(ClosedNode):
     """A whole tokenizer.json."""
 
     version: str | None = None
@@ -57,12 +57,29 @@ class TokenizerFile(Node):
         return {"type": kind, **model}
 
 
+def ignored_fields(node: Node, place: str = "") -> tuple[str, ...]:
+    """The fields of a file, or a node, that the library does not read: ``post_processor.trim_offsets``.
+
+    Members of a list are not told apart, so that a thousand added tokens give one name.
+    """
+    before = f"{place}." if place else ""
+    found = [f"{before}{name}" for name in node.model_extra or {}]
+    for name, field in type(node).model_fields.items():
+        value = getattr(node, name)
+        several = isinstance(value, tuple)
+        inside = f"{before}{field.alias or name}" + ("[]" if several else "")
+        for child in value if several else (value,):
+            if isinstance(child, Node):
+                found += ignored_fields(child, inside)
+    return tuple(dict.fromkeys(found))
+
+
 def parse_tokenizer(data: dict[str, Any]) -> TokenizerFile:
     """The typed form of a parsed tokenizer.json.
 
     Raises:
-      TokenizerUnsupportedError: an unknown node, an unknown field or a value of the wrong type; the
-        message and ``path`` name its place.
+      TokenizerUnsupportedError: an unknown node, a value of the wrong type, or an unknown field where the
+        library refuses one too; the message and ``path`` name its place.
     """
     try:
         return TokenizerFile.model_validate(data)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field
 
-from exporter.tokenizer.nodes.base import Node
+from exporter.tokenizer.nodes.base import ClosedNode, Node
 
 
 class SpecialPiece(Node):
@@ -14,7 +14,7 @@ class SpecialPiece(Node):
     type_id: int = 0
 
 
-class TemplatePiece(Node):
+class TemplatePiece(ClosedNode):
     """One place of a template: a special token, or sequence ``A`` (or ``B`` in a pair)."""
 
     special_token: SpecialPiece | None = Field(default=None, alias="SpecialToken")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from exporter.errors import TokenizerUnsupportedError
+from exporter.tokenizer.from_transformers import PYTHON_ONLY
 from exporter.tokenizer.python_kinds.base import PythonKind
 from exporter.tokenizer.python_kinds.blenderbot_small import build_blenderbot_small
 from exporter.tokenizer.python_kinds.byt5 import build_byt5
@@ -33,8 +34,7 @@ def build_python_kind(
     """
     name = type(source.tokenizer).__name__
     if name not in _KINDS:
-        reason = f"exists in Python only, and is not compiled; compiled are {', '.join(_KINDS)}"
-        raise TokenizerUnsupportedError(name, reason)
+        raise TokenizerUnsupportedError(name, PYTHON_ONLY)
     if not skip_special_tokens:
         raise TokenizerUnsupportedError(name, "decodes with skip_special_tokens=True only")
     return _KINDS[name](source, special_tokens_in_text=special_tokens_in_text, clean_up=clean_up)
