@@ -193,8 +193,8 @@ def _replace(node: nodes.ReplaceNormalizer, path: str) -> StringStage:
     pattern = node.pattern
     if pattern.regex is not None:
         found = regex.translate(pattern.regex, path)
-        if found.cut:
-            raise TokenizerUnsupportedError(path, "Replace with a look-ahead pattern")
+        if found.cut or found.runs:
+            raise TokenizerUnsupportedError(path, "Replace with a look-ahead or an anchor")
         expression = found.pattern
     elif pattern.string:
         expression = regex.translate_literal(pattern.string)

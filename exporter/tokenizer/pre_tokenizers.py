@@ -14,6 +14,7 @@ from exporter.tokenizer import chars, codepoints, nodes, pieces, regex, tables
 from exporter.tokenizer.codepoints import CodePoints
 from exporter.tokenizer.pieces import CUT, Pieces
 from exporter.tokenizer.regex import Translation
+from exporter.tokenizer.run_rules import RunRule
 
 Stage = Callable[[Pieces], Pieces]
 
@@ -53,6 +54,8 @@ def split_stage(found: Translation, behavior: nodes.Behavior, invert: bool, path
     Texts between matches never touch each other, so that an inverted "merge with the previous" is a cut
     before every match, and so on.
     """
+    if found.runs is not None:
+        return ByCodePoints(RunRule(found.runs, behavior, invert))
     if behavior == "Isolated":
         return isolate(found)
     if behavior == "Removed":

@@ -8,7 +8,8 @@ look-around, possessive quantifiers and case folding; so
 * ``\\s+(?!\\S)|\\s+`` (all white space but the last, if a word follows) becomes a cut: before matching, each
   white-space run is cut before its last character, and the two arms become ``\\s+``. ``lookahead`` proves
   that no other arm would have matched across the cut, and that where it cuts nothing the look-ahead is
-  never reached.
+  never reached;
+* a pattern that is one look-ahead or anchor and nothing else becomes a rule about runs (``runs``).
 
 Worked example, with ``·`` for a space and ``|`` for the cut: ``a···b`` -> ``a··|·b`` -> ``a``,
 ``··``, ``·b``.
@@ -26,6 +27,7 @@ from exporter.tokenizer.regex.automaton import Automaton
 from exporter.tokenizer.regex.lookahead import without_lookahead
 from exporter.tokenizer.regex.parsing import parse
 from exporter.tokenizer.regex.possessive import made_greedy
+from exporter.tokenizer.regex.runs import RunKind, Runs, as_runs
 from exporter.tokenizer.regex.syntax import (
     UNBOUNDED,
     Alternate,
@@ -34,9 +36,10 @@ from exporter.tokenizer.regex.syntax import (
     Repeat,
     Syntax,
     UntranslatableError,
+    why_untranslatable,
 )
 
-__all__ = ["Translation", "translate", "translate_literal"]
+__all__ = ["RunKind", "Runs", "Translation", "translate", "translate_literal"]
 
 
 class Translation(NamedTuple):
@@ -46,17 +49,22 @@ class Translation(NamedTuple):
       pattern: RE2, without look-around; never matches the empty string.
       cut: RE2 with two groups; a cut belongs between them, before ``pattern`` is applied. Or None.
       total: whether every character starts a match, so that nothing is left between matches.
+      runs: the whole pattern as a rule about runs; ``pattern`` is then empty.
     """
 
     pattern: str
     cut: str | None
     total: bool
+    runs: Runs | None = None
 
 
 def translate(pattern: str, path: str) -> Translation:
     """Translates an Oniguruma pattern; TokenizerUnsupportedError names ``path`` where it cannot be exact."""
     try:
         syntax = parse(pattern)
+        runs = as_runs(syntax)
+        if runs is not None:
+            return Translation("", None, total=False, runs=runs)
         arms = syntax.arms if isinstance(syntax, Alternate) else (syntax,)
         arms, cut = without_lookahead(arms)
         arms = tuple(made_greedy(arm) for arm in arms)
@@ -91,7 +99,7 @@ def _emit(syntax: Syntax) -> str:
         case Repeat(item, minimum, maximum, greedy):
             body = _emit(item) if isinstance(item, Chars) else f"(?:{_emit(item)})"
             return f"{body}{_quantifier(minimum, maximum)}{'' if greedy else '?'}"
-    raise UntranslatableError("a look-ahead other than '\\s+(?!\\S)|\\s+' as the last alternatives")
+    raise why_untranslatable(syntax)
 
 
 def _quantifier(minimum: int, maximum: int) -> str:

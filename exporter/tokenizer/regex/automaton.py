@@ -13,10 +13,9 @@ from exporter.tokenizer.regex.syntax import (
     Alternate,
     Chars,
     Concat,
-    NotFollowedBy,
     Repeat,
     Syntax,
-    UntranslatableError,
+    why_untranslatable,
 )
 
 
@@ -53,10 +52,8 @@ class Automaton:
                     self.empty[self._build(arm, branch)].append(end)
             case Repeat(item, minimum, maximum):
                 end = self._repeat(item, minimum, maximum, start)
-            case NotFollowedBy():
-                raise UntranslatableError(
-                    "a look-ahead other than '\\s+(?!\\S)|\\s+' as the last alternatives"
-                )
+            case _:
+                raise why_untranslatable(syntax)
         return end
 
     def _repeat(self, item: Syntax, minimum: int, maximum: int, start: int) -> int:

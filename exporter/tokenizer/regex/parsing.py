@@ -10,10 +10,13 @@ from exporter.tokenizer.regex.syntax import (
     Alternate,
     Chars,
     Concat,
+    FollowedBy,
+    LineEnd,
     NotFollowedBy,
     Repeat,
     Syntax,
     UntranslatableError,
+    WordBoundary,
 )
 
 _ESCAPED_CLASS = re.compile(r"\\(?:[pP]\{\^?[\w ]+\}|[sSdDwWhH])")
@@ -68,7 +71,10 @@ class _Parser:
         if self._peek("\\"):
             return self._escape(ignore_case)
         character = self.text[self.at]
-        if character in "^$":
+        if character == "$":
+            self.at += 1
+            return LineEnd()
+        if character == "^":
             raise UntranslatableError(f"the anchor {character!r}")
         if character in "*+?":
             raise UntranslatableError(f"a quantifier without an item at {self.at}")
@@ -76,6 +82,11 @@ class _Parser:
         return self._class("." if character == "." else _literal(character), ignore_case)
 
     def _group(self, ignore_case: bool) -> Syntax:
+        if self._peek("(?="):
+            start, self.at = self.at, self.at + 3
+            item = self._alternatives(ignore_case)
+            self._close()
+            return FollowedBy(item, self.text[start : self.at])
         if self._peek("(?!"):
             self.at += 3
             item = self._alternatives(ignore_case)
@@ -116,6 +127,9 @@ class _Parser:
         raise UntranslatableError("a bracket that is not closed")
 
     def _escape(self, ignore_case: bool) -> Syntax:
+        if self._peek("\\b"):
+            self.at += 2
+            return WordBoundary()
         for form in (_ESCAPED_CLASS, _ESCAPED_CODE):
             match = form.match(self.text, self.at)
             if match:
@@ -142,8 +156,8 @@ class _Parser:
             if bounds is None:
                 return item
             interval = self.text[self.at - 1] == "}"
-            if isinstance(item, NotFollowedBy):
-                raise UntranslatableError("a repeated look-ahead")
+            if isinstance(item, NotFollowedBy | FollowedBy | LineEnd | WordBoundary):
+                raise UntranslatableError("a repeated look-ahead or anchor")
             lazy = self._peek("?")
             # In Ruby syntax x{2}? is an optional x{2}, and x{2}+ a repetition of it.
             if lazy and interval:

@@ -44,7 +44,37 @@ class NotFollowedBy:
     members: CharSet
 
 
-Syntax = Chars | Concat | Alternate | Repeat | NotFollowedBy
+@dataclass(frozen=True, eq=False)
+class FollowedBy:
+    """``(?=x)``; ``text`` is the pattern's own spelling."""
+
+    item: Syntax
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class LineEnd:
+    """``$``: before a line end, or at the end of the text."""
+
+
+@dataclass(frozen=True, eq=False)
+class WordBoundary:
+    """``\\b``."""
+
+
+Syntax = Chars | Concat | Alternate | Repeat | NotFollowedBy | FollowedBy | LineEnd | WordBoundary
+
+
+def why_untranslatable(syntax: Syntax) -> UntranslatableError:
+    """What an assertion is called where it has no translation."""
+    match syntax:
+        case FollowedBy(text=text):
+            return UntranslatableError(f"the look-ahead {text!r}")
+        case LineEnd():
+            return UntranslatableError("the anchor '$'")
+        case WordBoundary():
+            return UntranslatableError("the word boundary '\\b'")
+    return UntranslatableError("a look-ahead other than '\\s+(?!\\S)|\\s+' as the last alternatives")
 
 
 class UntranslatableError(Exception):
