@@ -27,7 +27,8 @@ from exporter.tokenizer.pre_tokenizers import GPT2_PATTERN, flatten_pre_tokenize
 from exporter.tokenizer.regex.automaton import Automaton
 from exporter.tokenizer.regex.lookahead import without_lookahead
 from exporter.tokenizer.regex.parsing import parse
-from exporter.tokenizer.regex.syntax import Alternate
+from exporter.tokenizer.regex.runs import as_runs
+from exporter.tokenizer.regex.syntax import UNBOUNDED, Alternate, Chars, Repeat, UntranslatableError
 from exporter.tokenizer.sources import JsonSource
 
 _WHITE = " \n\t"
@@ -193,7 +194,10 @@ def _pre_tokenizer(node: nodes.PreTokenizer, left: str, right: str) -> str:
 def _pattern(pattern: nodes.Pattern, left: str, right: str) -> str:
     """Why a match might lie across the place, or be decided behind it."""
     if pattern.regex is not None:
-        return _reach(pattern.regex, left, right)
+        try:
+            return _reach(pattern.regex, left, right)
+        except UntranslatableError as problem:
+            return f"the pattern {pattern.regex!r} is not compiled: {problem}"
     literal, text, place = pattern.string or "", left + right, len(left)
     for start in range(max(0, place - len(literal) + 1), place):
         if literal.startswith(text[start : start + len(literal)]):
@@ -229,6 +233,9 @@ def _step(pattern: str, states: frozenset[int], character: str) -> frozenset[int
 def _automaton(pattern: str) -> tuple[Automaton, bool]:
     """The pattern's automaton (it may match more, never less), and whether the pattern is total."""
     syntax: Any = parse(pattern)
+    runs = as_runs(syntax)
+    if runs is not None:  # it matches within a run, by what the run is and the one character behind it
+        return Automaton(Repeat(Chars(runs.members), 1, UNBOUNDED)), False
     arms, _ = without_lookahead(syntax.arms if isinstance(syntax, Alternate) else (syntax,))
     automaton = Automaton(Alternate(arms))
     return automaton, automaton.is_total()

@@ -35,7 +35,7 @@ def load_transformers(directory: Path) -> Any:
     except Exception as error:
         raise _refusal(directory, error) from error
     names = sorted(set(type(tokenizer).vocab_files_names.values()))
-    if names and not any((directory / name).is_file() for name in names):
+    if names and not any((directory / name).is_file() for name in (*names, "tokenizer.json")):
         # transformers makes up an empty vocabulary where it finds none.
         raise CheckpointError(f"{directory}: no tokenizer files; expected {' or '.join(names)}; {WAY_OUT}")
     return tokenizer

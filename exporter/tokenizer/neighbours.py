@@ -139,15 +139,18 @@ class Neighbours:
         """The tokens to add: the listed ones by id, then the special ones that the tokenizer lacks."""
         held = tokenizer.get_added_tokens_decoder()
         found = self._listed(held)
-        special = list(self._special({token.content: token for token in found}))
         known = {token.content for token in (*held.values(), *found)}
-        # A token that comes with flags is added again, unless it is listed just so.
-        found += [token for token in special if isinstance(token, AddedToken) and token not in found]
-        found += [AddedToken(token, special=True) for token in special if token not in known
-                  and isinstance(token, str)]  # fmt: skip
-        names = {str(token) for token in special}
+        special: dict[str, str | AddedToken] = {}
+        for token in self._special({token.content: token for token in found}):
+            special.setdefault(str(token), token)
+        for content, value in special.items():
+            # A token that comes with flags is added again, unless it is listed just so.
+            if isinstance(value, AddedToken) and value not in found:
+                found.append(value)
+            elif isinstance(value, str) and content not in known:
+                found.append(AddedToken(content, special=True))
         for token in found:
-            token.special = token.special or token.content in names
+            token.special = token.special or token.content in special
         return [token for token in found if token.content]
 
     def _listed(self, held: dict[int, AddedToken]) -> list[AddedToken]:
@@ -240,7 +243,7 @@ class Neighbours:
 
 
 _SETTINGS = TypeAdapter(Settings)
-_IDS = TypeAdapter(dict[str, Annotated[int, Field(ge=0)]])
+_IDS = TypeAdapter(dict[str, Annotated[int, Field(ge=0, strict=True)]])
 _MAPPED = (*ROLES, "additional_special_tokens")
 
 

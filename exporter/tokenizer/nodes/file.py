@@ -60,17 +60,20 @@ class TokenizerFile(ClosedNode):
 def ignored_fields(node: Node, place: str = "") -> tuple[str, ...]:
     """The fields of a file, or a node, that the library does not read: ``post_processor.trim_offsets``.
 
-    Members of a list are not told apart, so that a thousand added tokens give one name.
+    Members of a list or table are not told apart, so that a thousand added tokens give one name.
     """
     before = f"{place}." if place else ""
     found = [f"{before}{name}" for name in node.model_extra or {}]
     for name, field in type(node).model_fields.items():
         value = getattr(node, name)
-        several = isinstance(value, tuple)
-        inside = f"{before}{field.alias or name}" + ("[]" if several else "")
-        for child in value if several else (value,):
-            if isinstance(child, Node):
-                found += ignored_fields(child, inside)
+        inside = f"{before}{field.alias or name}"
+        if isinstance(value, Node):
+            found += ignored_fields(value, inside)
+        elif isinstance(value, dict | tuple):
+            for child in value.values() if isinstance(value, dict) else value:
+                if not isinstance(child, Node):
+                    break  # a vocabulary, or merges
+                found += ignored_fields(child, f"{inside}[]")
     return tuple(dict.fromkeys(found))
 
 
