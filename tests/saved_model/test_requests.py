@@ -15,6 +15,9 @@ from exporter.saved_model.requests import checked_ids, rows_from_ids, rows_from_
 class ByteTokenizer:
     """One token per byte: enough to see what happens to rows."""
 
+    def __init__(self, vocab_size: int = 256) -> None:
+        self.vocab_size = vocab_size
+
     def encode(self, text: tf.Tensor, add_special_tokens: bool = True) -> tf.RaggedTensor:
         flat = tf.strings.bytes_split(text)
         return flat.with_values(tf.reshape(tf.cast(tf.io.decode_raw(flat.values, tf.uint8), tf.int32), [-1]))
@@ -47,6 +50,35 @@ def test_utf8_is_judged_exactly() -> None:
 
     judged = utf8_error(tf.constant(cases, tf.string)).numpy() == b""
     np.testing.assert_array_equal(judged, [valid(case) for case in cases])
+
+
+def test_a_token_past_the_model_is_its_row_s_error() -> None:
+    """As for ids; wherever in the text, also where it would be truncated away. Its neighbours stay."""
+    text = tf.constant([b"good", b"a\x7fb", b"\x7eaaaaaaa\x7f", b"\xff", b"fine"], tf.string)
+    rows = rows_from_text(
+        ByteTokenizer(128), text, longest=5, overflow="truncate_right", field="prompt", vocab_size=126
+    )
+    assert texts(rows) == ["good", "", "", "", "fine"]
+    told = " is not in the vocabulary; allowed: 0 to 125"
+    assert errors(rows.error) == [
+        "", f"prompt: token 127{told}", f"prompt: token 126{told}", "prompt: not valid UTF-8", ""
+    ]  # fmt: skip
+    ids = rows_from_ids(tf.constant([[97, 127]]), tf.constant([2]), vocab_size=126, longest=5)
+    assert errors(ids.error) == [f"input_ids: 127{told}"]
+
+
+def test_nothing_is_checked_where_no_token_lies_past_the_model() -> None:
+    """The same graph, op for op, as without a limit."""
+
+    def ops(**limit: int) -> list[str]:
+        def rows(text: tf.Tensor) -> tf.Tensor:
+            return rows_from_text(ByteTokenizer(128), text, longest=5, overflow="error", **limit).error
+
+        function = tf.function(rows, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+        return [op.type for op in function.get_concrete_function().graph.get_operations()]
+
+    assert ops() == ops(vocab_size=128)
+    assert len(ops(vocab_size=127)) > len(ops())
 
 
 def test_bad_rows_are_emptied_and_named() -> None:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from typer.testing import CliRunner
 
 from exporter.cli import app, main
-from exporter.errors import VerificationError
+from exporter.errors import OptionError, VerificationError
 from exporter.exporting import pipeline, tokenizers
 from exporter.options import make_options
 from exporter.tokenizer import TokenizerGraph, build_tokenizer, parity
@@ -74,6 +74,29 @@ def test_lines_of_files_are_checked_too(model: Path, tmp_path: Path) -> None:
     answer = command(model, "--text", first, "--text", second, "--strings", 0)
     assert answer.exit_code == 0, answer.output
     assert "5 strings (" in answer.output
+
+
+def test_either_reference_is_asked_for_by_name(model: Path) -> None:
+    """And both are compared with each other: version 5 keeps a prefix space that the settings do not name."""
+    file = json.loads((model / "tokenizer.json").read_text(encoding="utf-8"))
+    file["pre_tokenizer"]["add_prefix_space"] = True
+    (model / "tokenizer.json").write_text(json.dumps(file), encoding="utf-8")
+    (model / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    answers = {
+        name: command(model, "--strings", 25, "--tokenizer-reference", name)
+        for name in ("files", "transformers")
+    }
+    for name, compiled in (("files", "the published files"), ("transformers", "AutoTokenizer")):
+        answer = answers[name]
+        assert answer.exit_code == 0, answer.output
+        assert "checked, 0 mismatches" in answer.output
+        line = answer.output.splitlines()[-1]
+        assert "sample strings, as " in line
+        assert f"compiled: {compiled}" in line
+    refused = command(model, "--tokenizer-reference", "both")
+    assert isinstance(refused.exception, OptionError)
+    assert "tokenizer_reference" in str(refused.exception)
+    assert "'files' or 'transformers'" in str(refused.exception)
 
 
 @pytest.mark.usefixtures("misspelling")
