@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from exporter.errors import CheckpointError
-from exporter.tokenizer import nodes
+from exporter.errors import CheckpointError, TokenizerUnsupportedError
+from exporter.tokenizer import build_tokenizer, nodes, python_kinds
+from exporter.tokenizer.from_transformers import PYTHON_KINDS
 from exporter.tokenizer.sources import JsonSource, read_source
 from tests.tokenizer.test_added_tokens import token, tokenizer_json
+
+_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 790000\n"
 
 
 def source(
@@ -27,8 +30,18 @@ def source(
 
 def test_special_ids_are_named_by_the_configuration(tmp_path: Path) -> None:
     named = {"bos_token": {"content": "<s>"}, "eos_token": "</s>", "pad_token": None}
-    settings = source(tmp_path, named, special_tokens_map={"pad_token": "a", "eos_token": "b"}).settings
+    settings = source(tmp_path, named).settings
     assert (settings.bos, settings.eos, settings.pad) == (17, 18, None)
+
+
+def test_special_tokens_map_comes_before_it_unless_tokens_are_listed_by_id(tmp_path: Path) -> None:
+    """As transformers 4.57 reads the two."""
+    mapped = {"pad_token": "a", "eos_token": "b"}
+    settings = source(tmp_path, {"eos_token": "</s>"}, special_tokens_map=mapped).settings
+    assert (settings.eos, settings.pad) == (1, 0)
+    listed = {"eos_token": "</s>", "added_tokens_decoder": {"17": {"content": "<s>", "special": True}}}
+    settings = source(tmp_path, listed, special_tokens_map=mapped).settings
+    assert (settings.eos, settings.pad) == (18, None)
 
 
 def test_truncation_and_padding_do_not_reach_the_reference(tmp_path: Path) -> None:
@@ -74,6 +87,16 @@ def test_scores_are_those_that_the_library_holds(tmp_path: Path) -> None:
             "cannot read it",
         ),
         ({"config.json": b'{"model_type": "gpt2"}'}, "no tokenizer files"),
+        ({"config.json": b'{"model_type": "llama"}'}, r"no tokenizer files \(found: config.json\)"),
+        ({"tokenizer.json": _POINTER}, r"tokenizer\.json is a Git LFS pointer.*git lfs pull"),
+        (
+            {"config.json": b'{"model_type": "t5"}', "spiece.model": _POINTER},
+            r"spiece\.model is a Git LFS pointer",
+        ),
+        (
+            {"config.json": b'{"model_type": "t5"}', "spiece.model": b" <!DOCTYPE HTML><p>Log in"},
+            r"spiece\.model is a web page",
+        ),
     ],
 )
 def test_a_directory_without_a_readable_tokenizer(
@@ -83,6 +106,22 @@ def test_a_directory_without_a_readable_tokenizer(
         (tmp_path / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=message):
         read_source(tmp_path)
+
+
+@pytest.mark.parametrize(("model_type", "name"), [("biogpt", "BioGptTokenizer"), ("ctrl", "CTRLTokenizer")])
+def test_a_class_in_python_only_is_refused_by_its_files(model_type: str, name: str, tmp_path: Path) -> None:
+    """Not by a tokenizer.json that is not there, nor by a package that would not help."""
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+    (tmp_path / "vocab.json").write_text('{"<unk>": 0}')
+    (tmp_path / "merges.txt").write_text("")
+    with pytest.raises(TokenizerUnsupportedError) as caught:
+        build_tokenizer(tmp_path)
+    message = f"merges.txt and vocab.json: {name}: exists in Python only, and is not compiled"
+    assert str(caught.value).startswith(message)
+
+
+def test_the_compiled_kinds_are_those_that_messages_list() -> None:
+    assert tuple(python_kinds._KINDS) == PYTHON_KINDS
 
 
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:
