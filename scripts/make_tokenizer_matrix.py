@@ -5,6 +5,9 @@ python scripts/make_tokenizer_matrix.py --measure [--strings N] [--every N] [--o
                                                                check them first, and record the figures;
                                                                GENSERVE_TEST_DATA names the folder that
                                                                scripts/fetch_test_data filled
+python scripts/make_tokenizer_matrix.py --measure-references [--only NAME]
+                                                               ask AutoTokenizer of transformers 5 and 4.57
+                                                               too, and record how they differ
 """
 
 from __future__ import annotations
@@ -35,7 +38,8 @@ INTRODUCTION = f"""\
 <!-- Written by `{COMMAND}`; do not edit. -->
 
 A tokenizer.json is compiled node by node. What a node becomes equals the `tokenizers` library token for
-token, or the export refuses and names the node by its path in the file. How it works:
+token, or the export refuses and names the node by its path in the file. Fields that the library does not read
+are ignored and listed. How it works:
 [tokenizers.md](tokenizers.md).
 
 ## Nodes
@@ -52,13 +56,19 @@ the texts of the full test run, which are 20,000 generated strings, every line o
 books and the Universal Declaration of Human Rights in 85 languages) and longer parts of them.
 `scripts/fetch_test_data` gets the files.
 
-| tokenizer | pipeline | strings | mismatches |
-|---|---|---|---|
+The last two columns are facts about the references, not about the graph: on how many strings (2,000 generated
+ones and every 20th line of the corpora) AutoTokenizer gives other ids than the reference that is compiled.
+That is the published files with their neighbours' settings, or, without a tokenizer.json, what transformers 5
+makes of the files.
+
+| tokenizer | pipeline | strings | mismatches | transformers 5 differs | transformers 4.57 differs |
+|---|---|---|---|---|---|
 """
 
 Example = dict[str, Any]
 _REGEX = {"Regex": r"\p{N}{1,3}"}
 _LOOK_AHEAD = {"Regex": r" ?\p{L}+|\s+(?!\S)|\s+"}
+_RUNS = (r"\s+$", r"\s+(?!\S)", r"\s{512}(?!\S)", r"\d{1,3}(?=(?:\d{3})*\b)", r"(?=(\d{3})+(?!\d))")
 _SPLIT = {"type": "Split", "pattern": _REGEX, "behavior": "Isolated", "invert": False}
 _METASPACE = {"type": "Metaspace", "replacement": "\u2581"}
 _BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
@@ -87,7 +97,9 @@ EXAMPLES: dict[str, list[tuple[str, Example]]] = {
         ("all behaviors, invert", _SPLIT),
         (r"`\s+(?!\S)\|\s+` as the last alternatives", {**_SPLIT, "pattern": _LOOK_AHEAD}),
         ("Contiguous with a look-ahead", {**_SPLIT, "pattern": _LOOK_AHEAD, "behavior": "Contiguous"}),
-        ("other look-around, anchors, back-references", {**_SPLIT, "pattern": {"Regex": "(?<=a)b"}}),
+        *((f"`{pattern}` alone", {**_SPLIT, "pattern": {"Regex": pattern}}) for pattern in _RUNS),
+        ("other look-around, anchors", {**_SPLIT, "pattern": {"Regex": "(?<=a)b"}}),
+        ("back-references", {**_SPLIT, "pattern": {"Regex": r"(a)\1"}}),
         ("all prepend schemes, split on and off", _METASPACE),
         (
             "prepend_scheme first after another pre-tokenizer",
@@ -214,17 +226,46 @@ def measure(strings: int, every: int, only: str) -> None:
             report = verify_tokenizer(source, lines, count=strings)
             print(name, report, flush=True)
             found = {"pipeline": report.kind, "strings": report.strings, "mismatches": report.mismatches}
-            results[name] = {"tokenizer": name, **found}
-            rows = [results[known] for known in (*FOLDERS, *LAYOUTS) if known in results]
-            RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+            results[name] = {**results.get(name, {}), "tokenizer": name, **found}
+            _record([results[known] for known in (*FOLDERS, *LAYOUTS) if known in results])
+
+
+def measure_references(only: str) -> None:
+    """Asks the other references of the published tokenizers, and records how they differ."""
+    from scripts.tokenizer_references import differences
+    from tests.conftest import TEST_DATA
+    from tests.tokenizer.support import corpus_lines
+
+    if TEST_DATA is None:
+        raise SystemExit("error: GENSERVE_TEST_DATA names no folder; scripts/fetch_test_data DIR makes one")
+    lines = corpus_lines(TEST_DATA, full=True)[::20]
+    rows = json.loads(RESULTS.read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory() as directory:
+        for name, source in sources(Path(directory)):
+            for row in rows:
+                if row["tokenizer"] == name and only in name:
+                    row["references"] = differences(name, source, lines, Path(directory))
+                    print(name, row["references"], flush=True)
+                    _record(rows)
+
+
+def _record(rows: list[dict[str, Any]]) -> None:
+    RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def _row(row: dict[str, Any]) -> str:
+    from scripts.tokenizer_references import VERSIONS
+
+    known = row.get("references", {"strings": 0})
+    others = [known.get(version, "not measured") for version in VERSIONS]
+    shown = [f"{found} of {known['strings']:,}" if isinstance(found, int) else found for found in others]
+    cells = [row["tokenizer"], row["pipeline"], f"{row['strings']:,}", str(row["mismatches"]), *shown]
+    return f"| {' | '.join(cells)} |\n"
 
 
 def render() -> str:
     """The whole document."""
-    rows = [
-        f"| {row['tokenizer']} | {row['pipeline']} | {row['strings']:,} | {row['mismatches']} |\n"
-        for row in json.loads(RESULTS.read_text(encoding="utf-8"))
-    ]
+    rows = [_row(row) for row in json.loads(RESULTS.read_text(encoding="utf-8"))]
     return INTRODUCTION + "".join(node_rows()) + "\n" + PUBLISHED + "".join(rows)
 
 
@@ -234,12 +275,15 @@ def main() -> int:
     )
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--measure", action="store_true")
+    parser.add_argument("--measure-references", action="store_true")
     parser.add_argument("--strings", type=int, default=20_000)
     parser.add_argument("--every", type=int, default=1, help="check every N-th line of the corpora")
     parser.add_argument("--only", default="", help="check the tokenizers with this in their name")
     arguments = parser.parse_args()
     if arguments.measure:
         measure(arguments.strings, arguments.every, arguments.only)
+    if arguments.measure_references:
+        measure_references(arguments.only)
     text = render()
     if arguments.check:
         return int(TARGET.read_text(encoding="utf-8") != text)

@@ -10,6 +10,7 @@ from exporter.errors import CheckpointError, GenserveError, TokenizerUnsupported
 
 WAY_OUT = "'--tokenizer none' exports the model without text signatures"
 _CONFIGURED = ("config.json", "tokenizer_config.json")
+_NAMES = {"tokenizer.json", "vocab.json", "merges.txt", "vocab.txt", "dict.txt", "bpe.codes"}
 _MODELS = (".model", ".spm")
 
 #: Classes that transformers has in Python only, and that are compiled by hand (``python_kinds``).
@@ -43,11 +44,12 @@ def load_transformers(directory: Path) -> Any:
 
 def files_of(directory: Path) -> str:
     """The files that transformers reads a tokenizer from, for messages."""
-    known = {"tokenizer.json", "vocab.json", "merges.txt", "vocab.txt", "dict.txt", "bpe.codes"}
-    found = [
-        path.name for path in sorted(directory.iterdir()) if path.name in known or path.suffix in _MODELS
-    ]
-    return " and ".join(found)
+    return " and ".join(_files(directory))
+
+
+def _files(directory: Path) -> list[str]:
+    names = sorted(path.name for path in directory.iterdir())
+    return [name for name in names if name in _NAMES or name.endswith(_MODELS)]
 
 
 def _refusal(directory: Path, error: Exception) -> GenserveError:

@@ -113,7 +113,7 @@ def compare_origins(
     return _compared(Comparison(compiled, version, len(texts)), files, auto, texts)
 
 
-def _answer(reference: Reference, text: str) -> list[int] | None:
+def answer(reference: Reference, text: str) -> list[int] | None:
     """Its ids; None where it fails, be it that a rebuilt class lacks a token that it needs."""
     try:
         return attempt(reference, text)
@@ -122,7 +122,7 @@ def _answer(reference: Reference, text: str) -> list[int] | None:
 
 
 def _compared(found: Comparison, files: Reference, auto: Reference, texts: Sequence[str]) -> Comparison:
-    pairs = [Example(text, _answer(files, text), _answer(auto, text)) for text in texts]
+    pairs = [Example(text, answer(files, text), answer(auto, text)) for text in texts]
     differing = [pair for pair in pairs if pair.files != pair.transformers]
     example = min(differing, key=lambda pair: (len(pair.text), pair.text), default=None)
     return Comparison(found.compiled, found.version, found.strings, len(differing), example)

@@ -84,6 +84,24 @@ def test_stages_that_count_from_the_beginning_have_none(tmp_path: Path) -> None:
         cut_prefix(tmp_path, "You are kind, are you?")
 
 
+def test_rules_about_runs_look_no_further_than_the_run(tmp_path: Path) -> None:
+    """A text that ends in white space or digits may go on; behind a run's end nothing changes it."""
+    content = json.loads(byte_level_bpe().to_str())
+    patterns = (r"\s+$", r"\d{1,3}(?=(?:\d{3})*\b)", r"(?=(\d{3})+(?!\d))")
+    splits = [
+        {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+        for pattern in patterns
+    ]
+    content["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [*splits, content["pre_tokenizer"]]}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    source = read_source(tmp_path)
+    assert isinstance(source, JsonSource)
+    assert "may read across it" in Barriers(source).why_not("one 12", "34")
+    assert Barriers(source).why_not("one 12", " two") == ""
+    prefix = cut_prefix(tmp_path, "You are kind: 1234567 and so on  12")  # tries continuations itself
+    assert prefix.rest.endswith("12")
+
+
 @pytest.mark.parametrize("text", ["Hello", "inter", "\n\n", "…"])
 def test_a_text_without_a_stable_token_is_refused(text: str, tmp_path: Path) -> None:
     byte_level_bpe().save(str(tmp_path / "tokenizer.json"))

@@ -48,5 +48,11 @@ def test_every_row_was_measured_on_the_same_strings(script: Any) -> None:
     assert len({row["strings"] for row in results}) == 1
 
 
+def test_every_row_was_compared_with_both_versions_of_transformers(script: Any) -> None:
+    """Differences are facts about the references; a row without them is not measured yet."""
+    for row in json.loads(script.RESULTS.read_text(encoding="utf-8")):
+        assert set(row["references"]) == {"strings", "transformers 5", "transformers 4.57"}, row["tokenizer"]
+
+
 def test_the_document_is_up_to_date(script: Any) -> None:
     assert script.TARGET.read_text(encoding="utf-8") == script.render(), f"run {script.COMMAND}"
