@@ -24,9 +24,9 @@ from exporter.spec import ModelSpec, RopeKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from exporter.choices import TokenizerReference
     from exporter.generation.generation_options import GenerationOptions
     from exporter.tokenizer.barriers import Barriers
-    from exporter.tokenizer.sources import Origin
 
 #: Continuations on which every export checks that the cut changes no token.
 CHECKED_CONTINUATIONS = 1500
@@ -125,7 +125,7 @@ def resolve_prefix(options: ExportOptions, directory: Path, spec: ModelSpec) -> 
 
 
 def cut_prefix(
-    directory: Path, text: str, *, origin: Origin = "files", special_tokens_in_text: bool = True
+    directory: Path, text: str, *, origin: TokenizerReference = "files", special_tokens_in_text: bool = True
 ) -> Prefix:
     """Cuts ``text`` for the tokenizer of a checkpoint; ``origin`` as in ``tokenizer.sources.read_source``.
 

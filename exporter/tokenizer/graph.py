@@ -14,6 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from exporter.choices import TokenizerReference
 from exporter.errors import TokenizerUnsupportedError
 from exporter.tokenizer import nodes, pieces, tables
 from exporter.tokenizer.added_tokens import AddedTokenSplitter, Wanted
@@ -24,7 +25,7 @@ from exporter.tokenizer.normalizers import build_normalizer, flatten_normalizer
 from exporter.tokenizer.pieces import Pieces
 from exporter.tokenizer.post_processors import build_post_processor
 from exporter.tokenizer.pre_tokenizers import build_pre_tokenizer, flatten_pre_tokenizer
-from exporter.tokenizer.sources import JsonSource, Origin, read_source
+from exporter.tokenizer.sources import JsonSource, read_source
 
 
 class JsonTokenizer(TokenizerGraph):
@@ -120,7 +121,7 @@ class JsonTokenizer(TokenizerGraph):
 def build_tokenizer(
     source: str | Path,
     *,
-    origin: Origin = "files",
+    origin: TokenizerReference = "files",
     special_tokens_in_text: bool = True,
     skip_special_tokens: bool = True,
     clean_up_tokenization_spaces: bool | None = None,

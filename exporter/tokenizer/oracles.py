@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from exporter.choices import TokenizerReference
 from exporter.errors import GenserveError
 from exporter.tokenizer.base import TokenizerGraph
 from exporter.tokenizer.reference import Reference, attempt, reference_of
 from exporter.tokenizer.samples import sample_strings
-from exporter.tokenizer.sources import Origin, read_source, tokenizer_json
+from exporter.tokenizer.sources import read_source, tokenizer_json
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Comparison:
       unreadable: why the reference that is not compiled could not be asked.
     """
 
-    compiled: Origin
+    compiled: TokenizerReference
     version: str
     strings: int = 0
     differing: int = 0
@@ -83,7 +84,7 @@ def tokenizer_notes(
 
 def compare_origins(
     source: Path,
-    compiled: Origin = "files",
+    compiled: TokenizerReference = "files",
     strings: Sequence[str] = (),
     *,
     count: int = 200,
@@ -100,7 +101,7 @@ def compare_origins(
     import transformers
 
     version = transformers.__version__
-    other: Origin = "transformers" if compiled == "files" else "files"
+    other: TokenizerReference = "transformers" if compiled == "files" else "files"
     first = reference_of(read_source(source, compiled), special_tokens_in_text)
     try:
         found = read_source(source, other)

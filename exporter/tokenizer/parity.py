@@ -11,12 +11,13 @@ from typing import Any
 
 import tensorflow as tf
 
+from exporter.choices import TokenizerReference
 from exporter.errors import VerificationError
 from exporter.tokenizer.base import TokenizerGraph
 from exporter.tokenizer.graph import build_tokenizer
 from exporter.tokenizer.reference import Reference, attempt, reference_of
 from exporter.tokenizer.samples import sample_strings
-from exporter.tokenizer.sources import Origin, read_source
+from exporter.tokenizer.sources import read_source
 
 _BATCH = 256
 _SHOWN = 5
@@ -85,7 +86,7 @@ def verify_tokenizer(
     *,
     count: int = 2000,
     seed: int = 0,
-    origin: Origin = "files",
+    origin: TokenizerReference = "files",
     tokenizer: TokenizerGraph | None = None,
     special_tokens_in_text: bool = True,
 ) -> TokenizerReport:

@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from tokenizers import Tokenizer
 
-from exporter.choices import TokenizerReference as Origin
+from exporter.choices import TokenizerReference
 from exporter.errors import CheckpointError, TokenizerUnsupportedError
 from exporter.impostors import what_it_is
 from exporter.tokenizer import nodes
@@ -78,7 +78,7 @@ class PythonSource:
         return files_of(self.directory)
 
 
-def read_source(source: Path, origin: Origin = "files") -> JsonSource | PythonSource:
+def read_source(source: Path, origin: TokenizerReference = "files") -> JsonSource | PythonSource:
     """Reads the tokenizer of a checkpoint directory, or a tokenizer.json itself.
 
     Raises:
