@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from exporter.choices import Device
+from exporter.choices import Device, TokenizerReference
 
 MANIFEST_PATH = Path("assets.extra") / "genserve.json"
 
@@ -110,7 +110,7 @@ class TokenizerExample(_Frozen):
     transformers: tuple[int, ...] | None
 
 
-class TokenizerReference(_Frozen):
+class TokenizerReferenceInfo(_Frozen):
     """Whose ids the tokenizer graph gives, and how the other reference answered on a sample.
 
     Attributes:
@@ -121,7 +121,7 @@ class TokenizerReference(_Frozen):
       unreadable: why the reference that is not compiled could not be asked.
     """
 
-    compiled: Literal["files", "transformers"]
+    compiled: TokenizerReference
     version: str
     strings: int = 0
     differing: int = 0
@@ -156,7 +156,7 @@ class Manifest(_Frozen):
     created: str = Field(description="ISO 8601, UTC")
     model: ModelInfo
     tokenizer: str | None = Field(description="kind of the compiled tokenizer, None with --tokenizer none")
-    tokenizer_reference: TokenizerReference | None = Field(
+    tokenizer_reference: TokenizerReferenceInfo | None = Field(
         default=None, description="None without a tokenizer.json"
     )
     buckets: Buckets

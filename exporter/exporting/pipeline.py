@@ -17,7 +17,7 @@ from exporter.exporting.golden import golden_of
 from exporter.exporting.plan import Plan, plan_export
 from exporter.exporting.tokenizers import Tokenizers, compile_tokenizers
 from exporter.families import load_weights
-from exporter.manifest import Manifest, ModelInfo, PrefixInfo, TokenizerReference, WarmupInfo
+from exporter.manifest import Manifest, ModelInfo, PrefixInfo, TokenizerReferenceInfo, WarmupInfo
 from exporter.model import Transformer, build_model
 from exporter.options import ExportOptions
 from exporter.saved_model.warmup import warmup_requests, write_warmup
@@ -127,9 +127,9 @@ def _manifest(plan: Plan, version: int, model: Transformer, tokenizers: Tokenize
     )
 
 
-def _reference_info(tokenizers: Tokenizers) -> TokenizerReference | None:
+def _reference_info(tokenizers: Tokenizers) -> TokenizerReferenceInfo | None:
     found = tokenizers.reference
-    return None if found is None else TokenizerReference.model_validate(asdict(found))
+    return None if found is None else TokenizerReferenceInfo.model_validate(asdict(found))
 
 
 def _prefix_info(plan: Plan, model: Transformer) -> PrefixInfo | None:
