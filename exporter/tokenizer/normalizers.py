@@ -189,13 +189,18 @@ def _strip(node: nodes.StripNormalizer) -> StringStage:
     return stage
 
 
+#: A text is a string of its own here, so that its start is RE2's too.
+_TEXT_START = r"\A"
+
+
 def _replace(node: nodes.ReplaceNormalizer, path: str) -> StringStage:
     pattern = node.pattern
     if pattern.regex is not None:
-        found = regex.translate(pattern.regex, path)
+        at_start = pattern.regex.startswith(_TEXT_START) and "|" not in pattern.regex
+        found = regex.translate(pattern.regex.removeprefix(_TEXT_START) if at_start else pattern.regex, path)
         if found.cut or found.runs:
             raise TokenizerUnsupportedError(path, "Replace with a look-ahead or an anchor")
-        expression = found.pattern
+        expression = f"^(?:{found.pattern})" if at_start else found.pattern
     elif pattern.string:
         expression = regex.translate_literal(pattern.string)
     else:

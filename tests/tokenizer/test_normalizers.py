@@ -46,6 +46,7 @@ NODES: dict[str, dict[str, Any]] = {
     "Replace by nothing": replace("", String="."),
     "Replace regex": replace(" ", Regex=r"\s+"),
     "Replace runs": replace("\u2581", Regex=" {2,}"),
+    "Replace at the start": sequence(replace("\u2581", String=" "), replace("__", Regex=r"\A\u2581")),
     "ByteLevel": {"type": "ByteLevel"},
     "Sequence of maps": sequence({"type": "Nmt"}, {"type": "Lowercase"}, {"type": "StripAccents"}),
     "Sequence of all kinds": sequence(
