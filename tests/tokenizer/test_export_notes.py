@@ -31,7 +31,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
 
 
 def test_differences_ignored_fields_and_ids_past_the_model_are_noted(exported: ExportResult) -> None:
-    differing, ignored, past = exported.manifest.notes
+    differing, ignored, past = exported.manifest.notes[-3:]  # behind those of the checkpoint
     assert "differ on" in differing
     assert differing.endswith("compiled: the published files")
     assert "pre_tokenizer.is_not_read" in ignored
