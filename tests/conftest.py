@@ -25,7 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        if "shared" in getattr(item, "fixturenames", ()):
+        if "test_data" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.test_data)
         item.add_marker(pytest.mark.xdist_group(_worker_group(item)))
     if config.getoption("--full"):
@@ -49,7 +49,7 @@ def full(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
+def test_data() -> Path:
     """The folder that GENSERVE_TEST_DATA names; its tests skip visibly where the setting is missing.
 
     A setting that names no such folder is a mistake, not a reason to skip.

@@ -24,6 +24,7 @@ from exporter.saved_model.records import Record, warmup_records
 from exporter.saved_model.served import Served, programs_of, served_signatures
 from exporter.saved_model.writer import choose_version, refuse_other_source
 from exporter.spec import ModelSpec
+from exporter.tokenizer.sources import read_source
 
 #: What an export generates at most where neither the caller nor the checkpoint says so; the reference's
 #: own fallback of 20 tokens surprises everyone who serves text.
@@ -137,6 +138,8 @@ def plan_export(options: ExportOptions, output: Path) -> Plan:
     located = locate(options.model, options.revision)
     checkpoint = Checkpoint(located.path)
     spec = read_spec(checkpoint.config, ignore_config_keys=options.ignore_config_keys)
+    if options.tokenizer != "none":
+        read_source(checkpoint.path, options.tokenizer_reference)  # what is missing or broken is known now
     languages = resolve_languages(checkpoint.path, options.source_lang, options.target_lang)
     of_presets = _preset_languages(options, checkpoint.path)
     generation, presets = _generation_options(options, checkpoint, spec, languages, of_presets)

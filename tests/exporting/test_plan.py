@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.errors import GenserveError, OptionError
+from exporter.demo import demo_path
+from exporter.errors import CheckpointError, GenserveError, OptionError
 from exporter.exporting.plan import MANY_COMPILATIONS, Plan, plan_export, plan_job
 from exporter.options import Job, make_options, read_job
 
@@ -29,6 +31,14 @@ def test_it_writes_nothing_and_loads_nothing_heavy(tmp_path: Path) -> None:
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_tokenizer_is_known_before_weights_are_read(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(demo_path("stories"), model)
+    (model / "tokenizer.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json"):
+        plan_export(make_options({"model": str(model)}), tmp_path)
 
 
 def test_compilations_are_programs_times_buckets(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from exporter.errors import OptionError
 from exporter.prompts.languages import Frame, framed, resolve_languages
 from tests.prompts.builders import TEXTS, m2m_100, marian, mbart, mbart50, nllb, nllb_legacy, plbart
+from tests.tokenizer.published import folder_of
 
 
 def around(frame: Frame | None, tokenizer: Any) -> list[list[int]]:
@@ -86,10 +87,10 @@ def test_unknown_language(tmp_path: Path) -> None:
         resolve_languages(tmp_path, None, "<pad>")
 
 
-def test_tokenizer_without_languages(shared: Path) -> None:
-    assert resolve_languages(shared / "tokenizers" / "gpt2", None, None) is None
+def test_tokenizer_without_languages(test_data: Path) -> None:
+    assert resolve_languages(folder_of("gpt2"), None, None) is None
     with pytest.raises(OptionError, match=r"source_lang='en': .* knows no languages"):
-        resolve_languages(shared / "tokenizers" / "gpt2", "en", None)
+        resolve_languages(folder_of("gpt2"), "en", None)
 
 
 def test_the_module_is_light() -> None:

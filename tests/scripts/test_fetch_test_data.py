@@ -300,18 +300,18 @@ def entries(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return {entry.target: entry for entry in read}
 
 
-def test_table_and_data_agree(entries: dict[str, Any], shared: Path) -> None:
+def test_table_and_data_agree(entries: dict[str, Any], test_data: Path) -> None:
     """Every file of the data is in the table with its content, and the other way round.
 
     Data without a gated repository is skipped visibly, once what is there has been checked.
     """
-    paths = [*shared.glob("tokenizers/*/*"), *shared.glob("corpora/*.txt")]
-    there = {str(path.relative_to(shared)) for path in paths}
+    paths = [*test_data.glob("tokenizers/*/*"), *test_data.glob("corpora/*.txt")]
+    there = {str(path.relative_to(test_data)) for path in paths}
     assert there <= set(entries)
     for target in there:
         entry = entries[target]
-        content = (shared / target).read_bytes()
-        assert entry.is_at(shared / target), target
+        content = (test_data / target).read_bytes()
+        assert entry.is_at(test_data / target), target
         if hashlib.sha256(content).hexdigest() == entry.sha256:
             assert entry.size == len(content), target
             assert getattr(entry.source, "blob", None) in (None, git_blob(content)), target

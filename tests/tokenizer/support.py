@@ -64,10 +64,10 @@ def texts(full: bool, seed: int = 0, tokens: Sequence[str] = ()) -> list[str]:
     return [*edges, *sample_strings(20_000 if full else 2_000, seed, tokens)]
 
 
-def corpus_lines(shared: Path, full: bool) -> list[str]:
+def corpus_lines(test_data: Path, full: bool) -> list[str]:
     """Every line in the full run, every 60th in the quick tier, and some longer texts."""
     lines: list[str] = []
-    for path in sorted((shared / "corpora").glob("*.txt")):
+    for path in sorted((test_data / "corpora").glob("*.txt")):
         text = path.read_text(encoding="utf-8")
         lines += text.split("\n")[:: 1 if full else 60]
         lines += [text[start : start + 2000] for start in range(0, len(text), 40_000 if full else 400_000)]

@@ -19,6 +19,7 @@ from exporter.tokenizer.reference import reference_of
 from exporter.tokenizer.samples import sample_strings
 from exporter.tokenizer.sources import JsonSource, read_source
 from tests.reference import byte_level_bpe
+from tests.tokenizer.published import folder_of
 
 INSTRUCTION = (
     "You are a kind and patient assistant who answers in one word. Keep it short: no lists, 3 items at most."
@@ -111,12 +112,12 @@ def test_a_text_without_a_stable_token_is_refused(text: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(("name", "text", "tokens", "anchor", "rest"), CUTS)
 def test_cuts_of_real_tokenizers(
-    shared: Path, name: str, text: str, tokens: int, anchor: str, rest: str, full: bool
+    test_data: Path, name: str, text: str, tokens: int, anchor: str, rest: str, full: bool
 ) -> None:
     """The cut, and the reference's tokens of whole texts with thousands of continuations."""
     if not full and name not in {"gpt2", "mistral-7b-v0.1"}:
         pytest.skip("all tokenizers: in the full tier")
-    directory = shared / "tokenizers" / name
+    directory = folder_of(name)
     prefix = cut_prefix(directory, text)  # tries 1500 generated and all hostile ones itself
     assert (len(prefix.tokens), prefix.anchor, prefix.rest) == (tokens, anchor, rest)
     encode = reference_of(read_source(directory)).encode
@@ -128,10 +129,10 @@ def test_cuts_of_real_tokenizers(
 
 
 @pytest.mark.parametrize("name", ["gpt2", "qwen2", "mistral-7b-v0.1"])
-def test_the_graph_equals_the_reference_on_whole_texts(shared: Path, name: str, full: bool) -> None:
+def test_the_graph_equals_the_reference_on_whole_texts(test_data: Path, name: str, full: bool) -> None:
     if not full and name == "qwen2":
         pytest.skip("in the full tier")
-    directory = shared / "tokenizers" / name
+    directory = folder_of(name)
     prefix, reference = cut_prefix(directory, INSTRUCTION), reference_of(read_source(directory))
 
     def behind(text: str) -> list[int]:

@@ -21,6 +21,7 @@ from exporter.tokenizer.decoders import build_decoder, special_strings, token_st
 from exporter.tokenizer.tables import string_array
 from exporter.tokenizer.utf8 import replace_ill_formed
 from tests.tokenizer.graphs import ROWS, decode_rows, graph
+from tests.tokenizer.published import folder_of
 
 FALLBACK = [
     {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
@@ -197,13 +198,13 @@ def test_refused(decoder: Any, path: str) -> None:
 @pytest.mark.parametrize(
     "name", ["gpt2", "mistral-7b-v0.1", "t5", "bert-base-uncased", "clip", "whisper-tiny"]
 )
-def test_real_tokenizers(name: str, shared: Path, full: bool) -> None:
-    tokenizer = tokenizers.Tokenizer.from_file(str(shared / "tokenizers" / name / "tokenizer.json"))
+def test_real_tokenizers(name: str, test_data: Path, full: bool) -> None:
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder_of(name) / "tokenizer.json"))
     function = compiled(tokenizer)
     rng = random.Random(name)
     size = len(token_strings(tokenizer))
     rows = [rng.choices(range(size), k=rng.randint(1, 40)) for _ in range(2000 if full else 200)]
-    lines = (shared / "corpora" / "udhr_all.txt").read_text(encoding="utf-8").splitlines()
+    lines = (test_data / "corpora" / "udhr_all.txt").read_text(encoding="utf-8").splitlines()
     rows += [tokenizer.encode(line).ids for line in lines[:: 1 if full else 40]]
     expected = [tokenizer.decode(row) for row in rows]
     assert [text.decode() for text in decode_rows(function, rows)] == expected

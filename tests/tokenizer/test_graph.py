@@ -40,9 +40,9 @@ def test_generated_strings(kind: Kind, full: bool) -> None:
 
 
 @pytest.mark.parity
-def test_corpora(kind: Kind, shared: Path, full: bool) -> None:
+def test_corpora(kind: Kind, test_data: Path, full: bool) -> None:
     graph, reference = kind
-    report = compare(graph, reference, corpus_lines(shared, full))
+    report = compare(graph, reference, corpus_lines(test_data, full))
     assert report.mismatches == 0, str(report)
 
 

@@ -37,10 +37,10 @@ def test_every_published_tokenizer_was_checked_and_none_differs(script: Any) -> 
     assert [row["tokenizer"] for row in results if row["mismatches"]] == []
 
 
-def test_they_were_checked_on_the_strings_of_the_full_run(script: Any, shared: Path) -> None:
+def test_they_were_checked_on_the_strings_of_the_full_run(script: Any, test_data: Path) -> None:
     """A row that was measured on fewer is out of date."""
     results = json.loads(script.RESULTS.read_text(encoding="utf-8"))
-    assert {row["strings"] for row in results} == {20_000 + len(corpus_lines(shared, full=True))}
+    assert {row["strings"] for row in results} == {20_000 + len(corpus_lines(test_data, full=True))}
 
 
 def test_every_row_was_measured_on_the_same_strings(script: Any) -> None:

@@ -17,6 +17,7 @@ from exporter.tokenizer import nodes
 from exporter.tokenizer.bytestream import byte_alphabet
 from exporter.tokenizer.models import build_model
 from tests.tokenizer.graphs import WORDS, encode_words, graph, reloaded_encode
+from tests.tokenizer.published import folder_of
 
 STAND_INS = {byte: character for character, byte in byte_alphabet().items()}
 
@@ -211,12 +212,12 @@ def test_refused(change: dict[str, Any], named: str) -> None:
         ),
     ],
 )
-def test_real_vocabularies(name: str, shared: Path, full: bool) -> None:
-    file = shared / "tokenizers" / name / "tokenizer.json"
+def test_real_vocabularies(name: str, test_data: Path, full: bool) -> None:
+    file = folder_of(name) / "tokenizer.json"
     tokenizer = tokenizers.Tokenizer.from_file(str(file))
     node = nodes.read_tokenizer(file).model
     assert isinstance(node, nodes.BPE)
-    text = (shared / "corpora" / "udhr_all.txt").read_text(encoding="utf-8")
+    text = (test_data / "corpora" / "udhr_all.txt").read_text(encoding="utf-8")
     text = text if full else text[::37] + text[:20_000]
     if tokenizer.normalizer:
         text = tokenizer.normalizer.normalize_str(text)

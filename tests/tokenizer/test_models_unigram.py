@@ -13,6 +13,7 @@ from exporter.errors import TokenizerUnsupportedError
 from exporter.tokenizer import nodes
 from exporter.tokenizer.models import build_model
 from tests.tokenizer.graphs import WORDS, encode_words, graph, reloaded_encode
+from tests.tokenizer.published import folder_of
 
 
 def make(
@@ -86,11 +87,11 @@ def test_refused(change: dict[str, Any], path: str) -> None:
 
 
 @pytest.mark.parity
-def test_real_vocabulary(shared: Path, full: bool) -> None:
-    file = shared / "tokenizers" / "t5" / "tokenizer.json"
+def test_real_vocabulary(test_data: Path, full: bool) -> None:
+    file = folder_of("t5") / "tokenizer.json"
     node = nodes.read_tokenizer(file).model
     assert isinstance(node, nodes.Unigram)
-    text = (shared / "corpora" / "udhr_all.txt").read_text(encoding="utf-8")
+    text = (test_data / "corpora" / "udhr_all.txt").read_text(encoding="utf-8")
     text = text if full else text[::29] + text[:20_000]
     words = ["▁" + word for word in text.split()]
     rng = random.Random(0)

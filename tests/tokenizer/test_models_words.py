@@ -13,6 +13,7 @@ from exporter.tokenizer import nodes
 from exporter.tokenizer.bytestream import byte_alphabet
 from exporter.tokenizer.models import build_model
 from tests.tokenizer.graphs import WORDS, encode_words, graph, reloaded_encode
+from tests.tokenizer.published import folder_of
 
 
 def wordpiece(tokens: list[str], prefix: str = "##", longest: int = 100) -> nodes.WordPiece:
@@ -69,10 +70,10 @@ def test_saved_and_loaded_without_us(tmp_path: Path) -> None:
 
 
 @pytest.mark.parity
-def test_real_vocabulary(shared: Path, full: bool) -> None:
-    node = nodes.read_tokenizer(shared / "tokenizers" / "bert-base-uncased" / "tokenizer.json").model
+def test_real_vocabulary(test_data: Path, full: bool) -> None:
+    node = nodes.read_tokenizer(folder_of("bert-base-uncased") / "tokenizer.json").model
     assert isinstance(node, nodes.WordPiece)
-    text = (shared / "corpora" / "udhr_all.txt").read_text(encoding="utf-8").lower()
+    text = (test_data / "corpora" / "udhr_all.txt").read_text(encoding="utf-8").lower()
     words = (text if full else text[::29] + text[:20_000]).split()
     assert_equal_words(node, [*words, "a" * 100, "a" * 101, "é" * 100, "é" * 101])
 

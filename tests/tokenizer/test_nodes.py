@@ -245,6 +245,6 @@ def test_an_unreadable_file(content: bytes, tmp_path: Path) -> None:
         nodes.read_tokenizer(path)
 
 
-def test_every_shared_file_is_read(shared: Path) -> None:
-    files = sorted(shared.glob("tokenizers/*/tokenizer.json"))
+def test_every_shared_file_is_read(test_data: Path) -> None:
+    files = sorted(test_data.glob("tokenizers/*/tokenizer.json"))
     assert [nodes.read_tokenizer(path).model.type for path in files].count("BPE") >= 10

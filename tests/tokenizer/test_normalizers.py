@@ -14,6 +14,7 @@ from tokenizers import normalizers as library
 from exporter.errors import TokenizerUnsupportedError
 from exporter.tokenizer import nodes
 from exporter.tokenizer.normalizers import build_normalizer, library_normalizer
+from tests.tokenizer.published import folder_of
 from tests.tokenizer.support import assert_equal, every_code_point, tensor, texts, traced
 
 
@@ -136,8 +137,8 @@ def test_the_library_normalizer_of_a_node_is_its_own() -> None:
 
 
 @pytest.mark.parametrize("folder", ["t5", "barthez", "clip", "bert-base-uncased"])
-def test_published_normalizers(folder: str, shared: Path, full: bool) -> None:
-    file = nodes.read_tokenizer(shared / "tokenizers" / folder / "tokenizer.json")
+def test_published_normalizers(folder: str, test_data: Path, full: bool) -> None:
+    file = nodes.read_tokenizer(folder_of(folder) / "tokenizer.json")
     assert file.normalizer
     node = file.normalizer.model_dump(by_alias=True, exclude_none=True)
     function = graph(node)

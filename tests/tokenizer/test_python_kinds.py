@@ -23,6 +23,7 @@ from exporter.tokenizer.python_kinds.lower import Lower
 from exporter.tokenizer.python_kinds.sentencepiece import SentencePieces
 from exporter.tokenizer.sources import PythonSource, Settings
 from tests.tokenizer import trained_python
+from tests.tokenizer.published import folder_of
 from tests.tokenizer.served import DECODE
 from tests.tokenizer.support import tensor, traced
 from tests.tokenizer.trained_python import LINES, blenderbot_small, m2m100, train
@@ -138,8 +139,8 @@ def test_m2m100(kind: str, tmp_path: Path, full: bool) -> None:
 
 
 @pytest.mark.parity
-def test_real_marian(shared: Path, full: bool) -> None:
-    tokenizer = MarianTokenizer.from_pretrained(str(shared / "tokenizers" / "opus-mt-en-mg"))
+def test_real_marian(test_data: Path, full: bool) -> None:
+    tokenizer = MarianTokenizer.from_pretrained(str(folder_of("opus-mt-en-mg")))
     assert_equals(tokenizer, "real", full)
 
 

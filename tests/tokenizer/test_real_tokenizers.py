@@ -16,7 +16,7 @@ from exporter.errors import GenserveError
 from exporter.tokenizer import TokenizerGraph, build_tokenizer, verify_tokenizer
 from exporter.tokenizer.reference import reference_of
 from exporter.tokenizer.sources import read_source
-from tests.tokenizer.published import FOLDERS, LAYOUTS, REFUSED, source_of
+from tests.tokenizer.published import FOLDERS, LAYOUTS, REFUSED, folder_of, source_of
 from tests.tokenizer.searches import assert_batched_as_alone, assert_hypothesis_finds_nothing
 from tests.tokenizer.served import Reloaded, Traced
 from tests.tokenizer.support import corpus_lines, texts
@@ -26,9 +26,9 @@ NAMES = [*FOLDERS, *LAYOUTS]
 RELOADED = ("gpt2", "t5", "mistral-7b-v0.3-instruct", "bert-base-cased", "opus-mt-en-mg", "barthez", "clip")
 
 
-def test_every_folder_is_named(shared: Path) -> None:
+def test_every_folder_is_named(test_data: Path) -> None:
     """A tokenizer that is added to the test data cannot be passed over in silence."""
-    folders = {path.name for path in (shared / "tokenizers").iterdir() if path.is_dir()}
+    folders = {path.name for path in (test_data / "tokenizers").iterdir() if path.is_dir()}
     refused = {layout.folder for layout, _ in REFUSED.values()}
     assert folders <= {*FOLDERS, *(layout.folder for layout in LAYOUTS.values()), *refused}
 
@@ -43,7 +43,7 @@ class Published:
 
 @pytest.fixture(scope="module", params=NAMES)
 def published(
-    request: pytest.FixtureRequest, shared: Path, full: bool, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, test_data: Path, full: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> Published:
     """Behind the reloaded signatures in the full run, in the quick tier as it was compiled."""
     folder = tmp_path_factory.mktemp("published")
@@ -53,9 +53,9 @@ def published(
 
 
 @pytest.mark.parity
-def test_published_tokenizer(published: Published, shared: Path, full: bool) -> None:
+def test_published_tokenizer(published: Published, test_data: Path, full: bool) -> None:
     """Random ids, too, which make ill-formed UTF-8; in the full run 20,000 strings and whole corpora."""
-    lines = corpus_lines(shared, full)
+    lines = corpus_lines(test_data, full)
     count = 20_000 if full else 500
     report = verify_tokenizer(published.source, lines, count=count, tokenizer=published.tokenizer)
     assert report.mismatches == 0, str(report)
@@ -72,15 +72,15 @@ def test_found_by_hypothesis_and_one_by_one(published: Published, full: bool) ->
 
 @pytest.mark.parity
 @pytest.mark.parametrize("name", RELOADED)
-def test_reloaded_signatures(name: str, shared: Path, tmp_path: Path) -> None:
+def test_reloaded_signatures(name: str, test_data: Path, tmp_path: Path) -> None:
     source = source_of(name, tmp_path / "source")
     reloaded = Reloaded(build_tokenizer(source), tmp_path / "saved")
-    report = verify_tokenizer(source, corpus_lines(shared, False)[::4], count=200, tokenizer=reloaded)
+    report = verify_tokenizer(source, corpus_lines(test_data, False)[::4], count=200, tokenizer=reloaded)
     assert report.mismatches == 0, str(report)
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_refused(name: str, shared: Path, tmp_path: Path) -> None:
+def test_refused(name: str, test_data: Path, tmp_path: Path) -> None:
     """Where transformers has no converter there is nothing to equal; the message names the way out."""
     layout, reason = REFUSED[name]
     source = layout.write(tmp_path)
@@ -92,15 +92,15 @@ def test_refused(name: str, shared: Path, tmp_path: Path) -> None:
     ("folder", "ids"),
     [("bert-base-cased", [101, 8667, 1362, 102]), ("openai-gpt", [3570, 1276])],
 )
-def test_a_directory_of_vocabulary_files_alone(folder: str, ids: list[int], shared: Path) -> None:
+def test_a_directory_of_vocabulary_files_alone(folder: str, ids: list[int], test_data: Path) -> None:
     """Without configuration the vocabulary tells whether text is lower-cased."""
-    encode = build_tokenizer(shared / "tokenizers" / folder).encode
+    encode = build_tokenizer(folder_of(folder)).encode
     assert encode(tf.constant(["Hello world"])).to_list() == [ids]
 
 
 @pytest.mark.parametrize("folder", ["gpt2", "roberta-base"])
-def test_special_tokens_as_plain_text(folder: str, shared: Path) -> None:
-    source = shared / "tokenizers" / folder
+def test_special_tokens_as_plain_text(folder: str, test_data: Path) -> None:
+    source = folder_of(folder)
     graph = build_tokenizer(source, special_tokens_in_text=False)
     report = verify_tokenizer(source, count=300, tokenizer=graph, special_tokens_in_text=False)
     assert report.mismatches == 0, str(report)

@@ -16,6 +16,7 @@ from exporter.tokenizer.models import segments
 from exporter.tokenizer.models.viterbi import Words, best_edges
 from exporter.tokenizer.python_kinds.sentencepiece import SentencePieces
 from tests.tokenizer.graphs import WORDS, graph
+from tests.tokenizer.published import folder_of
 
 #: float32 sums of these differ in their last bits only: as many ways through "abc" as it has, all but equal.
 NEAR_TIES = {"a": -1.1, "b": -2.3, "c": -3.7, "ab": -3.4, "bc": -6.0, "abc": -7.1, "ca": -4.8, "aa": -2.2,
@@ -183,7 +184,7 @@ def test_near_guesses_are_not_believed(seed: int, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parity
-def test_plain_text_is_proved_in_few_passes(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_text_is_proved_in_few_passes(test_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The quick way is really taken."""
     found = []
     solve = segments.solve
@@ -193,21 +194,21 @@ def test_plain_text_is_proved_in_few_passes(shared: Path, monkeypatch: pytest.Mo
         return found[-1]
 
     monkeypatch.setattr(segments, "solve", spy)
-    text = (shared / "corpora" / "botchan.txt").read_bytes()
+    text = (test_data / "corpora" / "botchan.txt").read_bytes()
     texts = [text[i : i + 1000].decode(errors="ignore").encode() for i in range(0, 40_000, 1000)]
     tf.config.run_functions_eagerly(True)
     try:
-        SentencePieces(shared / "tokenizers" / "opus-mt-en-mg" / "source.spm")(tf.constant(texts))
+        SentencePieces(folder_of("opus-mt-en-mg") / "source.spm")(tf.constant(texts))
     finally:
         tf.config.run_functions_eagerly(False)
     assert [int(solution.passes) <= 3 and solution.proved.numpy().all() for solution in found] == [True]
 
 
 @pytest.mark.parity
-def test_real_model(shared: Path, full: bool) -> None:
+def test_real_model(test_data: Path, full: bool) -> None:
     """Long texts and odd ones, of many scripts."""
     rng = random.Random("real")
-    corpora = [(shared / "corpora" / f"{name}.txt").read_text("utf-8") for name in ("botchan", "udhr_all")]
+    corpora = [(test_data / "corpora" / f"{name}.txt").read_text("utf-8") for name in ("botchan", "udhr_all")]
     texts = [corpora[0][: 50_000 if full else 5000], "a" * (65_536 if full else 5000), "0" * 999]
     words = ["banana", "hahaha", "jerked", "kowtow", "دۇنيا", "日本語", "lololo", "000", "..."]
     for _ in range(300 if full else 20):
@@ -215,4 +216,4 @@ def test_real_model(shared: Path, full: bool) -> None:
         texts.append("".join(rng.choices("abcde étao▁ 日本語中文、", k=rng.randint(1, 1000))))
         at = rng.randrange(len(corpora[1]) - 1000)
         texts.append(corpora[1][at : at + 1000])
-    assert_equals_library(shared / "tokenizers" / "opus-mt-en-mg" / "source.spm", texts)
+    assert_equals_library(folder_of("opus-mt-en-mg") / "source.spm", texts)
