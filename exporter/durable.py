@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 def write_text(path: Path, text: str, mode: int = 0o644) -> None:
-    """Replaces ``path`` in one step: written aside, with its mode from the start, forced to disk, renamed."""
+    """Replaces ``path`` in one step: written aside, with its mode from the start, forced to disk, renamed.
+
+    The name itself is on disk after ``sync`` of the folder.
+    """
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
@@ -21,7 +27,6 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
-    sync(path.parent)
 
 
 def sync(path: Path) -> None:
@@ -39,3 +44,15 @@ def sync_tree(directory: Path) -> None:
         for name in files:
             sync(Path(folder) / name)
         sync(Path(folder))
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One process at a time, where the file system can lock; not twice within one process."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -41,7 +41,8 @@ def render(manifests: Sequence[Manifest], options: ServingOptions | None = None)
         raise OptionError("no manifests: nothing was exported, so there is nothing to serve")
     release = choose_release(options.serving_version, [manifest.tensorflow_version for manifest in manifests])
     files = {
-        "models.config": models_config.render(manifests, options),
+        "models.config": models_config.render(manifests, options, options.model_root),
+        "models-native.config": models_config.render(manifests, options, models_config.NATIVE_ROOT),
         "monitoring.config": server_files.monitoring(),
         "session.config": server_files.session(options),
         "platform.config": server_files.platform(manifests, options),
@@ -83,3 +84,5 @@ def write(files: Mapping[str, str], directory: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         mode = 0o600 if path.name in _PRIVATE else 0o755 if path.suffix == ".sh" else 0o644
         durable.write_text(path, text, mode)
+    if files:
+        durable.sync(directory)

@@ -125,6 +125,20 @@ def export(
             from exporter.deployment import write_serving_configs
 
             write_serving_configs(job.output)
+            _print_not_loaded(job.output, {plan.servable.name for plan in plans})
+
+
+def _print_not_loaded(output: Path, names: set[str]) -> None:
+    """A model with labels is served by them: a new version waits for its promotion."""
+    from exporter.rollout import list_versions
+
+    newest = {fact.name: fact for fact in list_versions(output) if fact.name in names}
+    for fact in newest.values():
+        if not fact.loaded:
+            print(
+                f"{fact.name} is served by its labels: 'genserve promote {output / fact.name} "
+                f"{fact.version}' serves this version (--label canary: beside the stable one)"
+            )
 
 
 def _flags(given: dict[str, Any]) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def _reserve(servable: Path, version: int | None, *, force: bool) -> tuple[int, 
     """Takes a number: returns it, the owner's name and the folder ``.reserved-NUMBER``."""
     owner, folder = staging.begin(servable)
     try:
-        with staging.locked(servable):
+        with durable.locked(servable):
             staging.clean(servable, now=folder.stat().st_mtime)
             while True:
                 number = numbers.choose_version(servable, version, force=force)
@@ -113,8 +113,8 @@ def _claim(folder: Path, target: Path) -> bool:
 def _being_exported(servable: Path, number: int) -> str:
     owner = staging.owner_of(numbers.reserved(servable, number))
     return (
-        f"version {number} of {servable} is being exported by {owner or 'another process'}: wait for it, or give "
-        "another --version"
+        f"version {number} of {servable} is being exported by {owner or 'another process'}: wait for it, or "
+        "give another --version"
     )
 
 

@@ -1,8 +1,8 @@
 """Who a half-written version belongs to, and whether he is still there.
 
 An owner's name is ``HOST-PLACE-PID-START-RANDOM``: PLACE stands for the boot of the machine and the PID
-namespace (the container), START is the process's start time. Only a process of the same host and place can be looked up;
-another one is known by its heartbeat, the folder's modification time, which it renews every minute.
+namespace (the container), START is the process's start time. Only a process of the same host and place can
+be looked up; another one is known by its heartbeat, the folder's modification time, renewed every minute.
 """
 
 from __future__ import annotations

@@ -12,11 +12,8 @@ file system without it, or another host, has the refused renames.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from exporter.publishing import numbers
@@ -37,18 +34,6 @@ def begin(servable: Path) -> tuple[Owner, Path]:
 def replaced(reservation: Path, version: Path) -> Path:
     """Where a version that is being replaced stands meanwhile."""
     return reservation / f"{_REPLACED}{version.name}"
-
-
-@contextmanager
-def locked(servable: Path) -> Iterator[None]:
-    """One at a time, where the file system can lock."""
-    descriptor = os.open(servable, os.O_RDONLY)
-    try:
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def clean(servable: Path, now: float) -> None:

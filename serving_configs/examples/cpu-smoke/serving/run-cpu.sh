@@ -7,8 +7,8 @@ set -euo pipefail
 MODELS=${MODELS:-$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)}
 
 exec docker run --rm --init \
-  --publish 8500:8500 \
-  --publish 8501:8501 \
+  --publish 127.0.0.1:8500:8500 \
+  --publish 127.0.0.1:8501:8501 \
   --volume "$MODELS:/models:ro" \
   --env TF_CPP_MIN_LOG_LEVEL=1 \
   --env GENSERVE_DEVICE=cpu \

@@ -10,8 +10,8 @@ XLA_CACHE=${XLA_CACHE:-$MODELS/xla-cache}
 mkdir -p -- "$XLA_CACHE"
 
 exec docker run --rm --init \
-  --publish 8500:8500 \
-  --publish 8501:8501 \
+  --publish 127.0.0.1:8500:8500 \
+  --publish 127.0.0.1:8501:8501 \
   --volume "$MODELS:/models:ro" \
   --volume "$XLA_CACHE:/xla-cache:ro" \
   --env XLA_CACHE=/xla-cache \
