@@ -35,6 +35,7 @@ app.command()(versions.versions)
 app.command()(versions.promote)
 app.command()(versions.rollback)
 app.command()(versions.prune)
+app.command()(versions.pull)
 
 
 def main() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +17,7 @@ from exporter.errors import ServingError
 if TYPE_CHECKING:
     from exporter.rollout import Move, VersionFacts
 
-_Model = Annotated[Path, typer.Argument(help="A model of an export directory.", metavar="OUT/NAME")]
+_Model = Annotated[str, typer.Argument(help="A model of an export directory.", metavar="OUT/NAME")]
 _Label = Annotated[str, typer.Option(help="The label: stable, canary, or another name.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Url = Annotated[
@@ -27,14 +29,15 @@ _Timeout = Annotated[float, typer.Option(help="Seconds to wait for that.")]
 
 def versions(
     path: Annotated[
-        Path, typer.Argument(help="An export directory, or a model of one.", metavar="OUT[/NAME]")
+        str, typer.Argument(help="An export directory, or a model of one.", metavar="OUT[/NAME]")
     ],
     as_json: _Json = False,
 ) -> None:
     """List the versions: created, source, size, labels, whether a server loads them, and verified answers."""
     from exporter.rollout import list_versions, locate
 
-    facts = list_versions(*locate(path))
+    with _folder(path) as folder:
+        facts = list_versions(*locate(folder))
     if as_json:
         print(json.dumps([asdict(fact) for fact in facts], indent=2, ensure_ascii=False))
     else:
@@ -50,14 +53,9 @@ def promote(
     as_json: _Json = False,
 ) -> None:
     """Let a label name VERSION: models.config is written anew, and a server that watches it follows."""
-    from exporter.rollout import locate_model, promote
+    from exporter.rollout import promote
 
-    output, name = locate_model(path)
-    move = promote(output, name, version, label)
-    if move.state == "loading" and url is not None:
-        _wait_until_loaded(url, name, version, timeout)
-        move = promote(output, name, version, label)
-    _print_move(move, as_json)
+    _move(path, lambda output, name: promote(output, name, version, label), url, timeout, as_json)
 
 
 def rollback(
@@ -68,14 +66,9 @@ def rollback(
     as_json: _Json = False,
 ) -> None:
     """Let a label name again what it named before its last promotion."""
-    from exporter.rollout import locate_model, rollback
+    from exporter.rollout import rollback
 
-    output, name = locate_model(path)
-    move = rollback(output, name, label)
-    if move.state == "loading" and url is not None and move.version is not None:
-        _wait_until_loaded(url, name, move.version, timeout)
-        move = rollback(output, name, label)
-    _print_move(move, as_json)
+    _move(path, lambda output, name: rollback(output, name, label), url, timeout, as_json)
 
 
 def prune(
@@ -89,7 +82,8 @@ def prune(
 
     from exporter.rollout import locate_model, prune
 
-    removed = prune(*locate_model(path), keep, dry_run=dry_run)
+    with _folder(path, write=not dry_run) as folder:
+        removed = prune(*locate_model(folder), keep, dry_run=dry_run)
     if as_json:
         print(json.dumps([asdict(fact) for fact in removed], indent=2, ensure_ascii=False))
         return
@@ -98,6 +92,48 @@ def prune(
         print(f"{verb} {fact.name} version {fact.version} ({decimal(fact.bytes)})")
     if not removed:
         print("nothing to remove")
+
+
+def pull(
+    source: Annotated[str, typer.Argument(help="The URL of an export directory.", metavar="URL")],
+    directory: Annotated[Path, typer.Argument(help="Where a server finds it.", metavar="DIR")],
+) -> None:
+    """Copy an export directory from an object store: versions that are missing, then the deployment files."""
+    from exporter.publishing import remote
+
+    copied = remote.pull(source, directory)
+    for version in copied:
+        print(directory / version)
+    if not copied:
+        print(f"{directory} has every version of {source}")
+
+
+@contextmanager
+def _folder(path: str, *, write: bool = False) -> Iterator[Path]:
+    """``OUT[/NAME]`` as a folder; of a URL, in a mirror that holds what the verbs read."""
+    if "://" not in path:
+        yield Path(path)
+        return
+    from exporter.publishing import remote
+
+    url, name = remote.split(path)
+    with remote.mirrored(url, write=write) as mirror:
+        yield mirror / name
+
+
+def _move(
+    path: str, change: Callable[[Path, str], Move], url: str | None, timeout: float, as_json: bool
+) -> None:
+    """Makes the change; where the version must be loaded first and the server is known, waits for that."""
+    from exporter.rollout import locate_model
+
+    with _folder(path, write=True) as folder:
+        move = change(*locate_model(folder))
+    if move.state == "loading" and url is not None and move.version is not None:
+        _wait_until_loaded(url, move.name, move.version, timeout)
+        with _folder(path, write=True) as folder:
+            move = change(*locate_model(folder))
+    _print_move(move, as_json)
 
 
 def _wait_until_loaded(url: str, name: str, version: int, timeout: float) -> None:

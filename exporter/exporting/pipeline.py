@@ -75,7 +75,7 @@ def _fill(plan: Plan, staged: Staged, report: Report) -> Manifest:
         wrapper = _traced(plan, model, tokenizers)
         infos = wrapper.signature_infos()
         requests = warmup_requests(plan.records, infos, tokenizers.bucket_texts)
-    with report("Write the SavedModel"), _writing(staged.path):
+    with report("Write the SavedModel"), _writing(plan.servable):
         wrapper.save_version(staged.path)
         write_warmup(staged.path, plan.servable.name, requests, infos)
     with report("Verify the written version"):
@@ -88,12 +88,12 @@ def _fill(plan: Plan, staged: Staged, report: Report) -> Manifest:
 
 
 @contextmanager
-def _writing(directory: Path) -> Iterator[None]:
+def _writing(servable: Path) -> Iterator[None]:
     """What TensorFlow raises where it cannot write, such as on a full disk, becomes an OutputError."""
     try:
         yield
     except tf.errors.OpError as error:
-        raise OutputError(f"{directory} cannot be written: {error.message}") from error
+        raise OutputError(f"{servable} cannot be written: {error.message}") from error
 
 
 def _traced(plan: Plan, model: Transformer, tokenizers: Tokenizers) -> TextGenerator:

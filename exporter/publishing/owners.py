@@ -43,11 +43,11 @@ class Owner:
             return None
         return cls(name, match["host"], match["place"], int(match["pid"]), int(match["start"]))
 
-    def gone(self, silent_seconds: float) -> bool:
+    def gone(self, silent_seconds: float, limit: float = GONE_SECONDS) -> bool:
         """Whether it does not run anymore; its folder was last touched ``silent_seconds`` ago."""
         if self.place != "unknown" and (self.host, self.place) == (host(), place()):
             return start_time(self.pid) != self.start
-        return silent_seconds > GONE_SECONDS
+        return silent_seconds > limit
 
     def __str__(self) -> str:
         return f"process {self.pid} of host {self.host}"

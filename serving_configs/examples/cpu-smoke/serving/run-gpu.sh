@@ -5,6 +5,8 @@ set -euo pipefail
 
 # The export directory: it holds the models and, under serving/, this file.
 MODELS=${MODELS:-$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)}
+# An export directory in an object store, such as s3://...: copied here first.
+[ -z "${SOURCE:-}" ] || genserve pull "$SOURCE" "$MODELS"
 
 exec docker run --rm --init \
   --gpus "${GPUS:-device=0}" \

@@ -4,6 +4,8 @@
 set -euo pipefail
 
 SERVING=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+# An export directory in an object store, such as s3://...: copied here first; set MODELS to where.
+[ -z "${SOURCE:-}" ] || genserve pull "$SOURCE" "${MODELS:-$SERVING/..}"
 MODELS=$(cd -- "${MODELS:-$SERVING/..}" && pwd)
 DEVICE=${1:-gpu}
 [ "$#" -eq 0 ] || shift
