@@ -44,7 +44,9 @@ class Store:
         try:
             import fsspec
 
-            fs, root = fsspec.core.url_to_fs(url.rstrip("/"))
+            # Only file systems with real folders need them made; a bucket that is missing stays missing.
+            options = {"auto_mkdir": True} if url.startswith(("file:", "local:")) else {}
+            fs, root = fsspec.core.url_to_fs(url.rstrip("/"), **options)
         except ImportError as error:
             raise OutputError(f"{url}: {error}; pip install 'genserve[remote]'") from None
         except ValueError as error:
@@ -192,9 +194,9 @@ def split(url: str) -> tuple[str, str]:
 def mirrored(url: str, *, write: bool = False) -> Iterator[Path]:
     """A local folder that looks like the export directory.
 
-    Manifests and deployment files are there, of all other files an empty one of the same size. With ``write``,
-    changes of the deployment files are uploaded in the end, and versions removed that were removed; nobody else
-    changes them meanwhile.
+    Manifests and deployment files are there, of all other files an empty one of the same size. With
+    ``write``, changes of the deployment files are uploaded in the end, and versions removed that were
+    removed; nobody else changes them meanwhile.
     """
     store = Store.at(url)
     with tempfile.TemporaryDirectory(prefix="genserve-") as folder, _lock(store) if write else _open():
@@ -238,7 +240,7 @@ def _is_small(file: str) -> bool:
 
 
 def _download_small(store: Store, out: Path) -> dict[str, bytes | None]:
-    """Fills ``out``; returns the contents of the deployment files, and None for each version's other files."""
+    """Fills ``out``; returns the contents of the deployment files, and None for all others."""
     out.mkdir()
     files = store.files()
     versions = [file for names in complete(files).values() for file in names]
@@ -271,10 +273,10 @@ def _upload_small(store: Store, out: Path, before: dict[str, bytes | None]) -> N
 
 
 def pull(url: str, directory: Path) -> list[str]:
-    """Copies an export directory to disk: versions that are not there yet, each published whole, then serving/.
+    """Copies an export directory to disk: versions that are not there yet, each whole, then serving/.
 
-    A version of the same number that was exported at another time is replaced. Versions that the store does not
-    hold anymore stay.
+    A version of the same number that was exported at another time is replaced. Versions that the store does
+    not hold anymore stay.
 
     Returns:
       ``NAME/VERSION`` of every version copied.

@@ -115,7 +115,7 @@ def test_half_a_version_is_none(url: str, tmp_path: Path) -> None:
         with remote.claimed(url, "stories", None, force=False) as number:
             store.create(f"stories/{number}/saved_model.pb", b"half")
             assert "stories/2/saved_model.pb" in names(url)
-            with pytest.raises(OutputError, match="version 2 of .* is being exported: wait for it"):
+            with pytest.raises(OutputError, match=r"version 2 of .* is being exported: wait for it"):
                 publish(url, tmp_path, 2, force=True)
             assert remote.pull(url, tmp_path / "copy") == ["stories/1"]
             raise ValueError("boom")
