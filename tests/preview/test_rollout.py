@@ -50,7 +50,7 @@ def test_a_running_server_follows(start: Any, deployed: Path) -> None:
         # In one command: loaded first, then moved, since the server says that it has loaded.
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            versions.promote(deployed / "toy", 2, url=server.rest_url, as_json=True)
+            versions.promote(str(deployed / "toy"), 2, url=server.rest_url, as_json=True)
         assert json.loads(printed.getvalue())["state"] == "moved"
         eventually(lambda: answers[-1] == "A v2")
         assert states(client) == {2: "AVAILABLE", 1: "AVAILABLE"}  # the former stays, to go back at once
@@ -88,5 +88,5 @@ def test_a_version_that_cannot_load_moves_no_label(start: Any, deployed: Path) -
     server = start(model_config_file=config, poll_seconds=POLL, **files_beside(config))
     (deployed / "toy" / "2" / "saved_model.pb").write_bytes(b"nonsense")
     with pytest.raises(ServingError, match=r"has not loaded toy version 2: .*; the label stays where it was"):
-        versions.promote(deployed / "toy", 2, url=server.rest_url)
+        versions.promote(str(deployed / "toy"), 2, url=server.rest_url)
     assert RestClient(server.rest_url, "toy", label="stable").generate(["a"])[0].text == "A v1"
