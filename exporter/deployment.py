@@ -6,7 +6,8 @@ What a deployment chose is kept beside the files, in ``OUT/serving/options.yaml`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 import serving_configs
+from exporter import durable
 from exporter.errors import OptionError, OutputError, did_you_mean
 from exporter.manifest import MANIFEST_PATH, Manifest
 from serving_configs import ServingOptions
@@ -23,6 +25,8 @@ OPTIONS_FILE = "options.yaml"
 # server would still be started with it.
 _OPTIONAL_FILES = ("batching.config", "ssl.config")
 _MODEL_FILE = "batching_params.pbtxt"
+# Written by promotions and rollbacks rather than by hand.
+ROLLOUT_OPTIONS = ("version_labels", "label_history", "loading")
 _PEM_FIELDS = ("server_key", "server_cert", "custom_ca")
 
 
@@ -143,23 +147,47 @@ def write_serving_configs(output: Path, values: Mapping[str, Any] | None = None)
       OptionError: options that cannot be used or served; nothing is written then.
       OutputError: no exported version, or the files cannot be written.
     """
+    with _one_at_a_time(output):
+        chosen = stored_options(output) if values is None else dict(values)
+        return _write(output, chosen, kept=values is None)
+
+
+def change_options(output: Path, change: Callable[[dict[str, Any]], None]) -> list[Path]:
+    """``write_serving_configs`` with what ``change`` makes of the kept options; nothing comes between."""
+    with _one_at_a_time(output):
+        chosen = stored_options(output)
+        change(chosen)
+        return _write(output, chosen, kept=True)
+
+
+@contextmanager
+def _one_at_a_time(output: Path) -> Iterator[None]:
+    """Two exports, or an export and a promotion, must not write what the other one has just replaced."""
+    if not output.is_dir():
+        raise OutputError(f"{output} is no directory; OUT is what 'genserve export MODEL OUT' wrote")
+    try:
+        with durable.locked(output):
+            yield
+    except OSError as error:
+        raise OutputError(f"{output} cannot be written: {error}") from None
+
+
+def _write(output: Path, chosen: Mapping[str, Any], *, kept: bool) -> list[Path]:
+    """Renders and writes; ``kept``: whether the options were not given just now."""
     manifests = read_manifests(output)
     serving = output / "serving"
-    chosen = stored_options(output) if values is None else dict(values)
     try:
         options = serving_options(chosen, manifests)
         files = serving_configs.render(manifests, options)
     except OptionError as error:
-        if values is not None or not chosen:
+        if not kept or not chosen:
             raise
         raise OptionError(f"{serving / OPTIONS_FILE}, correct it or give --options: {error}") from None
-    stored = {OPTIONS_FILE: yaml.safe_dump(chosen, sort_keys=False)} if chosen else {}
-    try:
-        _replace(serving, files | stored, (*_OPTIONAL_FILES, OPTIONS_FILE))
-        for directory, manifest in zip(exported_versions(output), manifests, strict=True):
-            _replace(directory, serving_configs.render_model_files(manifest, options), (_MODEL_FILE,))
-    except OSError as error:
-        raise OutputError(f"{serving} cannot be written: {error}") from None
+    # The options first: what a kill leaves unwritten follows from them.
+    stored = {OPTIONS_FILE: yaml.safe_dump(dict(chosen), sort_keys=False)} if chosen else {}
+    _replace(serving, stored | files, (*_OPTIONAL_FILES, OPTIONS_FILE))
+    for directory, manifest in zip(exported_versions(output), manifests, strict=True):
+        _replace(directory, serving_configs.render_model_files(manifest, options), (_MODEL_FILE,))
     return [serving / name for name in files]
 
 

@@ -232,6 +232,10 @@ def read_job(path: Path, output: Path | None, flags: Mapping[str, Any]) -> Job:
         for number, entry in enumerate(content["models"])
     )
     _refuse_twins(exports, path)
+    if output is None and "://" in str(content.get("output")):
+        raise OptionError(
+            f"job file {path}: output {content['output']!r}: give a URL as OUT on the command line"
+        )
     target = output or (Path(content["output"]) if content.get("output") else None)
     if target is None:
         raise OptionError(f"job file {path} has no 'output': give OUT on the command line")

@@ -18,17 +18,19 @@ def server_flags(
     release: Release,
     device: Device,
     config_dir: str,
+    models_config: str = "models.config",
 ) -> list[str]:
     """``["--port=8500", ...]`` for one server process.
 
     Args:
       config_dir: where the server finds the rendered files.
+      models_config: which of them names the models.
     """
     values: dict[str, object] = {
         "port": options.grpc_port,
         "rest_api_port": options.rest_port,
         "rest_api_timeout_in_ms": round(batching.rest_timeout(manifests, options) * 1000),
-        "model_config_file": f"{config_dir}/models.config",
+        "model_config_file": f"{config_dir}/{models_config}",
         "model_config_file_poll_wait_seconds": options.poll_seconds,
         "file_system_poll_wait_seconds": options.poll_seconds,
         # A model that cannot load stays broken: stop at once instead of retrying five times a minute apart.
@@ -42,7 +44,8 @@ def server_flags(
         # The flag for GPUs enables the CPU compiler too; without either, the first compiled call fails.
         f"xla_{device}_compilation_enabled": True,
     }
-    if options.version_labels:
+    if options.version_labels or options.poll_seconds:
+        # A label may come with the version that it names, at the start or while the server watches the file.
         values["allow_version_labels_for_unavailable_models"] = True
     if options.batching:
         values["enable_batching"] = True

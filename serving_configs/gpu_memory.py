@@ -31,7 +31,7 @@ def planned_bytes(manifests: Sequence[Manifest], options: ServingOptions) -> int
     sizes = [
         _version_bytes(manifest)
         for manifest in manifests
-        if manifest.version in served_versions(models[manifest.name], options)
+        if manifest.version in served_versions(manifest.name, models[manifest.name], options)
     ]
     counted = sum(sizes) + (max(sizes) if options.poll_seconds else 0)
     return round(counted * (1 + WORKSPACE)) + RUNTIME_BYTES

@@ -24,15 +24,11 @@ def render(manifests: Sequence[Manifest], options: ServingOptions, release: Rele
 
     ``MODELS``, ``XLA_CACHE`` and ``SERVER`` may be set in its environment.
     """
-    flags = {device: _flags(manifests, options, release, device) for device in ("gpu", "cpu")}
+    devices: tuple[Device, ...] = ("gpu", "cpu")
+    flags = {
+        device: server_flags(manifests, options, release, device, "$SERVING", "models-native.config")
+        for device in devices
+    }
     common = [flag for flag in flags["gpu"] if flag in flags["cpu"]]
     own = {device: [flag for flag in values if flag not in common] for device, values in flags.items()}
     return template("run.sh.j2", options=options, release=release, common=common, own=own)
-
-
-def _flags(
-    manifests: Sequence[Manifest], options: ServingOptions, release: Release, device: Device
-) -> list[str]:
-    """Without the flag of models.config, which names paths that run.sh replaces."""
-    flags = server_flags(manifests, options, release, device, "$SERVING")
-    return [flag for flag in flags if not flag.startswith("--model_config_file=")]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from exporter import durable
 from exporter.errors import OptionError
 from exporter.manifest import Manifest
 from serving_configs import (
@@ -41,7 +41,8 @@ def render(manifests: Sequence[Manifest], options: ServingOptions | None = None)
         raise OptionError("no manifests: nothing was exported, so there is nothing to serve")
     release = choose_release(options.serving_version, [manifest.tensorflow_version for manifest in manifests])
     files = {
-        "models.config": models_config.render(manifests, options),
+        "models.config": models_config.render(manifests, options, options.model_root),
+        "models-native.config": models_config.render(manifests, options, models_config.NATIVE_ROOT),
         "monitoring.config": server_files.monitoring(),
         "session.config": server_files.session(options),
         "platform.config": server_files.platform(manifests, options),
@@ -81,7 +82,7 @@ def write(files: Mapping[str, str], directory: Path) -> None:
     for name, text in files.items():
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
-        aside.write_text(text, encoding="utf-8")
-        aside.chmod(0o600 if path.name in _PRIVATE else 0o755 if path.suffix == ".sh" else 0o644)
-        aside.replace(path)
+        mode = 0o600 if path.name in _PRIVATE else 0o755 if path.suffix == ".sh" else 0o644
+        durable.write_text(path, text, mode)
+    if files:
+        durable.sync(directory)

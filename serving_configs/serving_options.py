@@ -45,8 +45,12 @@ class ServingOptions(_Frozen):
       batch_timeout_micros: how long an open batch waits for company; None: 1 % of the goal, at most 50 ms.
       rest_timeout_seconds: after which a REST request is given up; None: 120, or three times the longest wait
         that the queue allows where a batch was measured.
-      version_policy: "latest" (``num_versions`` of them), "all", or "specific" (the manifests' versions).
-      version_labels: model name -> label -> version.
+      version_policy: "latest" (``num_versions`` of them; of a model with labels those that are labelled),
+        "all", or "specific" (the manifests' versions).
+      version_labels: model name -> label -> version; ``genserve promote`` and ``rollback`` write them.
+      label_history: model name -> label -> the versions that it named before, the oldest first.
+      loading: model name -> versions that are loaded before a label moves to them.
+      keep_former: whether the version that a label named last stays loaded, for a rollback at once.
       poll_seconds: how often the server looks for new versions and a changed models.config; 0: once.
       model_root: where the export directory is mounted in the container.
       gpu_memory_gib: memory of the GPU, to plan the server's share of it; None: no plan.
@@ -68,6 +72,9 @@ class ServingOptions(_Frozen):
     version_policy: Literal["latest", "all", "specific"] = "latest"
     num_versions: int = Field(default=1, ge=1)
     version_labels: dict[str, dict[str, int]] = {}
+    label_history: dict[str, dict[str, list[int]]] = {}
+    loading: dict[str, list[int]] = {}
+    keep_former: bool = True
     poll_seconds: int = Field(default=0, ge=0)
     model_root: str = "/models"
     gpu_memory_gib: float | None = Field(default=None, gt=0)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from exporter import __version__
-from exporter.cli import checks, export, generate, serving
+from exporter.cli import checks, export, generate, serving, versions
 from exporter.cli.quiet import quiet
 from exporter.cli.unexpected import unexpected
 from exporter.errors import GenserveError, missing_extra
@@ -31,6 +31,11 @@ app.command()(serving.config)
 app.command()(serving.serve)
 app.command()(generate.generate)
 app.command()(serving.warm)
+app.command()(versions.versions)
+app.command()(versions.promote)
+app.command()(versions.rollback)
+app.command()(versions.prune)
+app.command()(versions.pull)
 
 
 def main() -> None:

@@ -35,7 +35,9 @@ def export(
     model: Annotated[
         str | None, typer.Argument(help="Hugging Face directory, hub id, or demo:NAME.", metavar="MODEL")
     ] = None,
-    out: Annotated[Path | None, typer.Argument(help="Directory of servables.", metavar="OUT")] = None,
+    out: Annotated[
+        str | None, typer.Argument(help="Directory of servables, or a URL such as s3://...", metavar="OUT")
+    ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="YAML job file; flags override it.")] = None,
     name: Annotated[str | None, typer.Option(help="Servable name.")] = None,
     version: Annotated[int | None, typer.Option(help="Version number; default: the next free one.")] = None,
@@ -98,7 +100,20 @@ def export(
     ] = False,
 ) -> None:
     """Export MODEL to OUT/NAME/VERSION, with everything a server needs in OUT/serving."""
-    job = _job(model, out, config, _flags(locals()))
+    flags = _flags(locals())
+    target = model if config is not None and out is None else out
+    if target is None or "://" not in target:
+        _export_job(_job(model, out, config, flags), dry_run=dry_run, as_json=as_json)
+        return
+    from exporter.publishing import remote
+
+    with remote.mirrored(target) as mirror:
+        job = _job(str(mirror), None, config, flags) if config else _job(model, str(mirror), None, flags)
+        _export_job(job, dry_run=dry_run, as_json=as_json, url=target)
+
+
+def _export_job(job: Job, *, dry_run: bool, as_json: bool, url: str | None = None) -> None:
+    """Exports every model; with ``url``, ``job.output`` is the mirror of what is there."""
     from exporter.exporting.plan import plan_job
 
     # Every model is planned before the first is exported: what cannot be done is known at once.
@@ -114,7 +129,7 @@ def export(
     published = False
     try:
         for plan in plans:
-            result = _export_one(plan)
+            result = _export_one(plan) if url is None else _export_to(url, plan)
             published = True
             if as_json:
                 print(json.dumps(facts(result, plan.options), ensure_ascii=False), flush=True)
@@ -122,9 +137,51 @@ def export(
                 print_summary(result, plan.options)
     finally:
         if published:
-            from exporter.deployment import write_serving_configs
+            _render(job.output, url, {plan.servable.name for plan in plans})
 
-            write_serving_configs(job.output)
+
+def _render(output: Path, url: str | None, names: set[str]) -> None:
+    """The deployment files with the new versions; of a URL, from what stands there by now."""
+    from exporter.deployment import write_serving_configs
+    from exporter.publishing import remote
+
+    if url is None:
+        write_serving_configs(output)
+        _print_not_loaded(output, names)
+        return
+    with remote.mirrored(url, write=True) as mirror:
+        write_serving_configs(mirror)
+
+
+def _export_to(url: str, plan: Plan) -> ExportResult:
+    """Exports into the mirror, under a number claimed in the store, and uploads the version."""
+    from dataclasses import replace
+
+    from exporter.publishing import remote
+
+    name = plan.servable.name
+    with remote.claimed(url, name, plan.options.version, force=plan.options.force) as number:
+        options = plan.options.model_copy(update={"version": number, "force": True})
+        result = _export_one(replace(plan, options=options, version=number))
+        remote.upload(plan.servable / str(number), url, name, number)
+    print(
+        f"{url}/{name}/{number}: uploaded; 'genserve pull {url} DIR' brings it to a server", file=sys.stderr
+    )
+    return result
+
+
+def _print_not_loaded(output: Path, names: set[str]) -> None:
+    """A model with labels is served by them: a new version waits for its promotion."""
+    from exporter.rollout import list_versions
+
+    newest = {fact.name: fact for fact in list_versions(output) if fact.name in names}
+    for fact in newest.values():
+        if not fact.loaded:
+            print(
+                f"{fact.name} is served by its labels: 'genserve promote {output / fact.name} "
+                f"{fact.version}' serves this version (--label canary: beside the stable one)",
+                file=sys.stderr,
+            )
 
 
 def _flags(given: dict[str, Any]) -> dict[str, Any]:
@@ -137,7 +194,7 @@ def _flags(given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in parsed.items() if value is not None and name not in others}
 
 
-def _job(model: str | None, out: Path | None, config: Path | None, given: dict[str, Any]) -> Job:
+def _job(model: str | None, out: str | None, config: Path | None, given: dict[str, Any]) -> Job:
     """What the arguments ask for; ``given`` flags override a job file's entries."""
     from exporter.options import Job, make_options, read_job
 
@@ -147,7 +204,7 @@ def _job(model: str | None, out: Path | None, config: Path | None, given: dict[s
         return read_job(config, Path(model) if model is not None else None, given)
     if model is None or out is None:
         raise OptionError("MODEL and OUT are needed (or --config JOB)")
-    return Job(output=out, exports=(make_options({"model": model, **given}),))
+    return Job(output=Path(out), exports=(make_options({"model": model, **given}),))
 
 
 def _export_one(plan: Plan) -> ExportResult:

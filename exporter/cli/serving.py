@@ -29,9 +29,14 @@ def config(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Regenerate OUT/serving from the manifests, with the options given or those of the last time."""
-    from exporter.deployment import read_options, stored_options, write_serving_configs
+    from exporter.deployment import ROLLOUT_OPTIONS, read_options, stored_options, write_serving_configs
 
-    values = stored_options(out) if options_file is None else read_options(options_file)
+    values = stored_options(out)
+    if options_file is not None:
+        # What promotions chose stays, unless the file chooses itself.
+        chosen = {key: value for key, value in values.items() if key in ROLLOUT_OPTIONS}
+        given = read_options(options_file)
+        values = given if "version_labels" in given else chosen | given
     flags = {"serving_version": serving_version, "batching": batching}
     values |= {key: value for key, value in flags.items() if value is not None}
     paths = [str(path) for path in write_serving_configs(out, values)]

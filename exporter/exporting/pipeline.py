@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from exporter import __version__
+from exporter.errors import OutputError
 from exporter.exporting.golden import golden_of
 from exporter.exporting.plan import Plan, plan_export
 from exporter.exporting.tokenizers import Tokenizers, compile_tokenizers
@@ -20,9 +21,10 @@ from exporter.families import load_weights
 from exporter.manifest import Manifest, ModelInfo, PrefixInfo, TokenizerReferenceInfo, WarmupInfo
 from exporter.model import Transformer, build_model
 from exporter.options import ExportOptions
+from exporter.publishing import Staged, staged_version
+from exporter.publishing.sources import source_of
 from exporter.saved_model.warmup import warmup_requests, write_warmup
 from exporter.saved_model.wrapper import TextGenerator
-from exporter.saved_model.writer import choose_version, source_of, staged_version
 
 Report = Callable[[str], AbstractContextManager[Any]]
 
@@ -53,8 +55,16 @@ def export(options: ExportOptions, output: Path, report: Report = lambda _: null
 
 
 def export_planned(plan: Plan, report: Report = lambda _: nullcontext()) -> ExportResult:
-    """``export`` of what has been planned."""
+    """``export`` of what has been planned. The version's number is reserved first, for all that follows."""
     started = time.monotonic()
+    options = plan.options
+    with staged_version(plan.servable, options.version, force=options.force) as staged:
+        manifest = _fill(plan, staged, report)
+    return ExportResult(plan.servable / str(staged.version), manifest, time.monotonic() - started)
+
+
+def _fill(plan: Plan, staged: Staged, report: Report) -> Manifest:
+    """Everything that stands in the version's folder, written there and verified."""
     with report("Compile the tokenizer"):
         tokenizers = compile_tokenizers(plan)
     with report("Load the weights"):
@@ -65,19 +75,25 @@ def export_planned(plan: Plan, report: Report = lambda _: nullcontext()) -> Expo
         wrapper = _traced(plan, model, tokenizers)
         infos = wrapper.signature_infos()
         requests = warmup_requests(plan.records, infos, tokenizers.bucket_texts)
-    # Another export may have published since this one was planned.
-    version = choose_version(plan.servable, plan.options.version, force=plan.options.force)
-    with staged_version(plan.servable, version) as staging:
-        with report("Write the SavedModel"):
-            wrapper.save_version(staging)
-            write_warmup(staging, plan.servable.name, requests, infos)
-        with report("Verify the written version"):
-            golden = golden_of(plan, staging)
-        manifest = _manifest(plan, version, model, tokenizers).model_copy(
-            update={"signatures": infos, "warmup": WarmupInfo(records=len(requests)), "golden": golden}
-        )
-        manifest.write(staging)
-    return ExportResult(plan.servable / str(version), manifest, time.monotonic() - started)
+    with report("Write the SavedModel"), _writing(plan.servable):
+        wrapper.save_version(staged.path)
+        write_warmup(staged.path, plan.servable.name, requests, infos)
+    with report("Verify the written version"):
+        golden = golden_of(plan, staged.path)
+    manifest = _manifest(plan, staged.version, model, tokenizers).model_copy(
+        update={"signatures": infos, "warmup": WarmupInfo(records=len(requests)), "golden": golden}
+    )
+    manifest.write(staged.path)
+    return manifest
+
+
+@contextmanager
+def _writing(servable: Path) -> Iterator[None]:
+    """What TensorFlow raises where it cannot write, such as on a full disk, becomes an OutputError."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise OutputError(f"{servable} cannot be written: {error.message}") from error
 
 
 def _traced(plan: Plan, model: Transformer, tokenizers: Tokenizers) -> TextGenerator:

@@ -90,15 +90,18 @@ class Manager:
         Raises:
           StatusError: FAILED_PRECONDITION, a label names a version that is not AVAILABLE; nothing changes.
         """
-        if not self._labels_before_available:
-            self._check_labels(configs)
+        self._check_labels(configs)
         with self._lock:
             self._configs = {config.name: config for config in configs}
         self.reconcile()
 
     def _check_labels(self, configs: Sequence[ModelConfig]) -> None:
+        """As the real server: where labels may come first, that holds for those that are not in use."""
         for config in configs:
-            for number in config.labels.values():
+            used = self._configs[config.name].labels if config.name in self._configs else {}
+            for label, number in config.labels.items():
+                if self._labels_before_available and used.get(label, number) == number:
+                    continue
                 version = self._versions.get(config.name, {}).get(number)
                 if version is None or version.state is not State.AVAILABLE:
                     raise StatusError(

@@ -233,6 +233,7 @@ class PreviewServer:
                 else:
                     self._manager.reconcile()
             except (OSError, ServingError, StatusError) as error:
+                self._config_text = ""  # read it again next time, as the real server does
                 logger.error("the configuration stays as it is: %s", error)
 
 

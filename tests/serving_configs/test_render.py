@@ -60,12 +60,12 @@ def test_version_policies(options: ServingOptions, expected: tuple[str, object])
     assert (choice, value) == expected
 
 
-def test_labels_of_versions_that_are_not_loaded_are_refused_together() -> None:
-    options = ServingOptions(version_labels={"stories": {"stable": 1}, "storys": {"x": 1}})
+def test_labels_of_versions_that_do_not_exist_are_refused_together() -> None:
+    options = ServingOptions(version_labels={"stories": {"stable": 3}, "storys": {"x": 1}})
     with pytest.raises(OptionError) as caught:
         render([manifest(version=1), manifest(version=2)], options)
     message = str(caught.value)
-    assert "version 1 is not loaded by policy 'latest'; loaded: [2]" in message
+    assert "['stable']: there is no version 3; exported: [1, 2]" in message
     assert "did you mean 'stories'?" in message
 
 

@@ -19,7 +19,7 @@ SERVER = """#!/bin/sh
 printf '%s\\n' "$@"
 env | grep -E '^(NVIDIA_TF32_OVERRIDE|GENSERVE_DEVICE|XLA_CACHE)='
 for argument in "$@"; do
-  case $argument in --model_config_file=*) cat "${argument#*=}" ;; esac
+  case $argument in --model_config_file=*) cat "${argument#*=}" && ls "/proc/self/cwd/stories" ;; esac
 done
 """
 
@@ -29,6 +29,7 @@ def export(tmp_path: Path) -> Path:
     """An export directory under a name that a careless script would trip over."""
     out = tmp_path / "my & models"
     write(render([manifest()]), out / "serving")
+    (out / "stories" / "1").mkdir(parents=True)
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "tensorflow_model_server").write_text(SERVER)
@@ -55,15 +56,20 @@ def test_run_sh_starts_the_server_with_the_emitted_flags(export: Path, device: s
     emitted = {word.replace("/models/serving", str(export / "serving")) for word in words if "=" in word}
     ours = [line for line in lines if line.startswith("--")]
     assert ours[-1] == "--enable_model_warmup=false"
-    assert set(ours[1:-1]) == {
+    own = f"--model_config_file={export}/serving/models-native.config"
+    assert set(ours[:-1]) - {own} == {
         word for word in emitted if word.startswith("--") and not word.startswith("--model_config_file=")
     }
+    assert own in ours
     assert f"GENSERVE_DEVICE={device}" in lines
     assert f"XLA_CACHE={export}/xla-cache" in lines
     assert ("NVIDIA_TF32_OVERRIDE=0" in lines) == (device == "gpu")
-    text = result.stdout[result.stdout.index("model_config_list") :]
-    config = protos.from_text(text, protos.ModelServerConfig())
-    assert config.model_config_list.config[0].base_path == f"{export}/stories"
+    # The server watches the very file that a promotion writes, and finds the models from where it runs.
+    text, _, versions = result.stdout[result.stdout.index("model_config_list") :].rpartition("}\n")
+    config = protos.from_text(text + "}", protos.ModelServerConfig())
+    assert config.model_config_list.config[0].base_path == "/proc/self/cwd/stories"
+    assert versions == "1\n"
+    assert list(export.parent.glob("genserve-models*")) == []
 
 
 def test_run_sh_explains_itself(export: Path) -> None:
@@ -88,6 +94,8 @@ def test_run_docker_scripts(export: Path) -> None:
     assert words[0] == "run"
     assert words[words.index("--gpus") + 1] == "all"
     assert f"{export}:/models:ro" in words
+    published = [words[index + 1] for index, word in enumerate(words) if word == "--publish"]
+    assert published == ["127.0.0.1:8500:8500", "127.0.0.1:8501:8501"]
     assert f"{export}/xla-cache:/xla-cache:ro" in words
     assert words[words.index("tensorflow/serving:2.19.1-gpu") + 1] == "/models/serving/start-server.sh"
     assert words[-1] == "--enable_profiler=true"

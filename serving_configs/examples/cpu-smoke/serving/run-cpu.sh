@@ -5,10 +5,12 @@ set -euo pipefail
 
 # The export directory: it holds the models and, under serving/, this file.
 MODELS=${MODELS:-$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)}
+# An export directory in an object store, such as s3://...: copied here first.
+[ -z "${SOURCE:-}" ] || genserve pull "$SOURCE" "$MODELS"
 
 exec docker run --rm --init \
-  --publish 8500:8500 \
-  --publish 8501:8501 \
+  --publish 127.0.0.1:8500:8500 \
+  --publish 127.0.0.1:8501:8501 \
   --volume "$MODELS:/models:ro" \
   --env TF_CPP_MIN_LOG_LEVEL=1 \
   --env GENSERVE_DEVICE=cpu \

@@ -4,7 +4,9 @@
 set -euo pipefail
 
 SERVING=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-MODELS=${MODELS:-$(dirname -- "$SERVING")}
+# An export directory in an object store, such as s3://...: copied here first; set MODELS to where.
+[ -z "${SOURCE:-}" ] || genserve pull "$SOURCE" "${MODELS:-$SERVING/..}"
+MODELS=$(cd -- "${MODELS:-$SERVING/..}" && pwd)
 DEVICE=${1:-gpu}
 [ "$#" -eq 0 ] || shift
 case $DEVICE in
@@ -22,15 +24,14 @@ set -a
 XLA_CACHE=${XLA_CACHE:-$MODELS/xla-cache}
 set +a
 
-# models.config names paths inside the container; here the models lie in $MODELS.
-config=$(mktemp -t genserve-models.XXXXXX)
-sed "s|base_path: \"/models/|base_path: \"${MODELS//&/\\&}/|" "$SERVING/models.config" >"$config"
+# models-native.config finds the models by the server's working directory (/proc/self/cwd).
+cd -- "$MODELS"
 
 exec "$SERVING/start-server.sh" \
-  --model_config_file="$config" \
   --port=8500 \
   --rest_api_port=8501 \
   --rest_api_timeout_in_ms=60000 \
+  "--model_config_file=$SERVING/models-native.config" \
   --model_config_file_poll_wait_seconds=0 \
   --file_system_poll_wait_seconds=0 \
   --max_num_load_retries=0 \

@@ -5,13 +5,15 @@ set -euo pipefail
 
 # The export directory: it holds the models and, under serving/, this file.
 MODELS=${MODELS:-$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)}
+# An export directory in an object store, such as s3://...: copied here first.
+[ -z "${SOURCE:-}" ] || genserve pull "$SOURCE" "$MODELS"
 # Compiled programs, filled by `genserve warm`; start-server.sh checks them before use.
 XLA_CACHE=${XLA_CACHE:-$MODELS/xla-cache}
 mkdir -p -- "$XLA_CACHE"
 
 exec docker run --rm --init \
-  --publish 8500:8500 \
-  --publish 8501:8501 \
+  --publish 127.0.0.1:8500:8500 \
+  --publish 127.0.0.1:8501:8501 \
   --volume "$MODELS:/models:ro" \
   --volume "$XLA_CACHE:/xla-cache:ro" \
   --env XLA_CACHE=/xla-cache \
