@@ -20,6 +20,8 @@ from exporter.tokenizer.sources import read_source
 
 #: Strings of the short tokenizer check; ``genserve verify-tokenizer`` runs as many as wanted.
 TOKENIZER_CHECKS = 200
+#: Kinds of signatures that take ids instead.
+_WITHOUT_TEXT = {"tokens", "decode"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Tokenizers:
     Attributes:
       prompts: prompts of every signature; None with ``--tokenizer none``.
       presets: those of presets that name languages of their own.
-      bucket_texts: a text for every length bucket, found with ``prompts`` itself.
+      bucket_texts: a text for every length bucket that warmup records fill with text, found with ``prompts``
+        itself.
       reference: how the reference that was compiled and the other one compare; None with only one.
       notes: what a user should know of them, a line each.
     """
@@ -83,8 +86,10 @@ def _behind_prefix(tokenizer: TokenizerGraph, plan: Plan) -> TokenizerGraph:
 
 
 def _bucket_texts(tokenizer: TokenizerGraph, plan: Plan) -> dict[int, str]:
+    kinds = {served.name: served.kind for served in plan.served}
+    lengths = {record.length for record in plan.records if kinds[record.signature] not in _WITHOUT_TEXT}
     count = tf.function(
         lambda text: tokenizer.encode(text[None]).row_lengths()[0],
         input_signature=[tf.TensorSpec([], tf.string)],
     )
-    return bucket_texts(lambda text: int(count(tf.constant(text.encode()))), plan.buckets)
+    return bucket_texts(lambda text: int(count(tf.constant(text.encode()))), plan.buckets, lengths)

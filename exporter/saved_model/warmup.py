@@ -7,7 +7,7 @@ Written as TensorFlow Serving reads them: a TFRecord file of serialized Predicti
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +59,13 @@ def _inputs(signature: SignatureInfo, length: int, rows: int, texts: Mapping[int
     return values
 
 
-def bucket_texts(count_tokens: Any, buckets: Buckets) -> dict[int, str]:
-    """For every length bucket a text whose token count falls into it.
+def bucket_texts(count_tokens: Any, buckets: Buckets, lengths: Collection[int]) -> dict[int, str]:
+    """For each of some length buckets a text whose token count falls into it.
 
     Args:
       count_tokens: ``(text) -> int``.
-      buckets: the buckets.
+      buckets: all buckets.
+      lengths: those that need a text.
 
     Raises:
       OptionError: a bucket that no repetition of the sample words reaches exactly enough.
@@ -72,7 +73,8 @@ def bucket_texts(count_tokens: Any, buckets: Buckets) -> dict[int, str]:
     texts = {}
     below = 0
     for length in buckets.prompt_lengths:
-        texts[length] = _text_between(count_tokens, below + 1, length)
+        if length in lengths:
+            texts[length] = _text_between(count_tokens, below + 1, length)
         below = length
     return texts
 
@@ -88,7 +90,7 @@ def _text_between(count_tokens: Any, low: int, high: int) -> str:
             return word * fits
     raise OptionError(
         f"prompt_lengths: no sample text of {low} to {high} tokens was found for the warmup records; "
-        "give buckets further apart, or --warmup minimal"
+        "give buckets further apart, or --warmup minimal or none"
     )
 
 
