@@ -64,6 +64,7 @@ _FLAG_FIELDS = {
     "port": "grpc_port",
     "rest_api_port": "rest_port",
     "rest_api_timeout_in_ms": "rest_api_timeout_in_ms",
+    "rest_api_num_threads": "rest_api_num_threads",
     "model_config_file": "model_config_file",
     "file_system_poll_wait_seconds": "poll_seconds",
     "enable_model_warmup": "enable_model_warmup",

@@ -146,10 +146,19 @@ def _rows(batch: Sequence[_Task]) -> int:
 
 
 class Scheduler:
-    """The thread pool that runs the batches of every queue."""
+    """The thread pool that runs the batches of every queue.
 
-    def __init__(self, parameters: BatchingParameters, metrics: Metrics) -> None:
+    Args:
+      hang_on_empty_batches: whether a request of no rows is never answered, as by the real server; without
+        it, such a request is refused.
+    """
+
+    def __init__(
+        self, parameters: BatchingParameters, metrics: Metrics, *, hang_on_empty_batches: bool = False
+    ) -> None:
         self.parameters = parameters
+        self._hang = hang_on_empty_batches
+        self._released = threading.Event()
         self._metrics = metrics
         self._queues: list[_Queue] = []
         self._changed = threading.Condition()
@@ -169,10 +178,12 @@ class Scheduler:
         def run(signature: Signature, tensors: Tensors, outputs: Sequence[str]) -> Tensors:
             task = _Task(tensors, _batch_size(tensors))
             if task.rows == 0:
-                return run_signature(signature, tensors, outputs)
+                raise self._empty()
             with self._changed:
                 if forgotten.is_set():
                     return run_signature(signature, tensors, outputs)
+                if self._closed:
+                    raise _unloaded(servable)
                 key = (signature.name, tuple(sorted(outputs)))
                 if key not in queues:
                     queues[key] = _Queue(signature, list(outputs), parameters or self.parameters)
@@ -188,15 +199,34 @@ class Scheduler:
 
         def forget() -> None:
             with self._changed:
-                # A request that found this version just before it was unloaded runs alone.
+                # A request that found this version just before it was unloaded runs alone; one that is
+                # queued already has nobody left to run it.
                 forgotten.set()
                 self._queues = [queue for queue in self._queues if queue not in queues.values()]
+                left = [task for queue in queues.values() for batch in queue.batches for task in batch]
+            for task in left:
+                task.finish(None, _unloaded(servable))
 
         servable.run = run
         servable.on_unload = forget
 
+    def _empty(self) -> StatusError:
+        """The refusal of a request without rows; not before the server stops where such requests hang."""
+        if not self._hang:
+            return invalid(
+                "Batching Run() input tensors have no rows; TensorFlow Serving never answers such a request "
+                "while batching is on"
+            )
+        self._released.wait()
+        return StatusError(Code.UNAVAILABLE, "the server stops")
+
+    def release(self) -> None:
+        """Ends requests that would hang for ever."""
+        self._released.set()
+
     def close(self) -> None:
         """Ends the threads; waiting requests are answered first."""
+        self.release()
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -246,6 +276,12 @@ class Scheduler:
         else:
             for task, part in zip(batch, parts, strict=True):
                 task.finish(part, None)
+
+
+def _unloaded(servable: Servable) -> StatusError:
+    return StatusError(
+        Code.UNAVAILABLE, f"version {servable.version} of model {servable.name} is being unloaded"
+    )
 
 
 def _batch_size(tensors: Tensors) -> int:

@@ -24,6 +24,9 @@ class ServerConfig:
       batching_parameters_file: merges requests; None leaves every request alone.
       enable_per_model_batching_parameters: reads ``batching_params.pbtxt`` of each version instead; a
         version without one is not batched.
+      rest_api_num_threads: REST requests in work at once, status calls included; more wait.
+      hang_on_empty_batches: no flag of the real server, but what it does: while batching is on, a request of
+        no rows is never answered and keeps its thread. Off, such a request is refused.
       poll_seconds: how often models.config and the version folders are looked at; 0: once.
     """
 
@@ -40,6 +43,8 @@ class ServerConfig:
     ssl_config_file: Path | None = None
     allow_version_labels_for_unavailable_models: bool = False
     enable_model_warmup: bool = True
+    rest_api_num_threads: int = 128
+    hang_on_empty_batches: bool = False
     poll_seconds: float = 1.0
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from exporter.errors import GenserveError
 from exporter.preview import replay
 from exporter.preview.model_config import ModelConfig
 from exporter.preview.servable import Servable
@@ -51,10 +52,16 @@ def load_servable(name: str, version: Version) -> Servable:
     """Loads a version; anything that goes wrong becomes a StatusError."""
     try:
         return Servable(name, version.number, version.directory)
-    except StatusError:
-        raise
     except Exception as error:  # tf.saved_model.load raises nearly anything on damaged files
-        raise StatusError(Code.FAILED_PRECONDITION, f"{type(error).__name__}: {error}") from error
+        raise _status(error) from error
+
+
+def _status(error: Exception) -> StatusError:
+    if isinstance(error, StatusError):
+        return error
+    # A wrong file says what is wrong with it; anything else is known by its type only.
+    message = str(error) if isinstance(error, GenserveError) else f"{type(error).__name__}: {error}"
+    return StatusError(Code.FAILED_PRECONDITION, message)
 
 
 class Manager:
@@ -140,12 +147,16 @@ class Manager:
         version.state = State.LOADING
         started = time.monotonic()
         try:
-            servable = self._read(name, version)
-            self._prepare(servable)
-            records = replay.replay(servable) if self._warm else 0
-        except StatusError as error:
-            logger.error("Loading servable: {name: %s version: %d} failed: %s", name, version.number, error)
-            version.error = error
+            servable, records = self._start(name, version)
+        except Exception as error:  # whoever loads must go on with the other versions
+            logger.error(
+                "Loading servable: {name: %s version: %d} failed: %s",
+                name,
+                version.number,
+                error,
+                exc_info=not isinstance(error, StatusError | GenserveError),
+            )
+            version.error = _status(error)
             version.state = State.END
             return
         version.servable = servable
@@ -157,6 +168,16 @@ class Manager:
             records,
             time.monotonic() - started,
         )
+
+    def _start(self, name: str, version: Version) -> tuple[Servable, int]:
+        """A servable that is ready for requests, and the number of its warmup records."""
+        servable = self._read(name, version)
+        try:
+            self._prepare(servable)
+            return servable, replay.replay(servable) if self._warm else 0
+        except BaseException:
+            servable.on_unload()
+            raise
 
     def _read(self, name: str, version: Version) -> Servable:
         try:

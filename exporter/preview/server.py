@@ -29,7 +29,7 @@ NOTICE = (
     "This is genserve's preview server. It answers as TensorFlow Serving does, and is for development and "
     "tests only: not reviewed for security, and slower than the real server."
 )
-# Requests in work at once; more wait in the sockets.
+# gRPC calls in work at once; more wait in the sockets.
 WORKERS = 128
 _GRACE_SECONDS = 30.0
 
@@ -57,7 +57,7 @@ class PreviewServer:
             labels_before_available=config.allow_version_labels_for_unavailable_models,
             warm=config.enable_model_warmup,
         )
-        self._executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="rest")
+        self._executor = ThreadPoolExecutor(config.rest_api_num_threads, thread_name_prefix="rest")
         self._stopping = threading.Event()
         self._cancelled = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -114,6 +114,8 @@ class PreviewServer:
         if self._stopping.is_set():
             return
         self._stopping.set()
+        if self._scheduler is not None:
+            self._scheduler.release()
         stopped = self._grpc.stop(grace_seconds) if self._grpc is not None else None
         if self._uvicorn is not None:
             self._uvicorn.should_exit = True
@@ -235,12 +237,18 @@ class PreviewServer:
             except (OSError, ServingError, StatusError) as error:
                 self._config_text = ""  # read it again next time, as the real server does
                 logger.error("the configuration stays as it is: %s", error)
+            except Exception:  # a fault of this server must not end the watching
+                logger.exception("the configuration stays as it is")
 
 
 def _scheduler(config: ServerConfig, metrics: Metrics) -> Scheduler | None:
     if config.batching_parameters_file is None:
         return None
-    return Scheduler(read_parameters(config.batching_parameters_file), metrics)
+    return Scheduler(
+        read_parameters(config.batching_parameters_file),
+        metrics,
+        hang_on_empty_batches=config.hang_on_empty_batches,
+    )
 
 
 def _bound(name: str, host: str, port: int) -> socket.socket:
