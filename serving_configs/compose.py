@@ -9,7 +9,7 @@ import yaml
 
 from exporter.choices import Device
 from exporter.manifest import Manifest
-from serving_configs import batching
+from serving_configs import batching, guard, nginx
 from serving_configs.docker_run import entrypoint, environment
 from serving_configs.flags import server_flags
 from serving_configs.serving_options import ServingOptions
@@ -95,6 +95,7 @@ def _front(options: ServingOptions) -> dict[str, Any]:
     return {
         "profiles": ["gpu", "cpu"],
         "image": NGINX_IMAGE,
+        "command": list(nginx.COMMAND),
         "restart": "unless-stopped",
         "environment": {
             "GENSERVE_TOKEN": "${GENSERVE_TOKEN:?set GENSERVE_TOKEN to the clients' bearer token}",
@@ -103,6 +104,7 @@ def _front(options: ServingOptions) -> dict[str, Any]:
         },
         "volumes": [
             "./nginx.conf.template:/etc/nginx/templates/default.conf.template:ro",
+            f"./{guard.FILE}:{nginx.GUARD_FILE}:ro",
             "./tls:/etc/nginx/tls:ro",
         ],
         "ports": [f"{options.https_port}:8443"],

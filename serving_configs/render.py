@@ -13,6 +13,7 @@ from serving_configs import (
     compose,
     docker_run,
     dockerfile,
+    guard,
     launcher,
     models_config,
     native_run,
@@ -59,6 +60,7 @@ def render(manifests: Sequence[Manifest], options: ServingOptions | None = None)
         "nginx.conf.template": nginx.render(
             options, timeout_seconds=batching.rest_timeout(manifests, options)
         ),
+        guard.FILE: guard.render(manifests),
         "Dockerfile": dockerfile.render(manifests, options, release),
         "Dockerfile.dockerignore": dockerfile.ignore(),
         "prometheus-rules.yaml": observability.alerts(options),

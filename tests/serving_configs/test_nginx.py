@@ -3,94 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import socket
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import grpc
 import httpx
 import pytest
 
-from exporter.client import AsyncClient, Client, GrpcClient, RequestError, RestClient
+from exporter.client import AsyncClient, Client, RequestError, RestClient
 from exporter.preview.server import PreviewServer
-from serving_configs import ServingOptions, nginx, render
+from serving_configs import ServingOptions, render
 from tests.conftest import ROOT
 from tests.preview.certificates import Authority
+from tests.serving_configs.front import TOKEN, Front
 from tests.serving_configs.manifests import manifest
 
-TOKEN = "a.Token-of_43~characters/with+the=usual.ones"
 OPTIONS = ServingOptions(max_request_mib=1, requests_per_second=1, burst=20)
-
-
-_TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Front:
-    """A running nginx."""
-
-    def __init__(self, folder: Path, backend: PreviewServer, options: ServingOptions) -> None:
-        program = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
-        if program is None:
-            pytest.skip("nginx is not installed")
-        self.port = free_port()
-        self.authority = Authority()
-        key, certificate = self.authority.issue("localhost")
-        (folder / "server.key").write_text(key)
-        (folder / "server.crt").write_text(certificate)
-        (folder / "ca.crt").write_text(self.authority.pem)
-        self.ca = folder / "ca.crt"
-        ports = {"rest_port": backend.rest_port, "grpc_port": backend.grpc_port}
-        text = nginx.render(
-            options.model_copy(update=ports),
-            timeout_seconds=20,
-            upstream="127.0.0.1",
-            listen=f"127.0.0.1:{self.port}",
-            tls_directory=str(folder),
-        ).replace("${GENSERVE_TOKEN}", TOKEN)
-        config = folder / "nginx.conf"
-        # Workers of a root nginx change to a user who may not enter the test's folder.
-        user = "user root; " if os.geteuid() == 0 else ""
-        temporary = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in _TEMPORARY)
-        config.write_text(
-            f"{user}pid {folder}/pid; error_log {folder}/error.log; daemon off; worker_processes 1;\n"
-            f"events {{}}\nhttp {{ access_log off; {temporary}\n{text}\n}}\n"
-        )
-        check = subprocess.run([program, "-t", "-c", config], capture_output=True, text=True)
-        assert check.returncode == 0, check.stderr
-        self.process = subprocess.Popen([program, "-c", config], stderr=subprocess.PIPE)
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.05)
-        raise AssertionError((folder / "error.log").read_text())
-
-    @property
-    def url(self) -> str:
-        return f"https://localhost:{self.port}"
-
-    def rest(self, token: str | None = TOKEN) -> RestClient:
-        return RestClient(
-            self.url, "toy", token=token, verify=ssl.create_default_context(cafile=str(self.ca))
-        )
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(20)
 
 
 @pytest.fixture
@@ -158,18 +89,13 @@ def test_other_paths_stay_inside(front: Front) -> None:
         assert response.json() == {"error": "no such path"}
 
 
-def grpc_client(front: Front, token: str | None) -> GrpcClient:
-    credentials = grpc.ssl_channel_credentials(front.ca.read_bytes())
-    return GrpcClient(f"localhost:{front.port}", "toy", credentials=credentials, token=token, timeout=20)
-
-
 def test_grpc_through_the_front(front: Front) -> None:
-    with grpc_client(front, TOKEN) as client:
+    with front.grpc() as client:
         assert client.generate(["a"])[0].text == "A v2"
         with pytest.raises(RequestError, match="boom is refused") as caught:
             client.generate(["boom"])
         assert caught.value.code == "INVALID_ARGUMENT"
-    with grpc_client(front, "wrong") as client, pytest.raises(RequestError) as caught:
+    with front.grpc("wrong") as client, pytest.raises(RequestError) as caught:
         client.status()
     assert caught.value.code == "UNAUTHENTICATED"
 
@@ -217,4 +143,4 @@ def test_a_missing_server_is_503(start: Any, tmp_path: Path, toy_versions: Path)
 
 def test_the_emitted_template_leaves_only_the_token_open() -> None:
     text = render([manifest()])["nginx.conf.template"]
-    assert text.count("${") == text.count("${GENSERVE_TOKEN}") == 3  # one of them in a comment
+    assert text.count("${") == text.count("${GENSERVE_TOKEN}") == 5  # one of them in a comment
