@@ -1,4 +1,4 @@
-"""The guard of the front on gRPC, in a real nginx: messages in which protocol buffers may see another value."""
+"""The guard of the front on gRPC, in a real nginx: also messages that a careless reader reads otherwise."""
 
 from __future__ import annotations
 
@@ -87,6 +87,7 @@ def entry(tensor: bytes, key: bytes = b"text") -> bytes:
         (entry(SHAPE) + b"\x13\x14", "not a PredictRequest"),  # a group
         (SPEC + entry(SHAPE), "field model_spec stands twice"),
         (b"", "the request has no inputs"),
+        (b"\x20\x00" * 100_001, "the body has more than 100000 fields"),
     ],
 )
 def test_grpc_messages_made_by_hand(call: Any, message: bytes, refusal: str) -> None:

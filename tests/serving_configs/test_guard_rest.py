@@ -56,6 +56,8 @@ REFUSED: list[tuple[Any, str]] = [
     (TEXT.replace(b'"text"', b'"text": [], "te\\u0078t"') + b"}", "a key stands twice"),
     (b'{"instances": [{"text": "\\\\", "text": "b"}]}', "a key stands twice"),
     (b'{"__proto__": 1, "__proto__": 2, "inputs": ["a"]}', "a key stands twice"),
+    (b'{"inputs": ["a', "the body is not JSON"),
+    (b'{"inputs": [' + b"{}," * 100_001 + b"{}]}", 'the body has more than 100000 "{"'),
     (b'{"inputs": ' + b"[" * 100 + b"]" * 100 + b"}", "the body is not JSON: Nested too deep"),
 ]
 

@@ -5,6 +5,8 @@
 // Model -> rows of its largest batch, over all versions. Other models have no limit here.
 const LARGEST = {"chat": 16};
 const UNLIMITED = 2147483647;
+// Objects, lists, keys, strings, fields of a body, each: more than a request needs, fewer than take the front long.
+const MOST = 100000;
 
 // POST /v1/models/NAME:predict
 function rest(request) {
@@ -56,6 +58,12 @@ function checkRows(model, inputs) {
     });
 }
 
+function atMost(count, what) {
+    if (count > MOST) {
+        throw new Error(`the body has more than ${MOST} ${what}`);
+    }
+}
+
 function body(request) {
     const bytes = request.requestBuffer;
     if (!bytes || bytes.length == 0) {
@@ -68,6 +76,9 @@ function body(request) {
 
 function readJson(request) {
     const bytes = body(request);
+    outside(bytes, '{');
+    outside(bytes, '[');
+    const keys = outside(bytes, ':');
     let document;
     try {
         document = JSON.parse(request.requestText);
@@ -78,7 +89,7 @@ function readJson(request) {
         throw new Error('the body is not a JSON object');
     }
     // Of a key that stands twice the server reads the first, JSON.parse the last.
-    if (keysWritten(bytes) != keysRead(document)) {
+    if (keys != keysRead(document)) {
         throw new Error('a key stands twice in an object of the body');
     }
     return {model: request.uri.match(/^\/v1\/models\/([^\/:]+)/)[1], inputs: rowsOf(document)};
@@ -107,28 +118,30 @@ function rowsIn(name, value) {
     return {name: name, rows: value.length};
 }
 
-// Keys of every object of a valid JSON text: its colons outside of strings.
-function keysWritten(bytes) {
+// How often a mark stands outside of strings: ":" as often as there are keys.
+function outside(bytes, mark) {
     let count = 0;
+    let strings = 0;
     let quote = bytes.indexOf('"');
-    let colon = bytes.indexOf(':');
-    while (colon >= 0) {
-        if (quote >= 0 && quote < colon) {
+    let at = bytes.indexOf(mark);
+    while (at >= 0) {
+        if (quote >= 0 && quote < at) {
+            atMost(++strings, 'strings');
             const end = stringEnd(bytes, quote);
             quote = bytes.indexOf('"', end);
-            colon = colon < end ? bytes.indexOf(':', end) : colon;
+            at = at < end ? bytes.indexOf(mark, end) : at;
         } else {
-            count += 1;
-            colon = bytes.indexOf(':', colon + 1);
+            atMost(++count, `"${mark}"`);
+            at = bytes.indexOf(mark, at + 1);
         }
     }
     return count;
 }
 
-// Behind the closing quote: the next one before which the backslashes are even.
+// Behind the closing quote: the next one before which the backslashes are even. Behind the body without one.
 function stringEnd(bytes, start) {
     let quote = bytes.indexOf('"', start + 1);
-    while (true) {
+    while (quote >= 0) {
         let first = quote;
         while (bytes[first - 1] == 92) {
             first -= 1;
@@ -138,6 +151,7 @@ function stringEnd(bytes, start) {
         }
         quote = bytes.indexOf('"', quote + 1);
     }
+    return bytes.length;
 }
 
 function keysRead(value) {
@@ -205,11 +219,12 @@ function only(bytes, message, number, type, name) {
 function fields(bytes, message, number, type) {
     const reader = {bytes: bytes, at: message.start, end: message.end};
     const found = [];
-    while (reader.at < reader.end) {
+    for (let count = 1; reader.at < reader.end; count++) {
+        atMost(count, 'fields');
         const tag = varint(reader);
-        const value = field(reader, tag % 8);
+        const value = pass(reader, tag % 8);
         if (tag == number * 8 + type) {
-            found.push(value);
+            found.push(type == VARINT ? value : {start: reader.at - value, end: reader.at});
         }
         // Longer ones are cut to 32 bits by the server.
         if (tag < 8 || tag >= 4294967296 || reader.at > reader.end) {
@@ -219,14 +234,14 @@ function fields(bytes, message, number, type) {
     return found;
 }
 
-function field(reader, type) {
+// Goes behind a value; gives a number itself, the size of the rest.
+function pass(reader, type) {
     if (type == VARINT) {
         return varint(reader);
     }
     const size = type == LENGTH ? varint(reader) : type == 1 ? 8 : type == 5 ? 4 : Infinity;
-    const span = {start: reader.at, end: reader.at + size};
-    reader.at = span.end;
-    return span;
+    reader.at += size;
+    return size;
 }
 
 function varint(reader) {
