@@ -10,6 +10,7 @@ import tensorflow as tf
 from exporter.exporting.plan import Plan, check_score
 from exporter.prompts.language_tokenizer import LanguageTokenizer
 from exporter.prompts.prefix_tokenizer import PrefixTokenizer
+from exporter.saved_model.records import text_lengths
 from exporter.saved_model.warmup import bucket_texts
 from exporter.tokenizer import TokenizerGraph, build_tokenizer, verify_tokenizer
 from exporter.tokenizer.oracles import Comparison, compare_origins, tokenizer_notes
@@ -20,8 +21,6 @@ from exporter.tokenizer.sources import read_source
 
 #: Strings of the short tokenizer check; ``genserve verify-tokenizer`` runs as many as wanted.
 TOKENIZER_CHECKS = 200
-#: Kinds of signatures that take ids instead.
-_WITHOUT_TEXT = {"tokens", "decode"}
 
 
 @dataclass(frozen=True)
@@ -86,10 +85,9 @@ def _behind_prefix(tokenizer: TokenizerGraph, plan: Plan) -> TokenizerGraph:
 
 
 def _bucket_texts(tokenizer: TokenizerGraph, plan: Plan) -> dict[int, str]:
-    kinds = {served.name: served.kind for served in plan.served}
-    lengths = {record.length for record in plan.records if kinds[record.signature] not in _WITHOUT_TEXT}
     count = tf.function(
         lambda text: tokenizer.encode(text[None]).row_lengths()[0],
         input_signature=[tf.TensorSpec([], tf.string)],
     )
+    lengths = text_lengths(plan.records, plan.served)
     return bucket_texts(lambda text: int(count(tf.constant(text.encode()))), plan.buckets, lengths)

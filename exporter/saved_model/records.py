@@ -49,3 +49,9 @@ def warmup_records(served: Sequence[Served], buckets: Buckets, mode: Warmup) -> 
             f"takes {MAX_RECORDS}: shorten batch_sizes, prompt_lengths or signatures, or use --warmup minimal"
         )
     return records
+
+
+def text_lengths(records: Sequence[Record], served: Sequence[Served]) -> frozenset[int]:
+    """The length buckets that some record fills with text, not with ids."""
+    texts = {signature.name for signature in served if signature.kind not in ("tokens", "decode")}
+    return frozenset(record.length for record in records if record.signature in texts)

@@ -29,6 +29,8 @@ from tests.serving_configs.manifests import manifest
 class Fake:
     """A servable whose signature records its batches, and can be held."""
 
+    name, version = "fake", 1
+
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
         self.gate = threading.Event()
@@ -163,6 +165,47 @@ def test_rules_on_inputs(batched: Any) -> None:
     for tensors, message in cases:
         with pytest.raises(StatusError, match=message):
             fake.run(fake.signature, {key: np.asarray(value) for key, value in tensors.items()}, ["y"])
+
+
+def test_requests_that_an_unload_finds_in_a_queue_are_answered(batched: Any) -> None:
+    """A drain that ended too early leaves them behind, and no thread looks at the queue anymore."""
+    fake, metrics = batched(max_batch_size=4, batch_timeout_micros=600_000_000)
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(fake.send, number) for number in (1, 2)]
+        while metrics.page().count("input_batch_size_count{} 2") < 1:
+            time.sleep(0.01)
+        fake.on_unload()
+        for call in waiting:
+            with pytest.raises(StatusError, match="version 1 of model fake is being unloaded") as caught:
+                call.result(20)
+            assert caught.value.code is Code.UNAVAILABLE
+    assert fake.batches == []
+    assert fake.send(3) == [6]  # alone: it found the version just before
+
+
+def test_a_request_after_the_threads_ended_is_answered() -> None:
+    scheduler, fake = Scheduler(BatchingParameters(num_batch_threads=1), Metrics()), Fake()
+    scheduler.wrap(fake)  # type: ignore[arg-type]
+    scheduler.close()
+    with pytest.raises(StatusError, match="is being unloaded") as caught:
+        fake.send(1)
+    assert caught.value.code is Code.UNAVAILABLE
+
+
+def test_empty_batches_are_refused_or_hang_until_the_server_stops(batched: Any) -> None:
+    fake, _ = batched(max_batch_size=4)
+    with pytest.raises(StatusError, match="never answers such a request") as caught:
+        fake.send()
+    assert caught.value.code is Code.INVALID_ARGUMENT
+    scheduler = Scheduler(BatchingParameters(num_batch_threads=1), Metrics(), hang_on_empty_batches=True)
+    scheduler.wrap(fake)
+    with ThreadPoolExecutor(1) as pool:
+        hanging = pool.submit(fake.send)
+        assert fake.send(1) == [2]
+        assert not hanging.done()
+        scheduler.close()
+        with pytest.raises(StatusError, match="UNAVAILABLE: the server stops"):
+            hanging.result(20)
 
 
 def write(path: Path, text: str) -> Path:

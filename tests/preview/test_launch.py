@@ -117,6 +117,7 @@ def test_the_preview_server_gets_the_emitted_flags(monkeypatch: pytest.MonkeyPat
         "grpc_port": 8500,
         "rest_port": 9001,
         "rest_api_timeout_in_ms": 33_000,
+        "rest_api_num_threads": 80,
         "model_config_file": serving / "models.config",
         "poll_seconds": 7,
         "enable_model_warmup": True,

@@ -14,7 +14,7 @@ from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc
 
 from exporter.client import GrpcClient, RequestError, RestClient
 from exporter.errors import ServingError
-from exporter.preview import files_beside
+from exporter.preview import files_beside, replay
 from exporter.preview.model_config import version_folders
 from serving_configs import protos
 from tests.preview import toys
@@ -55,6 +55,38 @@ def test_a_broken_new_version_leaves_the_old_one(start: Any, own_versions: Path)
     failed = client.status()[0]
     assert (failed["version"], failed["error_code"]) == (3, "FAILED_PRECONDITION")
     assert failed["error_message"]
+    assert client.generate(["a"])[0].text == "A v2"
+
+
+def test_a_loader_outlives_any_exception(
+    start: Any, own_versions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version whose batching file is wrong (no StatusError), and a fault of the server's own."""
+    (own_versions / "2").rename(own_versions / "aside")
+    batching = "max_batch_size { value: 2 } allowed_batch_sizes: 2"
+    (own_versions.parent / "batching.config").write_text(batching)
+    server = start(
+        model_name="toy",
+        model_base_path=own_versions,
+        poll_seconds=POLL,
+        batching_parameters_file=own_versions.parent / "batching.config",
+        enable_per_model_batching_parameters=True,
+    )
+    client = RestClient(server.rest_url, "toy")
+    shutil.copytree(own_versions / "aside", own_versions.parent / "wrong")
+    (own_versions.parent / "wrong" / "batching_params.pbtxt").write_text("max_batch_size: 2")
+    (own_versions.parent / "wrong").rename(own_versions / "3")
+    eventually(lambda: states(client).get(3) == "END")
+    assert "batching_params.pbtxt" in client.status()[0]["error_message"]
+    with monkeypatch.context() as patched:
+        patched.setattr(replay, "replay", lambda servable: 1 // 0)
+        shutil.copytree(own_versions / "aside", own_versions.parent / "four")
+        (own_versions.parent / "four").rename(own_versions / "4")
+        eventually(lambda: states(client).get(4) == "END")
+    assert "ZeroDivisionError" in client.status()[0]["error_message"]
+    assert client.generate(["a"])[0].text == "A v1"
+    (own_versions / "aside").rename(own_versions / "5")
+    eventually(lambda: states(client).get(5) == "AVAILABLE")
     assert client.generate(["a"])[0].text == "A v2"
 
 

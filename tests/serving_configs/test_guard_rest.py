@@ -33,9 +33,9 @@ TEXT = b'{"signature_name": "copy", "inputs": {"text": ["a"]}'
 
 REFUSED: list[tuple[Any, str]] = [
     (b"", "the request has no body"),
-    (b"{", "the body is not JSON: Unexpected end of input"),
-    (b'{"inputs": [NaN]}', "the body is not JSON: Unexpected token"),
-    (b'{"inputs": ["a"]} {}', "the body is not JSON: Unexpected token"),
+    (b"{", "the body is not JSON"),
+    (b'{"inputs": [NaN]}', "the body is not JSON"),
+    (b'{"inputs": ["a"]} {}', "the body is not JSON"),
     ([{"inputs": ["a"]}], "the body is not a JSON object"),
     (None, "the body is not a JSON object"),
     ({"signature_name": "copy"}, 'either "inputs" or "instances"'),
@@ -58,7 +58,7 @@ REFUSED: list[tuple[Any, str]] = [
     (b'{"__proto__": 1, "__proto__": 2, "inputs": ["a"]}', "a key stands twice"),
     (b'{"inputs": ["a', "the body is not JSON"),
     (b'{"inputs": [' + b"{}," * 100_001 + b"{}]}", 'the body has more than 100000 "{"'),
-    (b'{"inputs": ' + b"[" * 100 + b"]" * 100 + b"}", "the body is not JSON: Nested too deep"),
+    (b'{"inputs": ' + b"[" * 100 + b"]" * 100 + b"}", "the body is not JSON"),
 ]
 
 
