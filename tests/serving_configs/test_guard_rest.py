@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import socket
+import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,7 +25,7 @@ def post(guarded: Front) -> Iterator[Callable[..., httpx.Response]]:
     with httpx.Client(verify=str(guarded.ca), headers=headers, trust_env=False, timeout=20) as client:
 
         def send(body: Any, path: str = "/v1/models/toy:predict", method: str = "POST") -> httpx.Response:
-            content = body if isinstance(body, bytes) else json.dumps(body).encode()
+            content = body if isinstance(body, bytes | Iterator) else json.dumps(body).encode()
             return client.request(method, guarded.url + path, content=content)
 
         yield send
@@ -133,7 +135,26 @@ def test_the_largest_body_is_read_whole(post: Any) -> None:
     filled = body.replace(b'"a"', b'"' + b"a" * (2**20 - len(body) + 1) + b'"')
     assert len(filled) == 2**20
     assert post(filled).json() == {"outputs": ["a" * (2**20 - len(body) + 1)]}
+    chunks = (filled[at : at + 50_000] for at in range(0, len(filled), 50_000))  # of an unstated length
+    assert post(chunks).json() == {"outputs": ["a" * (2**20 - len(body) + 1)]}
     assert post(filled + b" ").status_code == 413
+
+
+def test_chunks_too_small_to_be_kept_are_refused(guarded: Front) -> None:
+    """Two bytes each, with five more around them: the largest body does not fit nginx's buffer then."""
+    head = (
+        f"POST /v1/models/toy:predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        f"Authorization: Bearer {TOKEN}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    context = ssl.create_default_context(cafile=str(guarded.ca))
+    with (
+        socket.create_connection(("127.0.0.1", guarded.port), timeout=20) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        connection.sendall(head.encode() + b"2\r\n  \r\n" * 2**19 + b"0\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"send it with a Content-Length" in answer
 
 
 def test_only_predictions_and_status_get_through(post: Any) -> None:

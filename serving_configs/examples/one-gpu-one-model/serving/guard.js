@@ -65,7 +65,12 @@ function atMost(count, what) {
 }
 
 function body(request) {
-    const bytes = request.requestBuffer;
+    let bytes;
+    try {
+        bytes = request.requestBuffer;
+    } catch (error) {
+        throw new Error('the body came in chunks too small to be kept: send it with a Content-Length');
+    }
     if (!bytes || bytes.length == 0) {
         throw new Error('the request has no body');
     }
