@@ -90,7 +90,7 @@ def _text_between(count_tokens: Any, low: int, high: int) -> str:
             return word * fits
     raise OptionError(
         f"prompt_lengths: no sample text of {low} to {high} tokens was found for the warmup records; "
-        "give buckets further apart, or --warmup minimal or none"
+        "give buckets further apart, or --warmup none"
     )
 
 
