@@ -40,7 +40,7 @@ def _imported() -> set[str]:
 
 
 def test_what_is_imported_is_required() -> None:
-    """By the base install, by the extra ``export``, whose packages the error message knows, or by ``remote``."""
+    """By the base install, by ``export``, whose packages the error message knows, or by ``remote``."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     base, extra, remote = (
