@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from exporter.tokenizer import verify_tokenizer
+from exporter.tokenizer.oracles import compare_origins
 from tests.conftest import TEST_DATA
 from tests.real.conftest import MAX_NEW_TOKENS, RealModel, genserve
 from tests.real.prompts import PROMPTS
@@ -114,8 +115,6 @@ def test_tokenizer(real_model: RealModel) -> None:
     print(report)
     assert report.mismatches == 0, str(report)
     assert report.refused == 0
-    from exporter.tokenizer.oracles import compare_origins
-
     others = compare_origins(real_model.directory, strings=lines, count=1000)
     assert others is not None
     assert others.example is None, str(others)
