@@ -27,4 +27,5 @@ def lowest(dependencies: list[str]) -> list[str]:
 
 if __name__ == "__main__":
     project = tomllib.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["project"]
-    print("\n".join(lowest([*project["dependencies"], *project["optional-dependencies"]["export"]])))
+    export = project.get("optional-dependencies", {}).get("export", [])
+    print("\n".join(lowest([*project["dependencies"], *export])))

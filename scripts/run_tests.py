@@ -28,7 +28,7 @@ GROUPS: dict[str, list[str]] = {
     "families, encoder_decoder": ["tests/families", "tests/encoder_decoder"],
     "generation, model": ["tests/generation", "tests/model"],
     "end_to_end, prompts": ["tests/end_to_end", "tests/prompts"],
-    "the other rooms": ["tests", *(f"--ignore=tests/{room}" for room in ROOMS)],
+    "the other rooms": ["tests", *(f"--ignore=tests/{room}" for room in (*ROOMS, "real"))],
 }
 #: What must work on the lowest versions too.
 LOWEST = [
@@ -62,6 +62,8 @@ TIERS = {
     "quick": Tier(GROUPS, 20),
     "full": Tier(GROUPS, 240, ["--full"]),
     "lowest": Tier({"lowest versions": LOWEST}, 5),
+    # -rA: shows what the tests that pass print, which is how near each answer was.
+    "real": Tier({"real models": ["tests/real"]}, 15, ["-rA"]),
 }
 
 

@@ -37,9 +37,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _worker_group(item: pytest.Item) -> str:
-    """Tests of a group run in one process, which keeps what they built: a file, or a family of a long one."""
-    family = getattr(item, "callspec", None) and item.callspec.params.get("family")
-    return f"{item.path.stem}-{family.model_type}" if family else item.path.stem
+    """Tests of a group run in one process, which keeps what they built: a file, or a part of a long one.
+
+    Such a part is what they do with one family, or with one published model.
+    """
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    part = params.get("family") or params.get("real_model")
+    return f"{item.path.stem}-{getattr(part, 'model_type', part)}" if part else item.path.stem
 
 
 @pytest.fixture(scope="session")

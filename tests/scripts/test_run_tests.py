@@ -77,3 +77,13 @@ def test_every_room_is_in_exactly_one_group(runner: Any) -> None:
     named = [Path(path).name for paths in runner.GROUPS.values() for path in paths if "--" not in path]
     assert set(runner.ROOMS) <= rooms
     assert sorted(named) == sorted([*runner.ROOMS, "tests"])
+
+
+def test_published_models_are_a_tier_of_their_own(runner: Any) -> None:
+    with_them = {
+        name
+        for name, tier in runner.TIERS.items()
+        for chosen in tier.groups.values()
+        if "tests/real" in chosen or ("tests" in chosen and "--ignore=tests/real" not in chosen)
+    }
+    assert with_them == {"real"}
