@@ -13,6 +13,7 @@ from exporter import cli
 from exporter.demo import demo_path
 from exporter.inspection import inspect_checkpoint
 from tests.cli.documented import documented_keys
+from tests.serving_configs.manifests import manifest
 
 Ask = Callable[..., tuple[int, Any]]
 
@@ -78,3 +79,12 @@ def test_plans_are_one_list(ask: Ask, tmp_path: Path) -> None:
     assert [plan["version_directory"] for plan in plans] == [f"{tmp_path}/models/{name}/1" for name in "ab"]
     assert set(plans[0]) == set(plans[1]) == documented_keys("export --dry-run")
     assert not (tmp_path / "models").exists()
+
+
+def test_a_server_that_is_not_there(ask: Ask, tmp_path: Path) -> None:
+    manifest().write(tmp_path / "1")
+    code, answer = ask("verify", tmp_path / "1", "--url", "http://127.0.0.1:9", "--timeout", "2")
+    assert code == 6
+    (check,) = answer["checks"]
+    assert {*answer, *check} == documented_keys("verify")
+    assert (answer["verified"], check["name"], check["status"]) == (False, "available", "failed")

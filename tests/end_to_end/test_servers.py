@@ -9,11 +9,12 @@ import httpx
 import numpy as np
 import pytest
 
-from exporter.client import GrpcClient, RequestError, RestClient
+from exporter.client import Client, GrpcClient, RequestError, RestClient
 from exporter.demo import demo_path
 from exporter.deployment import write_serving_configs
 from exporter.exporting.pipeline import ExportResult
 from exporter.preview import PreviewServer, ServerConfig, files_beside
+from exporter.verification.live import verify_server
 from tests.reference import Reference
 
 pytestmark = pytest.mark.end_to_end
@@ -124,3 +125,13 @@ def test_rest_speaks_rows_and_columns(server: PreviewServer, expected: dict[str,
     assert "serving_default" in httpx.get(f"{url}/metadata").text
     assert httpx.post(f"{url}:predict", content=b"{").status_code == 400
     assert httpx.get(f"{server.rest_url}/v1/models/none").status_code == 404
+
+
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+def test_the_golden_answers_against_a_live_server(
+    server: PreviewServer, stories: ExportResult, protocol: str
+) -> None:
+    url = server.rest_url if protocol == "rest" else f"grpc://{server.grpc_target}"
+    with Client(url, "stories", version=1) as client:
+        report = verify_server(stories.directory, client, url)
+    assert [check.status for check in report.checks] == ["passed"] * 3, report.checks
