@@ -17,20 +17,31 @@ if TYPE_CHECKING:
     from exporter.spec import ModelSpec
     from exporter.verification import Report
 
+_Inspected = Annotated[
+    str,
+    typer.Argument(
+        help="Hugging Face directory, hub id or demo:NAME; a version OUT/NAME/VERSION, or OUT.",
+        metavar="MODEL",
+    ),
+]
 _Model = Annotated[str, typer.Argument(help="Hugging Face directory, hub id, or demo:NAME.", metavar="MODEL")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 _Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")]
 
 
 def inspect(
-    model: _Model,
+    model: _Inspected,
     revision: _Revision = None,
     prefix_text: Annotated[
         str | None, typer.Option(help="Say how much of this prompt prefix could be baked.")
     ] = None,
     as_json: _Json = False,
 ) -> None:
-    """Say what a checkpoint is and whether it can be exported; exits 4 if not."""
+    """Say what a checkpoint is and whether it can be exported (exits 4 if not); or what a version is, with a
+    request for each of its signatures."""
+    if versions := _versions(Path(model)):
+        _inspect_versions(model, versions, as_json=as_json)
+        return
     from exporter.checkpoint import locate
     from exporter.inspection import inspect_checkpoint
 
@@ -46,6 +57,33 @@ def inspect(
         print(f"prefix: {len(prefix.tokens)} tokens can be baked; {prefix.rest!r} goes with each request")
     if not report.supported:
         raise typer.Exit(UnsupportedError.exit_code)
+
+
+def _versions(path: Path) -> list[Path]:
+    """The version that ``path`` is, or those below it; none where it is a checkpoint or no directory."""
+    if not path.is_dir() or (path / "config.json").exists():
+        return []
+    from exporter.deployment import exported_versions
+    from exporter.manifest import MANIFEST_PATH
+
+    return [path] if (path / MANIFEST_PATH).is_file() else exported_versions(path)
+
+
+def _inspect_versions(model: str, versions: list[Path], *, as_json: bool) -> None:
+    from pydantic import ValidationError
+
+    from exporter.exported_report import inspect_version
+
+    try:
+        reports = [inspect_version(version) for version in versions]
+    except ValidationError as error:
+        raise OptionError(
+            f"a manifest cannot be read; genserve doctor says of which version: {error}"
+        ) from None
+    if as_json:
+        print(json.dumps({"versions": [report.as_json() for report in reports]}, ensure_ascii=False))
+        return
+    print("\n\n".join(map(str, reports)))
 
 
 def _prefix(model: str, text: str | None, path: Path, spec: ModelSpec | None) -> Prefix | None:

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from exporter.manifest import GoldenAnswer, Manifest
+from exporter.request_examples import row_options
 
 Request = dict[str, Any]
-#: What switches a per-row option off that the exported defaults do not use where nothing is drawn.
-_GREEDY = {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
-#: A seed for requests that take one.
-_SEED = 1
 
 
 def golden_request(golden: GoldenAnswer) -> Request:
     return {"signature": golden.signature, "inputs": golden.inputs, "limit": golden.max_new_tokens}
-
-
-def row_options(manifest: Manifest, names: Mapping[str, Any], limit: int | None) -> dict[str, Any]:
-    """The exported defaults as inputs of one row, for those of ``names`` that are generation options."""
-    values = dict(manifest.generation)
-    if not values.get("do_sample"):
-        values |= _GREEDY
-    values |= {"seed": _SEED, "max_new_tokens": limit or manifest.max_new_tokens}
-    return {name: [values[name]] for name in names if name in values}
 
 
 def other_requests(manifest: Manifest, golden: GoldenAnswer, first: int) -> list[Request]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,3 +89,18 @@ def test_a_server_that_is_not_there(ask: Ask, tmp_path: Path) -> None:
     (check,) = answer["checks"]
     assert {*answer, *check} == documented_keys("verify")
     assert (answer["verified"], check["name"], check["status"]) == (False, "available", "failed")
+
+
+def test_versions_of_a_folder(ask: Ask, tmp_path: Path) -> None:
+    for number in (1, 10):
+        manifest("a b", number).write(tmp_path / "a b" / str(number))
+    code, answer = ask("inspect", tmp_path)
+    assert code == 0
+    assert [version["version"] for version in answer["versions"]] == [1, 10]
+    (one,) = ask("inspect", tmp_path / "a b" / "10")[1]["versions"]
+    assert one == answer["versions"][1]
+    asked = one["signatures"]["serving_default"]
+    assert asked["body"] == {"signature_name": "serving_default", "inputs": {"text": ["Once upon a time"]}}
+    assert json.loads(shlex.split(asked["curl"])[-1]) == asked["body"]
+    assert "/v1/models/a%20b/versions/10:predict" in asked["curl"]
+    assert {"versions", *one, "body", "curl"} == documented_keys("inspect VERSION")

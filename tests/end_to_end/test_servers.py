@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from exporter.client import Client, GrpcClient, RequestError, RestClient
 from exporter.demo import demo_path
 from exporter.deployment import write_serving_configs
+from exporter.exported_report import inspect_version
 from exporter.exporting.pipeline import ExportResult
 from exporter.preview import PreviewServer, ServerConfig, files_beside
 from exporter.verification.live import verify_server
@@ -135,3 +137,15 @@ def test_the_golden_answers_against_a_live_server(
     with Client(url, "stories", version=1) as client:
         report = verify_server(stories.directory, client, url)
     assert [check.status for check in report.checks] == ["passed"] * 3, report.checks
+
+
+def test_every_printed_request_is_answered(server: PreviewServer, stories: ExportResult) -> None:
+    """With curl's own words: URL and body as ``genserve inspect`` prints them."""
+    report = inspect_version(stories.directory)
+    lines = [line.strip() for line in str(report).splitlines() if line.startswith("  curl ")]
+    assert len(lines) == len(stories.manifest.signatures)
+    for line in lines:
+        _, _, url, _, body = shlex.split(line)
+        answer = httpx.post(url.replace("http://localhost:8501", server.rest_url), content=body, timeout=60)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["outputs"]["error"] == [""], line
