@@ -22,7 +22,7 @@ def folder_findings(output: Path) -> list[Finding]:
     found = [
         finding
         for servable in sorted(output.iterdir())
-        if servable.is_dir() and servable.name not in _OURS
+        if servable.is_dir() and servable.name not in _OURS and not servable.name.startswith(".")
         for finding in _servable(servable)
     ]
     readable = not any(finding.severity == "error" for finding in found)
