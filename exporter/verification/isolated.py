@@ -159,7 +159,9 @@ class Session:
         if not isinstance(value, dict):
             return strings(value)
         column = answers[value["request"]][value["output"]]
-        return [row + [0] * (value["width"] - len(row)) for row in column] if "width" in value else column
+        if "most" in value:
+            return [min(number, value["most"]) for number in column]
+        return [(row + [0] * value["width"])[: value["width"]] for row in column]
 
     def variants(self, job: dict[str, Any]) -> dict[str, Any]:
         """Each of the job's variants: requests together in one batch, repeated, with a long neighbour."""

@@ -57,10 +57,11 @@ def variants(manifest: Manifest, golden: list[GoldenAnswer]) -> list[dict[str, A
 
 
 def _ids(manifest: Manifest, name: str, request: int, output: str) -> dict[str, Any]:
+    """Ids of an answer before; what is longer than the signature takes is cut off."""
     width = manifest.signatures[name].inputs["input_ids"].shape[1]
     return {
         "input_ids": {"request": request, "output": output, "width": width},
-        "num_tokens": {"request": request, "output": "num_tokens"},
+        "num_tokens": {"request": request, "output": "num_tokens", "most": width},
     }
 
 
