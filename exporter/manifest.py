@@ -1,18 +1,25 @@
 """The manifest, ``assets.extra/genserve.json``: the one place where an artifact's facts are written.
 
 Serving configs, clients, warmup and verification read them from here. Imports no TensorFlow.
+``manifest.schema.json`` beside this file is its JSON schema (scripts/make_manifest_schema.py).
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from exporter import __version__
 from exporter.choices import Device, TokenizerReference
+from exporter.errors import OutputError, did_you_mean
 
 MANIFEST_PATH = Path("assets.extra") / "genserve.json"
+SCHEMA_PATH = Path(__file__).with_name("manifest.schema.json")
+#: What is written; every format up to it is read. 2 added what ``genserve verify`` goes by.
+FORMAT = 2
 
 
 class _Frozen(BaseModel):
@@ -130,27 +137,89 @@ class TokenizerReferenceInfo(_Frozen):
 
 
 class GoldenAnswer(_Frozen):
-    """A request of ``serving_default`` (or ``tokens``) and its answer at export.
+    """A request of a signature, for one row, and its answer at export.
 
-    ``max_new_tokens``: where the answer was ended before the version's own cap, so that checking it takes no
-    longer than it must.
+    Attributes:
+      outputs: those that are the same each time; of an answer that is drawn anew each time only ``error`` is.
+      max_new_tokens: where the answer was ended before the version's own cap, so that checking it takes no
+        longer than it must.
+      margins: of greedy search, by step: how far the chosen token's logit was above the next one's, after
+        all processors. Where it is small, another machine's rounding may choose another one. Empty: unknown.
+      decided: by step: how much of the answer the tokens before that step fix: characters of
+        ``generated_text``, or ids of ``generated_ids``. As many as ``margins``.
     """
 
     signature: str
     inputs: dict[str, Any]
     outputs: dict[str, Any]
     max_new_tokens: int | None = None
+    margins: tuple[float, ...] = ()
+    decided: tuple[int, ...] = ()
+
+
+class FileInfo(_Frozen):
+    """A file by its path, with forward slashes, below the checkpoint or the version's directory."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class Libraries(_Frozen):
+    """What exported beside TensorFlow. ``xla``: the build of TensorFlow, whose XLA is compiled in."""
+
+    python: str
+    xla: str
+    tensorflow_text: str
+    keras: str
+    transformers: str
+    tokenizers: str
+
+
+class ProgramInfo(_Frozen):
+    """A compiled program.
+
+    Attributes:
+      kind: what it computes.
+      signatures: those that reach it.
+      compilations: how many shapes XLA compiles it for: batch sizes x prompt lengths.
+    """
+
+    kind: Literal["generation", "score", "next_token"]
+    signatures: tuple[str, ...]
+    compilations: int
+
+
+class MeasuredInfo(_Frozen):
+    """What verifying the written version took, at export.
+
+    Attributes:
+      load_seconds: loading it.
+      compile_seconds: its first answer, less the quickest one after: compiling the smallest bucket.
+      answer_seconds: that quickest one.
+      peak_memory_bytes: the most that the exporting process held in memory until then, the model included.
+    """
+
+    load_seconds: float
+    compile_seconds: float
+    answer_seconds: float
+    peak_memory_bytes: int
 
 
 class Manifest(_Frozen):
     """Everything later steps need to know about one exported version.
 
-    ``notes`` are what the export chose or passed over, a line each.
+    Attributes:
+      libraries, sources, files, programs, measured: None or empty in manifests of format 1.
+      sources: the checkpoint's files: configuration, tokenizer, and the weights that were read.
+      files: every written file; not this one, and none that ``genserve config`` writes anew.
+      notes: what the export chose or passed over, a line each.
     """
 
-    format: Literal[1] = 1
+    format: int = Field(default=FORMAT, ge=1, le=FORMAT)
     genserve_version: str
     tensorflow_version: str
+    libraries: Libraries | None = None
     name: str
     version: int
     created: str = Field(description="ISO 8601, UTC")
@@ -162,21 +231,62 @@ class Manifest(_Frozen):
     buckets: Buckets
     max_new_tokens: int
     signatures: dict[str, SignatureInfo]
+    programs: tuple[ProgramInfo, ...] = ()
     generation: dict[str, Any]
     options: dict[str, Any]
     memory: MemoryInfo
+    measured: MeasuredInfo | None = None
     prefix: PrefixInfo | None = None
     notes: tuple[str, ...] = ()
     warmup: WarmupInfo = WarmupInfo()
     golden: tuple[GoldenAnswer, ...] = ()
+    sources: tuple[FileInfo, ...] = ()
+    files: tuple[FileInfo, ...] = ()
 
     @classmethod
     def read(cls, version_directory: Path) -> Manifest:
-        """Reads a version's manifest; raises FileNotFoundError or pydantic.ValidationError."""
-        return cls.model_validate_json((version_directory / MANIFEST_PATH).read_text(encoding="utf-8"))
+        """Reads a version's manifest, of any format up to ours; what is written again has ours.
+
+        Raises:
+          FileNotFoundError: there is none.
+          pydantic.ValidationError: no manifest, or one with a value that cannot be.
+          OutputError: a newer format, or a key that this format does not have.
+        """
+        path = version_directory / MANIFEST_PATH
+        text = path.read_text(encoding="utf-8")
+        if isinstance(facts := _object(text), dict):
+            _check_format(path, facts)
+            text = json.dumps(facts | {"format": FORMAT})
+        return cls.model_validate_json(text)
 
     def write(self, version_directory: Path) -> None:
         """Writes the manifest into a version directory."""
         path = version_directory / MANIFEST_PATH
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """Its JSON schema; ``SCHEMA_PATH`` holds the same."""
+        head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "genserve manifest"}
+        return head | {key: value for key, value in cls.model_json_schema().items() if key != "title"}
+
+
+def _object(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None  # the model's own error says it better
+
+
+def _check_format(path: Path, facts: dict[str, Any]) -> None:
+    number = facts.get("format", 1)
+    if isinstance(number, int) and number > FORMAT:
+        raise OutputError(
+            f"{path}: format {number} was written by genserve {facts.get('genserve_version', '(unnamed)')}; "
+            f"this genserve {__version__} reads up to {FORMAT}: upgrade"
+        )
+    known = list(Manifest.model_fields)
+    if unknown := [key for key in facts if key not in known]:
+        named = ", ".join(f"{key!r}{did_you_mean(key, known)}" for key in unknown)
+        raise OutputError(f"{path}: format {number} has no {named}")

@@ -8,11 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from exporter.checkpoint.files import is_inside, no_config, other_weights, shards, some, weights_entry
+from exporter.checkpoint.files import INDEX, is_inside, no_config, other_weights, shards, some, weights_entry
 from exporter.checkpoint.mxfp4 import with_whole_tensors
 from exporter.checkpoint.safetensors_file import StoredTensor, read_header
 from exporter.errors import CheckpointError, raise_all
 from exporter.impostors import what_it_is
+
+#: Of configuration and tokenizer files; which of them a tokenizer reads is its class's own business.
+_READ_SUFFIXES = frozenset({".json", ".model", ".spm", ".txt"})
 
 
 class Checkpoint:
@@ -31,6 +34,7 @@ class Checkpoint:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._notes: dict[str, None] = {}
+        self._weight_files: tuple[str, ...] = ()
         if not self.path.is_dir():
             raise CheckpointError(f"{self.path} is not a directory")
         if not (self.path / "config.json").is_file():
@@ -69,11 +73,19 @@ class Checkpoint:
         entry = weights_entry(there, self.config, str(self.path))
         indexed = entry.endswith(".index.json")
         used = self._shards(entry) if indexed else [entry]
+        self._weight_files = tuple(dict.fromkeys([entry, *used]))
         stored = {name: t for file in used for name, t in read_header(self.path / file).items()}
         others = other_weights(there, [entry, *used])
         if others:
             self.note(f"weights are read from {entry}, as in transformers; not from {some(others)}")
         return stored
+
+    @property
+    def source_files(self) -> list[str]:
+        """Names of the files that an export reads: configuration, tokenizer, and the chosen weights."""
+        assert self.tensors  # which chooses the weights
+        beside = {name for name in _files(self.path) if Path(name).suffix in _READ_SUFFIXES}
+        return sorted(beside - {INDEX} | set(self._weight_files))
 
     def _shards(self, entry: str) -> list[str]:
         index = self.path / entry

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from exporter import __version__
-from exporter.cli import checks, export, generate, serving, versions
+from exporter.cli import checks, doctor, export, generate, serving, versions
 from exporter.cli.quiet import quiet
 from exporter.cli.unexpected import unexpected
 from exporter.errors import GenserveError, missing_extra
@@ -27,6 +27,7 @@ app.command()(export.export)
 app.command()(checks.inspect)
 app.command()(checks.verify)
 app.command()(checks.verify_tokenizer)
+app.command()(doctor.doctor)
 app.command()(serving.config)
 app.command()(serving.serve)
 app.command()(generate.generate)

@@ -9,26 +9,39 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from exporter.choices import TokenizerReference
+from exporter.cli.values import endpoint
 from exporter.errors import OptionError, UnsupportedError, VerificationError
 
 if TYPE_CHECKING:
     from exporter.prompts.prefix import Prefix
     from exporter.spec import ModelSpec
+    from exporter.verification import Report
 
+_Inspected = Annotated[
+    str,
+    typer.Argument(
+        help="Hugging Face directory, hub id or demo:NAME; a version OUT/NAME/VERSION, or OUT.",
+        metavar="MODEL",
+    ),
+]
 _Model = Annotated[str, typer.Argument(help="Hugging Face directory, hub id, or demo:NAME.", metavar="MODEL")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 _Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")]
 
 
 def inspect(
-    model: _Model,
+    model: _Inspected,
     revision: _Revision = None,
     prefix_text: Annotated[
         str | None, typer.Option(help="Say how much of this prompt prefix could be baked.")
     ] = None,
     as_json: _Json = False,
 ) -> None:
-    """Say what a checkpoint is and whether it can be exported; exits 4 if not."""
+    """Say what a checkpoint is and whether it can be exported (exits 4 if not); or what a version is, with a
+    request for each of its signatures."""
+    if versions := _versions(Path(model)):
+        _inspect_versions(model, versions, as_json=as_json)
+        return
     from exporter.checkpoint import locate
     from exporter.inspection import inspect_checkpoint
 
@@ -44,6 +57,33 @@ def inspect(
         print(f"prefix: {len(prefix.tokens)} tokens can be baked; {prefix.rest!r} goes with each request")
     if not report.supported:
         raise typer.Exit(UnsupportedError.exit_code)
+
+
+def _versions(path: Path) -> list[Path]:
+    """The version that ``path`` is, or those below it; none where it is a checkpoint or no directory."""
+    if not path.is_dir() or (path / "config.json").exists():
+        return []
+    from exporter.deployment import exported_versions
+    from exporter.manifest import MANIFEST_PATH
+
+    return [path] if (path / MANIFEST_PATH).is_file() else exported_versions(path)
+
+
+def _inspect_versions(model: str, versions: list[Path], *, as_json: bool) -> None:
+    from pydantic import ValidationError
+
+    from exporter.exported_report import inspect_version
+
+    try:
+        reports = [inspect_version(version) for version in versions]
+    except ValidationError as error:
+        raise OptionError(
+            f"a manifest cannot be read; genserve doctor says of which version: {error}"
+        ) from None
+    if as_json:
+        print(json.dumps({"versions": [report.as_json() for report in reports]}, ensure_ascii=False))
+        return
+    print("\n\n".join(map(str, reports)))
 
 
 def _prefix(model: str, text: str | None, path: Path, spec: ModelSpec | None) -> Prefix | None:
@@ -108,23 +148,79 @@ def verify(
     version: Annotated[
         Path, typer.Argument(help="A version directory, OUT/NAME/VERSION.", metavar="VERSION")
     ],
+    url: Annotated[
+        str | None, typer.Option(help="Ask this server instead: http://localhost:8501, grpc://..., ...")
+    ] = None,
+    grpc: Annotated[
+        str | None,
+        typer.Option(help="Ask this gRPC server; with --ca over TLS.", metavar="HOST:PORT"),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Ask for the version under this label of the server.")
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="A file with the bearer token; or the variable GENSERVE_TOKEN.")
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option(help="PEM file with the authority of the server's certificate.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.", min=0.001)] = 120.0,
+    warmup: Annotated[
+        bool, typer.Option("--warmup/--no-warmup", help="Replay the warmup, and count what compiles.")
+    ] = True,
     as_json: _Json = False,
 ) -> None:
-    """Replay the golden answers of an exported version."""
+    """Check files, graph and golden answers of an exported version, or of a server with it; exits 6 if any
+    check fails."""
     from pydantic import ValidationError
 
-    from exporter.manifest import Manifest
-    from exporter.verification import verify_version
-
     try:
-        count = verify_version(version)
-    except (FileNotFoundError, ValidationError) as error:
+        if url is None and grpc is None:
+            from exporter.verification import verify as run
+
+            report = run(version, warmup=warmup)
+        else:
+            report = _verify_server(version, endpoint(url, grpc, ca), label, token_file, ca, timeout)
+    except (FileNotFoundError, NotADirectoryError, ValidationError) as error:
         raise OptionError(f"{version} is not a version that genserve exported: {error}") from None
-    prefix = Manifest.read(version).prefix
+    print_report(report, as_json=as_json)
+    if report.failed:
+        raise typer.Exit(VerificationError.exit_code)
+
+
+def _verify_server(
+    version: Path, address: str, label: str | None, token_file: Path | None, ca: Path | None, timeout: float
+) -> Report:
+    """The golden prompts against a live server."""
+    from exporter.client import Client
+    from exporter.client.address import read_token
+    from exporter.manifest import Manifest
+    from exporter.verification.live import verify_server
+
+    manifest = Manifest.read(version)
+    number = manifest.version if label is None else None
+    token = read_token(None, token_file)
+    with Client(
+        address, manifest.name, version=number, label=label, token=token, ca=ca, timeout=timeout
+    ) as client:
+        return verify_server(version, client, address)
+
+
+def print_report(report: Report, *, as_json: bool) -> None:
+    """The checks as a table, or as one JSON object."""
     if as_json:
-        baked = prefix and prefix.model_dump(mode="json")
-        print(json.dumps({"version_directory": str(version), "golden_answers": count, "prefix": baked}))
+        print(json.dumps(report.as_json(), ensure_ascii=False))
         return
-    print(f"{version}: {count} golden answers, all as exported")
-    if prefix is not None:
-        print(f"  behind a prefix of {prefix.tokens} baked tokens, SHA-256 of its text {prefix.sha256}")
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("check", "", "found", box=None, padding=(0, 2, 0, 0))
+    for check in report.checks:
+        table.add_row(check.name, check.status, check.detail)
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(table, markup=False)
+    verdict = f"{len(report.failed)} of {len(report.checks)} checks failed" if report.failed else "verified"
+    console.print(f"{report.directory}: {verdict}", soft_wrap=True)
+    if prefix := report.manifest.prefix:
+        baked = f"behind a prefix of {prefix.tokens} baked tokens, SHA-256 of its text {prefix.sha256}"
+        console.print(f"  {baked}", soft_wrap=True)

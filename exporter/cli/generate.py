@@ -66,7 +66,7 @@ def generate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per prompt.")] = False,
 ) -> None:
     """Send prompts to a server and print what it answers. Exits 7 if any row answered with an error."""
-    from exporter.cli.values import assignments
+    from exporter.cli.values import assignments, endpoint
     from exporter.client.address import read_token
     from exporter.client.blocking import Client
 
@@ -76,7 +76,7 @@ def generate(
     if taken := sorted(values.keys() & {"prompts", "signature", "timeout"}):
         raise OptionError(f"option: {taken[0]!r} is no input of a signature")
     with Client(
-        _address(url, grpc, ca),
+        endpoint(url, grpc, ca),
         model,
         version=version,
         label=label,
@@ -104,14 +104,6 @@ def _print(answer: Completion, *, show_prompt: bool, as_json: bool) -> None:
     else:
         for text in answer.texts:
             print(answer.prompt + text if show_prompt else text)
-
-
-def _address(url: str | None, grpc: str | None, ca: Path | None) -> str:
-    if url is not None and grpc is None:
-        return url
-    if grpc is None or url is not None:
-        raise OptionError("give either --url or --grpc")
-    return grpc if "://" in grpc else f"{'grpcs' if ca is not None else 'grpc'}://{grpc}"
 
 
 def _prompts(given: list[str] | None, file: Path | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, get_args
 
 from exporter.errors import OptionError
@@ -40,3 +41,12 @@ def assignments(option: str, pairs: list[str] | None) -> dict[str, Any] | None:
             raise OptionError(f"{option}: {pair!r} must be KEY=VALUE, such as num_beams=4")
         values[key.strip()] = yaml.safe_load(value)
     return values
+
+
+def endpoint(url: str | None, grpc: str | None, ca: Path | None) -> str:
+    """The URL of a server, from ``--url`` or ``--grpc HOST:PORT``."""
+    if url is not None and grpc is None:
+        return url
+    if grpc is None or url is not None:
+        raise OptionError("give either --url or --grpc")
+    return grpc if "://" in grpc else f"{'grpcs' if ca is not None else 'grpc'}://{grpc}"

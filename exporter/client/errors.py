@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from exporter.errors import ServingError
+from exporter.symptoms import recognise
 
 # The canonical code of an HTTP status, where the body does not say (both 400s are INVALID_ARGUMENT).
 _CODES = {
@@ -35,12 +36,14 @@ class RequestError(ServingError):
     Attributes:
       code: the canonical code, e.g. "INVALID_ARGUMENT".
       http_status: None over gRPC, or when no answer came.
-      message: the server's own words.
+      message: the server's own words. Of those that are known, ``str`` says what they mean and what mends it.
     """
 
     def __init__(self, code: str, message: str, http_status: int | None = None) -> None:
         status = f" (HTTP {http_status})" if http_status is not None else ""
-        super().__init__(f"{code}{status}: {message}")
+        known = recognise(message)
+        hint = f"\n  {known.meaning}: {known.mend}" if known else ""
+        super().__init__(f"{code}{status}: {message}{hint}")
         self.code = code
         self.message = message
         self.http_status = http_status

@@ -5,7 +5,10 @@ Everything here goes through a reloaded SavedModel's signatures, as a server's r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import resource
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,12 @@ import numpy as np
 import tensorflow_text  # noqa: F401  (registers the ops that a tokenizer graph may hold)
 
 from exporter.errors import VerificationError
+from exporter.exporting.margins import greedy_margins, is_greedy
 from exporter.exporting.plan import Plan
 from exporter.generation.generation_options import UNPREDICTABLE_SEED
-from exporter.manifest import GoldenAnswer
+from exporter.generation.rows import ROW_FIELDS
+from exporter.generation.step import StepModel
+from exporter.manifest import GoldenAnswer, MeasuredInfo
 from exporter.saved_model.asking import Loaded, ask, width
 
 #: Short, so that the export compiles only its smallest bucket to verify them.
@@ -24,87 +30,164 @@ GOLDEN_TEXTS = ("The", "1, 2, 3,", "Où est-ce? 東京\n")
 GOLDEN_TOKENS = 64
 #: Ids that every vocabulary has; the golden request of an export without a tokenizer.
 _SAMPLE_IDS = (1, 0, 1, 2)
+#: The outputs that do not depend on what was drawn.
+_ALWAYS = ("error",)
 
 
-def golden_of(plan: Plan, directory: Path) -> tuple[GoldenAnswer, ...]:
-    """The golden answers of the version that was written as planned."""
-    deterministic = not plan.generation.do_sample or plan.generation.seed != UNPREDICTABLE_SEED
-    return golden_answers(
-        directory,
-        GOLDEN_TEXTS if plan.options.tokenizer != "none" else (),
-        deterministic=deterministic,
-        limit=GOLDEN_TOKENS if plan.generation.max_new_tokens > GOLDEN_TOKENS else None,
-        echo=(plan.prefix.text if plan.prefix else "") if plan.options.echo else None,
+@dataclass(frozen=True)
+class Golden:
+    """What a written version answered, and what that took."""
+
+    answers: tuple[GoldenAnswer, ...]
+    measured: MeasuredInfo
+
+
+def golden_of(plan: Plan, directory: Path, model: StepModel) -> Golden:
+    """The golden answers of the version that was written as planned; ``model`` is what was written.
+
+    Where answers are drawn anew each time, of these only what does not depend on the draw is kept, and fixed
+    seeds are asked for through ``generate`` where that is exported.
+
+    Raises:
+      VerificationError: a signature fails, answers the same request differently, or text -> text differs from
+        encode -> tokens -> decode.
+    """
+    started = time.monotonic()
+    loaded = Loaded(directory)
+    load_seconds = time.monotonic() - started
+    limit = GOLDEN_TOKENS if plan.generation.max_new_tokens > GOLDEN_TOKENS else None
+    loaded.limit(limit)
+    asking = _Asking(plan, loaded.signatures, model, limit)
+    answers = tuple(asking.golden(name, inputs) for name, inputs in asking.requests())
+    return Golden(answers, _measured(load_seconds, asking.seconds))
+
+
+def _measured(load: float, answers: list[float]) -> MeasuredInfo:
+    quickest = min(answers)
+    return MeasuredInfo(
+        load_seconds=round(load, 3),
+        compile_seconds=round(answers[0] - quickest, 3),
+        answer_seconds=round(quickest, 6),
+        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     )
 
 
-def golden_answers(
-    directory: Path,
-    texts: Sequence[str],
-    *,
-    deterministic: bool,
-    limit: int | None = None,
-    echo: str | None = None,
-) -> tuple[GoldenAnswer, ...]:
-    """Asks a written version; text and token signatures must say the same.
+class _Asking:
+    """Requests to the reloaded version; ``seconds`` is what each golden one took."""
 
-    Args:
-      directory: a version directory.
-      texts: the prompts; empty for a version without text signatures.
-      deterministic: whether two equal requests have equal answers (no unpredictable seeds); only then is
-        anything compared or kept. A prompt that is too long for the version answers with its error.
-      limit: the most tokens of an answer, kept with it; None for those of the version.
-      echo: where text answers start with their prompt, what stands before the texts there.
+    def __init__(self, plan: Plan, signatures: Any, model: StepModel, limit: int | None) -> None:
+        self._plan, self._signatures, self._model, self._limit = plan, signatures, model, limit
+        self.seconds: list[float] = []
+        generation = plan.generation
+        self._anew = generation.do_sample and generation.seed == UNPREDICTABLE_SEED
 
-    Raises:
-      VerificationError: a signature fails, or text -> text differs from encode -> tokens -> decode.
-    """
-    loaded = Loaded(directory)
-    loaded.limit(limit)
-    signatures = loaded.signatures
-    if not texts:
-        places = width(signatures, "tokens")
-        ids = [*_SAMPLE_IDS, *[0] * places][:places]
-        inputs: dict[str, Any] = {"input_ids": [ids], "num_tokens": [min(len(_SAMPLE_IDS), places)]}
-        answer = ask(signatures, "tokens", inputs)
-        return (_kept("tokens", inputs, answer, limit),) if deterministic else ()
-    golden = []
-    for text in texts:
-        answer = ask(signatures, "serving_default", {"text": [text]})
-        if deterministic:
-            if "error" not in np.ravel(answer["finish_reason"]):
-                _compare_paths(signatures, text, answer, echo=echo)
-            golden.append(_kept("serving_default", {"text": [text]}, answer, limit))
-    return tuple(golden)
+    def requests(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Signature and inputs, a row each."""
+        if self._plan.options.tokenizer == "none":
+            places = width(self._signatures, "tokens")
+            ids = [*_SAMPLE_IDS, *[0] * places][:places]
+            yield "tokens", {"input_ids": [ids], "num_tokens": [min(len(_SAMPLE_IDS), places)]}
+            return
+        for seed, text in enumerate(GOLDEN_TEXTS, 1):
+            yield "serving_default", {"text": [text]}
+            if self._anew and "generate" in self._signatures:
+                yield "generate", {"text": [text], **self._row_options(seed)}
 
+    def _row_options(self, seed: int) -> dict[str, Any]:
+        """The exported defaults as inputs, with a seed."""
+        options = {name: [getattr(self._plan.generation, name)] for name in ROW_FIELDS}
+        most = self._plan.generation.max_new_tokens
+        return options | {"seed": [seed], "max_new_tokens": [min(most, self._limit or most)]}
 
-def _kept(signature: str, inputs: dict[str, Any], answer: dict[str, Any], limit: int | None) -> GoldenAnswer:
-    return GoldenAnswer(signature=signature, inputs=inputs, outputs=answer, max_new_tokens=limit)
+    def golden(self, name: str, inputs: dict[str, Any]) -> GoldenAnswer:
+        """The answer to a request, which is asked twice."""
+        answer, again = self._timed(name, inputs), self._timed(name, inputs)
+        if self._anew and name != "generate":
+            outputs = {key: value for key, value in answer.items() if key in _ALWAYS}
+            return GoldenAnswer(signature=name, inputs=inputs, outputs=outputs)
+        if answer != again:
+            raise VerificationError(f"{name}({inputs}) answers {answer!r}, and asked again {again!r}")
+        sure: dict[str, Any] = {}
+        if "error" not in np.ravel(answer["finish_reason"]) and name != "generate":
+            sure = self._sure(name, inputs, answer)
+        limit = self._limit if name != "generate" else None
+        return GoldenAnswer(signature=name, inputs=inputs, outputs=answer, max_new_tokens=limit, **sure)
 
+    def _timed(self, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
+        started = time.monotonic()
+        answer = ask(self._signatures, name, inputs)
+        self.seconds.append(time.monotonic() - started)
+        return answer
 
-def _compare_paths(signatures: Any, text: str, answer: dict[str, Any], *, echo: str | None) -> None:
-    """serving_default(text) must equal decode(tokens(encode(text)))."""
-    encoded = ask(signatures, "encode", {"text": [text]})
-    if encoded["num_tokens"][0] > width(signatures, "tokens"):
-        return  # truncated, which only text signatures do
-    generated = ask(signatures, "tokens", _widened(signatures, "tokens", encoded))
-    several = isinstance(generated["num_tokens"][0], list)
-    sequences = {
-        "input_ids": generated["generated_ids"][0] if several else generated["generated_ids"],
-        "num_tokens": generated["num_tokens"][0] if several else generated["num_tokens"],
-    }
-    decoded = ask(signatures, "decode", _widened(signatures, "decode", sequences))["text"]
-    answered = answer["generated_text"][0] if several else answer["generated_text"]
-    prompt = "" if echo is None else echo + text
-    expected = [prompt + part for part in decoded]
-    if expected != answered:
-        raise VerificationError(
-            f"serving_default({text!r}) answers {answered!r}, encode, tokens and decode answer {expected!r}"
+    def _sure(self, name: str, inputs: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        """``margins`` and ``decided`` of a good answer, which is compared with the other way to it."""
+        if name == "tokens":
+            ids = answer["generated_ids"][0]
+            prompt = inputs["input_ids"][0][: inputs["num_tokens"][0]]
+            return self._margins(prompt, ids, answer["num_tokens"][0], lambda ids: list(range(len(ids))))
+        text = inputs["text"][0]
+        encoded = ask(self._signatures, "encode", {"text": [text]})
+        if encoded["num_tokens"][0] > width(self._signatures, "tokens"):
+            return {}  # truncated, which only text signatures do
+        generated = ask(self._signatures, "tokens", self._widened("tokens", encoded))
+        self._compare(text, generated, answer)
+        return self._margins(
+            encoded["input_ids"][0],
+            generated["generated_ids"][0],
+            generated["num_tokens"][0],
+            lambda ids: self._decided(self._echoed(text), ids, answer["generated_text"][0]),
         )
 
+    def _margins(self, prompt: list[int], ids: list[int], count: int, decided: Any) -> dict[str, Any]:
+        plan = self._plan
+        if not is_greedy(plan.generation):
+            return {}
+        answer = ids[:count]
+        margins = greedy_margins(
+            self._model,
+            prompt,
+            answer,
+            plan.generation,
+            prefix=plan.prefix.tokens if plan.prefix else (),
+            limit=self._limit,
+        )
+        return {"margins": margins, "decided": tuple(decided(answer))}
 
-def _widened(signatures: Any, name: str, encoded: dict[str, Any]) -> dict[str, Any]:
-    """Ids padded to the width that a signature fixes."""
-    places = width(signatures, name)
-    ids = [row + [0] * (places - len(row)) for row in encoded["input_ids"]]
-    return {"input_ids": ids, "num_tokens": encoded["num_tokens"]}
+    def _decided(self, prompt: str, ids: list[int], answered: str) -> list[int]:
+        """How many characters of the answer the first 0, 1, 2, ... tokens fix."""
+        parts = {"input_ids": [ids[:end] for end in range(len(ids))], "num_tokens": list(range(len(ids)))}
+        texts = ask(self._signatures, "decode", self._widened("decode", parts))["text"] if ids else []
+        return [_common(prompt + text, answered) for text in texts]
+
+    def _echoed(self, text: str) -> str:
+        """What stands in an answer before the generated text."""
+        prefix = self._plan.prefix.text if self._plan.prefix else ""
+        return prefix + text if self._plan.options.echo else ""
+
+    def _compare(self, text: str, generated: dict[str, Any], answer: dict[str, Any]) -> None:
+        """serving_default(text) must equal decode(tokens(encode(text)))."""
+        several = isinstance(generated["num_tokens"][0], list)
+        sequences = {
+            "input_ids": generated["generated_ids"][0] if several else generated["generated_ids"],
+            "num_tokens": generated["num_tokens"][0] if several else generated["num_tokens"],
+        }
+        decoded = ask(self._signatures, "decode", self._widened("decode", sequences))["text"]
+        answered = answer["generated_text"][0] if several else answer["generated_text"]
+        expected = [self._echoed(text) + part for part in decoded]
+        if expected != answered:
+            raise VerificationError(
+                f"serving_default({text!r}) answers {answered!r}, encode, tokens and decode answer "
+                f"{expected!r}"
+            )
+
+    def _widened(self, name: str, encoded: dict[str, Any]) -> dict[str, Any]:
+        """Ids padded to the width that a signature fixes."""
+        places = width(self._signatures, name)
+        ids = [row + [0] * (places - len(row)) for row in encoded["input_ids"]]
+        return {"input_ids": ids, "num_tokens": encoded["num_tokens"]}
+
+
+def _common(one: str, other: str) -> int:
+    """How many characters two texts begin with alike."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))

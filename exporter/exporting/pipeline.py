@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,21 @@ from exporter.exporting.golden import golden_of
 from exporter.exporting.plan import Plan, plan_export
 from exporter.exporting.tokenizers import Tokenizers, compile_tokenizers
 from exporter.families import load_weights
-from exporter.manifest import Manifest, ModelInfo, PrefixInfo, TokenizerReferenceInfo, WarmupInfo
+from exporter.file_hashes import file_infos, written_files
+from exporter.manifest import (
+    Libraries,
+    Manifest,
+    ModelInfo,
+    PrefixInfo,
+    ProgramInfo,
+    TokenizerReferenceInfo,
+    WarmupInfo,
+)
 from exporter.model import Transformer, build_model
 from exporter.options import ExportOptions
 from exporter.publishing import Staged, staged_version
 from exporter.publishing.sources import source_of
+from exporter.saved_model.served import programs_of
 from exporter.saved_model.warmup import warmup_requests, write_warmup
 from exporter.saved_model.wrapper import TextGenerator
 
@@ -79,10 +91,15 @@ def _fill(plan: Plan, staged: Staged, report: Report) -> Manifest:
         wrapper.save_version(staged.path)
         write_warmup(staged.path, plan.servable.name, requests, infos)
     with report("Verify the written version"):
-        golden = golden_of(plan, staged.path)
-    manifest = _manifest(plan, staged.version, model, tokenizers).model_copy(
-        update={"signatures": infos, "warmup": WarmupInfo(records=len(requests)), "golden": golden}
-    )
+        golden = golden_of(plan, staged.path, model)
+        found = {
+            "signatures": infos,
+            "warmup": WarmupInfo(records=len(requests)),
+            "golden": golden.answers,
+            "measured": golden.measured,
+            "files": written_files(staged.path),
+        }
+    manifest = _manifest(plan, staged.version, model, tokenizers).model_copy(update=found)
     manifest.write(staged.path)
     return manifest
 
@@ -111,11 +128,12 @@ def _traced(plan: Plan, model: Transformer, tokenizers: Tokenizers) -> TextGener
 
 
 def _manifest(plan: Plan, version: int, model: Transformer, tokenizers: Tokenizers) -> Manifest:
-    """The manifest without signatures, warmup and golden answers."""
+    """The manifest without what is known once it is written."""
     options, spec = plan.options, plan.spec
     return Manifest(
         genserve_version=__version__,
         tensorflow_version=tf.__version__,
+        libraries=_libraries(),
         name=plan.servable.name,
         version=version,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -135,11 +153,36 @@ def _manifest(plan: Plan, version: int, model: Transformer, tokenizers: Tokenize
         buckets=plan.buckets,
         max_new_tokens=plan.generation.max_new_tokens,
         signatures={},
+        programs=_programs(plan),
         generation=plan.generation.model_dump(mode="json"),
         options=options.model_dump(mode="json"),
         memory=plan.memory,
         prefix=_prefix_info(plan, model),
         notes=(*plan.notes, *tokenizers.notes),
+        sources=file_infos(plan.checkpoint.path, plan.checkpoint.source_files),
+    )
+
+
+def _libraries() -> Libraries:
+    return Libraries(
+        python=platform.python_version(),
+        xla=tf.version.GIT_VERSION,
+        tensorflow_text=metadata.version("tensorflow-text"),
+        keras=metadata.version("keras"),
+        transformers=metadata.version("transformers"),
+        tokenizers=metadata.version("tokenizers"),
+    )
+
+
+def _programs(plan: Plan) -> tuple[ProgramInfo, ...]:
+    """Every compiled program with the signatures that reach it."""
+    return tuple(
+        ProgramInfo(
+            kind=program.kind,
+            signatures=tuple(served.name for served in plan.served if served.program == program),
+            compilations=plan.shapes,
+        )
+        for program in programs_of(plan.served)
     )
 
 

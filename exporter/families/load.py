@@ -14,7 +14,7 @@ from exporter.checkpoint import Checkpoint, StoredTensor
 from exporter.checkpoint.files import some
 from exporter.errors import CheckpointError, did_you_mean, raise_all
 from exporter.families.names import Names, Tables
-from exporter.families.reader import EXPLAINED
+from exporter.families.reader import QUANTISED
 from exporter.families.stored_names import by_reference_names, explain_prefix, foreign_prefix
 from exporter.families.ties import find_tables, own_tables
 from exporter.families.weights import Part, Weight, plan
@@ -93,7 +93,7 @@ def _refuse_mlx(checkpoint: Checkpoint) -> None:
     """Each matrix of such a checkpoint is three tensors of other shapes: one line says it better."""
     packed = any(tensor.dtype == "U32" for tensor in checkpoint.tensors.values())
     if packed and isinstance(checkpoint.config.get("quantization"), dict):
-        raise CheckpointError(f"{checkpoint.path}: {EXPLAINED['quantization']}")
+        raise CheckpointError(f"{checkpoint.path}: {QUANTISED['quantization']}")
 
 
 def _parts(weights: Iterable[Weight]) -> list[Part]:

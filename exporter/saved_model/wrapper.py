@@ -73,7 +73,9 @@ class TextGenerator(keras.Model):
         # StopAutomaton modules by their stop strings: tracked, because they own tables.
         self.stops: dict[str, StopAutomaton] = {}
         with tf.device(CPU):
-            self.answer_limit = tf.Variable(tf.int32.max, trainable=False, dtype=tf.int32)
+            self.answer_limit = tf.Variable(
+                tf.int32.max, trainable=False, dtype=tf.int32, name="answer_limit"
+            )
         self._generation = generation
         self._preset_tokenizers = dict(preset_tokenizers)
         self._programs = Programs(

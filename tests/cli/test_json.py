@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from exporter import cli
 from exporter.demo import demo_path
 from exporter.inspection import inspect_checkpoint
 from tests.cli.documented import documented_keys
+from tests.serving_configs.manifests import manifest
 
 Ask = Callable[..., tuple[int, Any]]
 
@@ -78,3 +80,27 @@ def test_plans_are_one_list(ask: Ask, tmp_path: Path) -> None:
     assert [plan["version_directory"] for plan in plans] == [f"{tmp_path}/models/{name}/1" for name in "ab"]
     assert set(plans[0]) == set(plans[1]) == documented_keys("export --dry-run")
     assert not (tmp_path / "models").exists()
+
+
+def test_a_server_that_is_not_there(ask: Ask, tmp_path: Path) -> None:
+    manifest().write(tmp_path / "1")
+    code, answer = ask("verify", tmp_path / "1", "--url", "http://127.0.0.1:9", "--timeout", "2")
+    assert code == 6
+    (check,) = answer["checks"]
+    assert {*answer, *check} == documented_keys("verify")
+    assert (answer["verified"], check["name"], check["status"]) == (False, "available", "failed")
+
+
+def test_versions_of_a_folder(ask: Ask, tmp_path: Path) -> None:
+    for number in (1, 10):
+        manifest("a b", number).write(tmp_path / "a b" / str(number))
+    code, answer = ask("inspect", tmp_path)
+    assert code == 0
+    assert [version["version"] for version in answer["versions"]] == [1, 10]
+    (one,) = ask("inspect", tmp_path / "a b" / "10")[1]["versions"]
+    assert one == answer["versions"][1]
+    asked = one["signatures"]["serving_default"]
+    assert asked["body"] == {"signature_name": "serving_default", "inputs": {"text": ["Once upon a time"]}}
+    assert json.loads(shlex.split(asked["curl"])[-1]) == asked["body"]
+    assert "/v1/models/a%20b/versions/10:predict" in asked["curl"]
+    assert {"versions", *one, "body", "curl"} == documented_keys("inspect VERSION")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,11 +10,13 @@ import httpx
 import numpy as np
 import pytest
 
-from exporter.client import GrpcClient, RequestError, RestClient
+from exporter.client import Client, GrpcClient, RequestError, RestClient
 from exporter.demo import demo_path
 from exporter.deployment import write_serving_configs
+from exporter.exported_report import inspect_version
 from exporter.exporting.pipeline import ExportResult
 from exporter.preview import PreviewServer, ServerConfig, files_beside
+from exporter.verification.live import verify_server
 from tests.reference import Reference
 
 pytestmark = pytest.mark.end_to_end
@@ -124,3 +127,25 @@ def test_rest_speaks_rows_and_columns(server: PreviewServer, expected: dict[str,
     assert "serving_default" in httpx.get(f"{url}/metadata").text
     assert httpx.post(f"{url}:predict", content=b"{").status_code == 400
     assert httpx.get(f"{server.rest_url}/v1/models/none").status_code == 404
+
+
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+def test_the_golden_answers_against_a_live_server(
+    server: PreviewServer, stories: ExportResult, protocol: str
+) -> None:
+    url = server.rest_url if protocol == "rest" else f"grpc://{server.grpc_target}"
+    with Client(url, "stories", version=1) as client:
+        report = verify_server(stories.directory, client, url)
+    assert [check.status for check in report.checks] == ["passed"] * 3, report.checks
+
+
+def test_every_printed_request_is_answered(server: PreviewServer, stories: ExportResult) -> None:
+    """With curl's own words: URL and body as ``genserve inspect`` prints them."""
+    report = inspect_version(stories.directory)
+    lines = [line.strip() for line in str(report).splitlines() if line.startswith("  curl ")]
+    assert len(lines) == len(stories.manifest.signatures)
+    for line in lines:
+        _, _, url, _, body = shlex.split(line)
+        answer = httpx.post(url.replace("http://localhost:8501", server.rest_url), content=body, timeout=60)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["outputs"]["error"] == [""], line

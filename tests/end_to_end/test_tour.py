@@ -74,4 +74,4 @@ def test_the_tour(tmp_path: Path) -> None:
     assert server.returncode == 0
     assert "Once upon a time" in output
     assert '"generated_text"' in output
-    assert "golden answers, all as exported" in output
+    assert ": verified\n" in output

@@ -61,6 +61,8 @@ _GENERATE = ["--model", "m", "--prompt", "a", "--retries", "0"]
         (["export", "demo:stories", "out"], 8),
         (["inspect", "demo:stories"], 8),
         (["verify-tokenizer", "demo:stories"], 8),
+        (["verify", "nowhere"], 8),
+        (["verify", "nowhere", "--url", "http://127.0.0.1:9"], 2),
         (["generate", "--url", "http://127.0.0.1:9", *_GENERATE], 7),
         (["generate", "--grpc", "127.0.0.1:9", *_GENERATE], 7),
     ],

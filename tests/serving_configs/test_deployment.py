@@ -147,7 +147,10 @@ def test_directories_that_hold_no_export(out: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="holds no version that genserve exported"):
         read_manifests(tmp_path / "empty")
     broken = out / "stories" / "1" / "assets.extra" / "genserve.json"
-    for text in ("", "{", '{"format": 1}', '{"format": 99}'):
+    for text in ("", "{", "[]", '{"format": 1}'):
         broken.write_text(text)
         with pytest.raises(OutputError, match=r"stories/1/assets\.extra/genserve\.json cannot be read"):
             read_manifests(out)
+    broken.write_text('{"format": 99}')
+    with pytest.raises(OutputError, match=r"genserve\.json: format 99 was written by .* upgrade"):
+        read_manifests(out)

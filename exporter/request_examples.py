@@ -1,0 +1,55 @@
+"""A request of one row for every signature of a version, made of its manifest alone."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from exporter.manifest import Manifest
+
+#: What switches a per-row option off that the exported defaults do not use where nothing is drawn.
+_GREEDY = {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
+_SEED = 1
+_TEXT = "Once upon a time"
+#: Ids that every vocabulary has.
+_IDS = (1, 0, 1, 2)
+
+
+def row_options(manifest: Manifest, names: Mapping[str, Any], limit: int | None = None) -> dict[str, Any]:
+    """The exported defaults as inputs of one row, for those of ``names`` that are generation options."""
+    values = dict(manifest.generation)
+    if not values.get("do_sample"):
+        values |= _GREEDY
+    values |= {"seed": _SEED, "max_new_tokens": limit or manifest.max_new_tokens}
+    return {name: [values[name]] for name in names if name in values}
+
+
+def example_inputs(manifest: Manifest, signature: str) -> dict[str, Any]:
+    """Input name -> a column of one row."""
+    inputs = manifest.signatures[signature].inputs
+    columns: dict[str, Any] = row_options(manifest, inputs)
+    for name, info in inputs.items():
+        if name == "text":
+            columns[name] = [_TEXT]
+        elif name == "continuation":
+            columns[name] = [" there"]
+        elif name == "input_ids":
+            width = info.shape[1] or len(_IDS)
+            columns[name] = [[*_IDS, *[0] * width][:width]]
+            columns["num_tokens"] = [min(len(_IDS), width)]
+    return {name: columns[name] for name in inputs}
+
+
+def rest_body(manifest: Manifest, signature: str) -> dict[str, Any]:
+    """The body of a request to TensorFlow Serving's ``:predict``."""
+    return {"signature_name": signature, "inputs": example_inputs(manifest, signature)}
+
+
+def curl_line(manifest: Manifest, signature: str, url: str = "http://localhost:8501") -> str:
+    """The same request, for a shell."""
+    body = json.dumps(rest_body(manifest, signature), ensure_ascii=False)
+    path = f"/v1/models/{quote(manifest.name, safe='')}/versions/{manifest.version}:predict"
+    return f"curl -s {shlex.quote(url + path)} -d {shlex.quote(body)}"

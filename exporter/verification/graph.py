@@ -1,0 +1,195 @@
+"""What a process that is not ours finds in a version: its ops, whether it loads, and what it answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from exporter.manifest import GoldenAnswer, Manifest
+from exporter.verification.answers import Comparison, compare, summary
+from exporter.verification.checks import Check, judged
+from exporter.verification.requests import Request, golden_request, other_requests, variants
+
+#: device_compilation_profiler.cc logs one such line per compilation at verbosity 1.
+_COMPILED = re.compile(r"Compiled (\S+) \d+ times")
+_PHASE = re.compile(r"^genserve: (\w+)$", re.MULTILINE)
+_SCRIPT = Path(__file__).with_name("isolated.py")
+
+
+@dataclass
+class Found:
+    """What the process said, by phase, and how often it compiled there."""
+
+    phases: dict[str, dict[str, Any]]
+    compiled: dict[str, int] = field(default_factory=dict)
+
+    def error(self, phase: str) -> str | None:
+        """Why a phase failed, or was not reached."""
+        facts = self.phases.get(phase)
+        return "not reached" if facts is None else facts.get("error")
+
+
+def run_isolated(directory: Path, job: dict[str, Any]) -> Found:
+    """Runs ``isolated.py`` on a version, with the devices that this process has."""
+    environment = os.environ | {
+        "TF_CPP_MIN_LOG_LEVEL": "0",
+        "TF_CPP_VMODULE": "device_compilation_profiler=1",
+        "TF_XLA_FLAGS": "",
+    }
+    process = subprocess.run(
+        [sys.executable, "-P", str(_SCRIPT), str(directory.resolve())],
+        input=json.dumps(job),
+        env=environment,
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    lines = [json.loads(line) for line in process.stdout.splitlines() if line.startswith('{"phase"')]
+    found = Found({line["phase"]: line for line in lines})
+    parts = _PHASE.split(process.stderr)
+    found.compiled = {
+        phase: len(_COMPILED.findall(text)) for phase, text in zip(parts[1::2], parts[2::2], strict=True)
+    }
+    if process.returncode:
+        phase = (_PHASE.findall(process.stderr) or ["start"])[-1]
+        said = process.stderr.strip().splitlines()[-1:] or ["no message"]
+        found.phases[phase] = {"error": f"the process ended with code {process.returncode}: {said[0][:300]}"}
+    return found
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The checks, and what ``encode`` answered to the sample texts (None: it was not asked)."""
+
+    checks: tuple[Check, ...]
+    encoded: dict[str, Any] | None
+
+
+def graph_checks(directory: Path, manifest: Manifest, *, warmup: bool, texts: list[str]) -> Graph:
+    """Asks a version in a process of its own.
+
+    Args:
+      warmup: whether its warmup is replayed first.
+      texts: sample texts for ``encode``.
+    """
+    golden = list(manifest.golden)
+    requests = [golden_request(answer) for answer in golden]
+    for answer in golden:
+        if answer.signature == "serving_default" and not any(answer.outputs.get("error", ())):
+            requests += other_requests(manifest, answer, len(requests))
+    sampled = len(requests) if texts else None
+    if texts:
+        requests.append({"signature": "encode", "inputs": {"text": texts}})
+    job = {"requests": requests, "variants": variants(manifest, golden), "warmup": warmup}
+    found = run_isolated(directory, job)
+    answers = found.phases.get("golden", {}).get("answers")
+    checks = [*_graph(manifest, found), _load(found), _compilations(manifest, found, warmup=warmup)]
+    checks += [
+        _golden(golden, found, answers),
+        _signatures(requests[len(golden) : sampled], found, (answers or [])[len(golden) : sampled]),
+        _batches(golden, found),
+    ]
+    return Graph(tuple(checks), answers[sampled] if answers and sampled is not None else None)
+
+
+def _graph(manifest: Manifest, found: Found) -> list[Check]:
+    error, facts = found.error("graph"), found.phases.get("graph", {})
+    if error:
+        return [Check("ops", "failed", f"saved_model.pb cannot be read: {error}")]
+    problems = [f"{op} is in no stock TensorFlow Serving" for op in facts["not_stock"]]
+    passed = (
+        f"{facts['ops']} kinds, {len(facts['text_ops'])} of them tf.Text's, all of TensorFlow "
+        f"{facts['tensorflow']}; the server must be {_minor(manifest.tensorflow_version)} or newer"
+    )
+    chosen = json.dumps([manifest.options, manifest.generation], ensure_ascii=False)
+    paths = [
+        f"{path!r} stands in the graph" for path in facts["paths"] if json.dumps(path)[1:-1] not in chosen
+    ]
+    paths += [f"asset {name!r} is no file in assets/" for name in facts["assets"] if "/" in name]
+    return [judged("ops", problems, passed), judged("paths", paths, "none of the machine that exported")]
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+def _load(found: Found) -> Check:
+    error = found.error("load")
+    seconds = found.phases.get("load", {}).get("seconds", 0)
+    return judged("load", [error] if error else [], f"as a server loads it, in {seconds:.1f} s")
+
+
+def _compilations(manifest: Manifest, found: Found, *, warmup: bool) -> Check:
+    name, error = "compilations", found.error("warmup")
+    if error:
+        return Check(name, "failed", f"warmup: {error}")
+    if not warmup or not manifest.warmup.records:
+        why = "the warmup was not replayed" if manifest.warmup.records else "exported with --warmup none"
+        return Check(name, "skipped", f"{why}: they are not counted")
+    records, count = found.phases["warmup"]["records"], found.compiled.get("warmup", 0)
+    later = found.compiled.get("golden", 0) + found.compiled.get("variants", 0)
+    problems = []
+    if records != manifest.warmup.records:
+        problems.append(f"{records} warmup records, exported were {manifest.warmup.records}")
+    expected = sum(program.compilations for program in manifest.programs)
+    if expected and count != expected:
+        problems.append(f"the warmup compiled {count} times, not {expected} (programs x buckets)")
+    if later:
+        problems.append(f"{later} compilations after the warmup")
+    return judged(name, problems, f"{count} in {records} warmup records, none after")
+
+
+def _golden(golden: list[GoldenAnswer], found: Found, answers: list[dict[str, Any]] | None) -> Check:
+    name = "golden answers"
+    if not golden:
+        return Check(name, "failed", "the manifest has none: nothing says what this version answers")
+    if answers is None:
+        return Check(name, "failed", found.error("golden") or "no answers")
+    compared = [compared_with(one, answer) for one, answer in zip(golden, answers, strict=False)]
+    problems = [problem for one in compared for problem in one.problems]
+    return judged(name, problems, summary(compared))
+
+
+def compared_with(golden: GoldenAnswer, answer: dict[str, Any]) -> Comparison:
+    """A golden answer with an answer; each problem says of which request."""
+    what = f"{golden.signature}({golden.inputs})"
+    if "" in answer:
+        return Comparison((f"{what} fails: {answer['']}",))
+    found = compare(golden, answer)
+    return Comparison(tuple(f"{what}: {text}" for text in found.problems), found.stopped_at, found.margin)
+
+
+def _signatures(requests: list[Request], found: Found, answers: list[dict[str, Any]]) -> Check:
+    name = "signatures"
+    if found.error("golden"):
+        return Check(name, "failed", str(found.error("golden")))
+    if not requests:
+        return Check(name, "skipped", "the golden answers go through the only ones")
+    problems = []
+    for request, answer in zip(requests, answers, strict=True):
+        errors = [answer[""]] if "" in answer else [text for text in answer.get("error", ()) if text]
+        problems += [f"{request['signature']}({request['inputs']}): {error}" for error in errors[:1]]
+    asked = sorted({request["signature"] for request in requests})
+    return judged(name, problems, f"{', '.join(asked)} answer the golden prompts")
+
+
+def _batches(golden: list[GoldenAnswer], found: Found) -> Check:
+    name, error = "batches", found.error("variants")
+    if error:
+        return Check(name, "failed", error)
+    rows = found.phases["variants"]["found"]
+    if not rows:
+        return Check(name, "skipped", "no golden prompt was asked in a batch")
+    compared, problems = [], []
+    for row in rows:
+        one = compared_with(golden[row["request"]], row["outputs"])
+        where = "beside a long prompt" if row["neighbour"] else f"in a batch of {len(row['requests'])}"
+        problems += [f"{where}: {problem}" for problem in one.problems]
+        compared.append(one)
+    return judged(name, problems, f"in a full batch and beside a long prompt: {summary(compared)}")

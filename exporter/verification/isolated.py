@@ -1,0 +1,206 @@
+"""Loads a version as TensorFlow Serving does, in a process with TensorFlow and tf.Text and nothing of ours.
+
+    python -P isolated.py VERSION < job.json
+
+Prints a line of JSON for every phase; a phase that fails is the last one. On stderr a line
+``genserve: PHASE`` stands before what TensorFlow logs in it. Imports nothing of genserve: run by its path.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+#: Ops of TensorFlow's Python process, which no server has.
+_PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc", "NumpyPyFunc"}
+_PATH = re.compile(rb"/(?:[^/\0:*]+/)+[^/\0:*]*", re.DOTALL)
+WARMUP = "assets.extra/tf_serving_warmup_requests"
+
+
+def main() -> None:
+    directory, job = sys.argv[1], json.load(sys.stdin)
+    session: Any = None
+    for phase in ("graph", "load", "warmup", "golden", "variants"):
+        print(f"genserve: {phase}", file=sys.stderr, flush=True)
+        started = time.monotonic()
+        try:
+            facts: dict[str, Any] = {}
+            if phase == "graph":
+                facts = graph(directory)
+            elif phase == "load":
+                session = Session(directory)
+            else:
+                facts = getattr(session, phase)(job)
+        except Exception as error:  # whatever it is, it is what a server would meet
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            print(json.dumps({"phase": phase, "error": lines[0][:500]}), flush=True)
+            return
+        seconds = round(time.monotonic() - started, 3)
+        print(json.dumps({"phase": phase, "seconds": seconds, **facts}), flush=True)
+
+
+def registered() -> set[str]:
+    """Names of all ops of this process."""
+    from tensorflow.core.framework import op_def_pb2
+    from tensorflow.python.client import pywrap_tf_session
+
+    ops = op_def_pb2.OpList()
+    ops.ParseFromString(pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList()))
+    return {op.name for op in ops.op}
+
+
+def graph(directory: str) -> dict[str, Any]:
+    """The ops that no stock server has, how many are tf.Text's; strings that are absolute paths."""
+    import tensorflow as tf
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    core = registered()
+    import tensorflow_text
+
+    text = registered() - core
+    model = saved_model_pb2.SavedModel()
+    model.ParseFromString((Path(directory) / "saved_model.pb").read_bytes())
+    (meta,) = model.meta_graphs
+    functions = meta.graph_def.library.function
+    nodes = [*meta.graph_def.node, *(node for function in functions for node in function.node_def)]
+    used = {node.op for node in nodes} - {function.signature.name for function in functions}
+    return {
+        "tensorflow": tf.__version__,
+        "tensorflow_text": tensorflow_text.__version__,
+        "ops": len(used),
+        "text_ops": sorted(used & text),
+        "not_stock": sorted((used - core - text) | (used & _PYTHON)),
+        "paths": sorted({path for node in nodes for path in paths(node)}),
+        "assets": sorted(asset.filename for asset in meta.asset_file_def),
+    }
+
+
+def paths(node: Any) -> Iterator[str]:
+    for value in node.attr.values():
+        for item in (value.s, *value.list.s, *value.tensor.string_val):
+            if _PATH.fullmatch(item):
+                yield item.decode("utf-8", "replace")
+
+
+class Session:
+    """The version in a session, as the server's bundle."""
+
+    def __init__(self, directory: str) -> None:
+        import tensorflow as tf
+
+        self._directory = directory
+        self._session = tf.compat.v1.Session(graph=tf.Graph())
+        meta = tf.compat.v1.saved_model.load(self._session, ["serve"], directory)
+        self._signatures = meta.signature_def
+        self._longest: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._limit = self._limiting()
+
+    def _limiting(self) -> Any:
+        """What sets the variable that ends answers early; None where the version has none."""
+        import tensorflow as tf
+
+        with self._session.graph.as_default():
+            for op in self._session.graph.get_operations():
+                if op.type == "VarHandleOp" and op.get_attr("shared_name") == b"answer_limit":
+                    value = tf.compat.v1.placeholder(tf.int32, [])
+                    assign = tf.raw_ops.AssignVariableOp(resource=op.outputs[0], value=value)
+                    return lambda limit: self._session.run(assign, {value: limit or tf.int32.max})
+        return None
+
+    def run(self, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
+        signature = self._signatures[name]
+        feeds = {signature.inputs[key].name: value for key, value in inputs.items()}
+        return self._session.run({key: info.name for key, info in signature.outputs.items()}, feeds)
+
+    def warmup(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Every record once, as a server that loads the version."""
+        import tensorflow as tf
+        from tensorflow_serving.apis import prediction_log_pb2
+
+        count = 0
+        path = Path(self._directory) / WARMUP
+        if not job["warmup"] or not path.is_file():
+            return {"records": 0}
+        for record in tf.compat.v1.io.tf_record_iterator(str(path)):
+            request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+            inputs = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
+            name = request.model_spec.signature_name
+            self.run(name, inputs)
+            self._keep_longest(name, inputs)
+            count += 1
+        return {"records": count}
+
+    def _keep_longest(self, name: str, inputs: dict[str, Any]) -> None:
+        """A row of the longest prompt, for a neighbour."""
+        row = {key: value[:1] for key, value in inputs.items()}
+        size = int(row["num_tokens"][0]) if "num_tokens" in row else len(row.get("text", [b""])[0])
+        if size > self._longest.get(name, (0, {}))[0]:
+            self._longest[name] = size, row
+
+    def golden(self, job: dict[str, Any]) -> dict[str, Any]:
+        """The answers to the job's requests; one may take an output of another's before it."""
+        answers: list[dict[str, Any]] = []
+        for request in job["requests"]:
+            if self._limit:
+                self._limit(request.get("limit"))
+            try:
+                inputs = {key: self._input(answers, value) for key, value in request["inputs"].items()}
+                answers.append(plain(self.run(request["signature"], inputs)))
+            except Exception as error:
+                answers.append({"": (str(error).strip().splitlines() or [type(error).__name__])[0][:500]})
+        return {"answers": answers}
+
+    def _input(self, answers: list[dict[str, Any]], value: Any) -> list[Any]:
+        if not isinstance(value, dict):
+            return strings(value)
+        column = answers[value["request"]][value["output"]]
+        if "most" in value:
+            return [min(number, value["most"]) for number in column]
+        return [(row + [0] * value["width"])[: value["width"]] for row in column]
+
+    def variants(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Each of the job's variants: requests together in one batch, repeated, with a long neighbour."""
+        found = []
+        for variant in job["variants"]:
+            rows = [self._row(job["requests"][index]) for index in variant["requests"]]
+            name = job["requests"][variant["requests"][0]]["signature"]
+            if variant["neighbour"]:
+                if name not in self._longest:
+                    continue
+                rows.append(self._longest[name][1])
+            if self._limit:
+                self._limit(job["requests"][variant["requests"][0]].get("limit"))
+            keys = list(rows[0])
+            batch = {key: [item for row in rows for item in row[key]] for key in keys}
+            answer = plain(self.run(name, batch))
+            for place, index in enumerate(variant["requests"]):
+                outputs = {key: [value[place]] for key, value in answer.items()}
+                found.append({"request": index, "outputs": outputs, **variant})
+        return {"found": found}
+
+    def _row(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {key: strings(value) for key, value in request["inputs"].items()}
+
+
+def strings(value: list[Any]) -> list[Any]:
+    return [item.encode() if isinstance(item, str) else item for item in value]
+
+
+def plain(outputs: dict[str, Any]) -> dict[str, Any]:
+    """Arrays as nests of Python's own values."""
+
+    def values(item: Any) -> Any:
+        if isinstance(item, list):
+            return [values(element) for element in item]
+        return item.decode("utf-8", "replace") if isinstance(item, bytes) else item
+
+    return {key: values(value.tolist()) for key, value in outputs.items()}
+
+
+if __name__ == "__main__":
+    main()
