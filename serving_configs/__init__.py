@@ -4,8 +4,8 @@ files = render(manifests, ServingOptions(batching=True))
 write(files, out / "serving")
 """
 
+from serving_configs.releases import RELEASES
 from serving_configs.render import render, render_model_files, write
 from serving_configs.serving_options import ServingOptions, SslOptions
-from serving_configs.versions import RELEASES
 
 __all__ = ["RELEASES", "ServingOptions", "SslOptions", "render", "render_model_files", "write"]

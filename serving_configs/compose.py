@@ -12,9 +12,9 @@ from exporter.manifest import Manifest
 from serving_configs import batching, guard, nginx
 from serving_configs.docker_run import entrypoint, environment
 from serving_configs.flags import server_flags
+from serving_configs.releases import Release
 from serving_configs.serving_options import ServingOptions
 from serving_configs.text import GENERATED
-from serving_configs.versions import Release
 
 NGINX_IMAGE = "nginx:1.28-alpine"
 # A warmup that was never measured gets this long before the container counts as unhealthy.

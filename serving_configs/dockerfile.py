@@ -8,9 +8,9 @@ from exporter.manifest import Manifest
 from serving_configs.compose import start_seconds
 from serving_configs.docker_run import entrypoint, environment
 from serving_configs.flags import server_flags
+from serving_configs.releases import Release
 from serving_configs.serving_options import ServingOptions
 from serving_configs.text import GENERATED, template
-from serving_configs.versions import Release
 
 
 def render(manifests: Sequence[Manifest], options: ServingOptions, release: Release) -> str:

@@ -8,8 +8,8 @@ from exporter.choices import Device
 from exporter.manifest import Manifest
 from serving_configs import batching
 from serving_configs.gpu_memory import gpu_memory_fraction
+from serving_configs.releases import Release
 from serving_configs.serving_options import ServingOptions
-from serving_configs.versions import Release
 
 
 def server_flags(

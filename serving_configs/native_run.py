@@ -8,9 +8,9 @@ from exporter.choices import Device
 from exporter.manifest import Manifest
 from serving_configs.docker_run import environment
 from serving_configs.flags import server_flags
+from serving_configs.releases import Release
 from serving_configs.serving_options import ServingOptions
 from serving_configs.text import template
-from serving_configs.versions import Release
 
 
 def env_file(manifests: Sequence[Manifest], device: Device) -> str:

@@ -21,8 +21,8 @@ from serving_configs import (
     observability,
     server_files,
 )
+from serving_configs.releases import choose_release
 from serving_configs.serving_options import ServingOptions
-from serving_configs.versions import choose_release
 
 # Their owner alone may read them: a private key may stand in them.
 _PRIVATE = {"ssl.config", "options.yaml"}

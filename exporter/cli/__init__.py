@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from exporter import __version__
-from exporter.cli import checks, doctor, export, generate, serving, versions
+from exporter.cli import doctor, export, generate, questions, serving, versions
 from exporter.cli.quiet import quiet
 from exporter.cli.unexpected import unexpected
 from exporter.errors import GenserveError, missing_extra
@@ -24,9 +24,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(export.export)
-app.command()(checks.inspect)
-app.command()(checks.verify)
-app.command()(checks.verify_tokenizer)
+app.command()(questions.inspect)
+app.command()(questions.verify)
+app.command()(questions.verify_tokenizer)
 app.command()(doctor.doctor)
 app.command()(serving.config)
 app.command()(serving.serve)

@@ -62,7 +62,7 @@ def _target(target: str) -> list[Finding]:
         from exporter.doctor.folder import folder_findings
 
         return folder_findings(path)
-    from exporter.doctor.checkpoint import checkpoint_findings
+    from exporter.doctor.exportable import checkpoint_findings
 
     return checkpoint_findings(target)
 
@@ -74,7 +74,7 @@ def _server(
         raise OptionError("--model is needed: which model the server is asked for")
     from exporter.client import Client
     from exporter.client.address import read_token
-    from exporter.doctor.server import server_findings
+    from exporter.doctor.live_server import server_findings
 
     token = read_token(None, token_file)
     with Client(address, model, token=token, ca=ca, timeout=timeout, retries=0) as client:

@@ -122,7 +122,7 @@ def _export_job(job: Job, *, dry_run: bool, as_json: bool, url: str | None = Non
         for warning in plan.warnings:
             print(f"warning: {plan.options.model}: {warning}", file=sys.stderr)
     if dry_run:
-        from exporter.cli.plan import print_plans
+        from exporter.cli.dry_run import print_plans
 
         print_plans(plans, as_json=as_json)
         return

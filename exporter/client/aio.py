@@ -21,10 +21,10 @@ from exporter.client.answers import (
     SignatureInfo,
     VersionStatus,
 )
+from exporter.client.coalescing import Merger
 from exporter.client.connect import Server
 from exporter.client.errors import RequestError
 from exporter.client.flow import Deadline, Flow, Retry, run_async
-from exporter.client.merging import Merger
 from exporter.client.row_calls import Call
 
 T = TypeVar("T")

@@ -33,7 +33,7 @@ from exporter.manifest import (
 from exporter.model import Transformer, build_model
 from exporter.options import ExportOptions
 from exporter.publishing import Staged, staged_version
-from exporter.publishing.sources import source_of
+from exporter.publishing.origin import source_of
 from exporter.saved_model.served import programs_of
 from exporter.saved_model.warmup import warmup_requests, write_warmup
 from exporter.saved_model.wrapper import TextGenerator

@@ -20,7 +20,7 @@ from exporter.options import ExportOptions, Job
 from exporter.prompts.languages import Languages, resolve_languages
 from exporter.prompts.prefix import Prefix, check_prefix, check_rest, resolve_prefix
 from exporter.publishing import choose_version
-from exporter.publishing.sources import refuse_other_source
+from exporter.publishing.origin import refuse_other_source
 from exporter.saved_model.buckets import resolve_buckets
 from exporter.saved_model.records import Record, warmup_records
 from exporter.saved_model.served import Served, programs_of, served_signatures

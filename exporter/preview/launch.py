@@ -15,7 +15,7 @@ from exporter.errors import OptionError, ServingError, did_you_mean
 from exporter.manifest import Manifest
 from serving_configs import ServingOptions
 from serving_configs.flags import server_flags
-from serving_configs.versions import choose_release
+from serving_configs.releases import choose_release
 
 ENGINES = get_args(Engine)
 SERVER = "tensorflow_model_server"

@@ -12,9 +12,9 @@ from pathlib import Path
 from exporter.errors import VerificationError
 from exporter.manifest import Manifest
 from exporter.verification.checks import Report
-from exporter.verification.files import file_checks
-from exporter.verification.graph import graph_checks
+from exporter.verification.foreign_process import graph_checks
 from exporter.verification.tokenizer import tokenizer_check, tokenizer_sample
+from exporter.verification.written_files import file_checks
 
 #: What the process of its own imports.
 _NEEDED = ("tensorflow", "tensorflow_text", "tensorflow_serving")

@@ -10,7 +10,7 @@ from exporter.client.answers import SignatureInfo
 from exporter.errors import ServingError
 from exporter.manifest import GoldenAnswer, Manifest
 from exporter.manifest import SignatureInfo as Exported
-from exporter.verification.answers import Comparison, compare, summary
+from exporter.verification.agreement import Comparison, compare, summary
 from exporter.verification.checks import Check, Report, judged
 
 #: The manifest's names of types -> those of TensorFlow's protocol buffers.

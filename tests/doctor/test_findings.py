@@ -14,11 +14,11 @@ from exporter import cli
 from exporter.client import Client, RequestError, SignatureInfo, TensorInfo, VersionStatus
 from exporter.deployment import write_serving_configs
 from exporter.doctor import environment
-from exporter.doctor.checkpoint import checkpoint_findings
 from exporter.doctor.environment import environment_findings
+from exporter.doctor.exportable import checkpoint_findings
 from exporter.doctor.findings import Finding
 from exporter.doctor.folder import folder_findings
-from exporter.doctor.server import server_findings
+from exporter.doctor.live_server import server_findings
 from exporter.manifest import MANIFEST_PATH, GoldenAnswer
 from tests.cli.documented import documented_keys
 from tests.serving_configs.manifests import manifest

@@ -12,7 +12,7 @@ from exporter.exporting.pipeline import ExportResult, export
 from exporter.manifest import Manifest
 from exporter.options import make_options
 from exporter.verification import Report, verify
-from exporter.verification.graph import graph_checks
+from exporter.verification.foreign_process import graph_checks
 
 pytestmark = pytest.mark.end_to_end
 

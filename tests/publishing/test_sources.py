@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import OutputError
-from exporter.publishing.sources import refuse_other_source, source_of
+from exporter.publishing.origin import refuse_other_source, source_of
 from tests.serving_configs.manifests import manifest
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from exporter.client import Client, RequestError, SignatureInfo, TensorInfo, VersionStatus
 from exporter.manifest import GoldenAnswer
-from exporter.verification.answers import LOW_MARGIN, Comparison, compare
+from exporter.verification.agreement import LOW_MARGIN, Comparison, compare
 from exporter.verification.live import verify_server
 from tests.serving_configs.manifests import manifest
 

@@ -10,7 +10,7 @@ import pytest
 
 from exporter.file_hashes import written_files
 from exporter.verification.checks import Check
-from exporter.verification.files import file_checks
+from exporter.verification.written_files import file_checks
 from tests.serving_configs.manifests import manifest
 
 SHARD = "variables/variables.data-00000-of-00001"

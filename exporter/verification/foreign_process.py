@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from exporter.manifest import GoldenAnswer, Manifest
-from exporter.verification.answers import Comparison, compare, summary
+from exporter.verification.agreement import Comparison, compare, summary
 from exporter.verification.checks import Check, judged
-from exporter.verification.requests import Request, golden_request, other_requests, variants
+from exporter.verification.probe_requests import Request, golden_request, other_requests, variants
 
 #: device_compilation_profiler.cc logs one such line per compilation at verbosity 1.
 _COMPILED = re.compile(r"Compiled (\S+) \d+ times")
