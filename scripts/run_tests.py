@@ -61,6 +61,7 @@ class Tier:
 TIERS = {
     "quick": Tier(GROUPS, 20),
     "full": Tier(GROUPS, 240, ["--full"]),
+    "load": Tier({"load": ["tests/preview/test_load.py"]}, 8, ["--load"]),
     "lowest": Tier({"lowest versions": LOWEST}, 5),
     # -rA: shows what the tests that pass print, which is how near each answer was.
     "real": Tier({"real models": ["tests/real"]}, 15, ["-rA"]),

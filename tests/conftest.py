@@ -20,7 +20,8 @@ _HOW_TO_GET_IT = "needs published tokenizers: scripts/fetch_test_data DIR, then 
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--full", action="store_true", help="run every tier, with long fuzzing")
+    parser.addoption("--full", action="store_true", help="run the long tests too, with long fuzzing")
+    parser.addoption("--load", action="store_true", help="run the tests that load a server for minutes")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -28,12 +29,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if "test_data" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.test_data)
         item.add_marker(pytest.mark.xdist_group(_worker_group(item)))
-    if config.getoption("--full"):
-        return
-    skip = pytest.mark.skip(reason="full tier: run with --full")
-    for item in items:
-        if item.get_closest_marker("full") or item.get_closest_marker("benchmark"):
-            item.add_marker(skip)
+    for tier, markers in (("full", ("full", "benchmark")), ("load", ("load",))):
+        if config.getoption(f"--{tier}"):
+            continue
+        skip = pytest.mark.skip(reason=f"{tier} tier: run with --{tier}")
+        for item in items:
+            if any(item.get_closest_marker(marker) for marker in markers):
+                item.add_marker(skip)
 
 
 def _worker_group(item: pytest.Item) -> str:

@@ -1,6 +1,6 @@
 """64 clients at once, mixing signatures, lengths and bad rows: every answer is the one given alone.
 
-The short form runs for seconds, on toys; the full one for five minutes, on an exported model behind
+The short form runs for seconds, on toys; that of ``scripts/test --load`` for five minutes, on an exported model behind
 ``genserve serve``. Both servers have the emitted configuration.
 """
 
@@ -172,7 +172,7 @@ def decided_within_the_margin(request: Request, reference: Any) -> bool:
     return any(min(reference.greedy(ids, 16).gaps) < MARGIN for ids in prompts)
 
 
-@pytest.mark.full
+@pytest.mark.load
 @pytest.mark.end_to_end
 def test_five_minutes(tmp_path: Path) -> None:
     from exporter.demo import demo_path
