@@ -1,7 +1,7 @@
 """64 clients at once, mixing signatures, lengths and bad rows: every answer is the one given alone.
 
-The short form runs for seconds, on toys; that of ``scripts/test --load`` for five minutes, on an exported model behind
-``genserve serve``. Both servers have the emitted configuration.
+The short form runs for seconds, on toys; that of ``scripts/test --load`` for five minutes, on an exported
+model behind ``genserve serve``. Both servers have the emitted configuration.
 """
 
 from __future__ import annotations
