@@ -78,10 +78,10 @@ def _unknown_node(directory: Path) -> str:
     return str(directory)
 
 
-def _unknown_key(directory: Path) -> str:
+def _unbuilt_key(directory: Path) -> str:
     random_gpt2(directory)
     path = directory / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "attention_twist": 3}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "sliding_window": 4}))
     return str(directory)
 
 
@@ -95,7 +95,7 @@ def _unknown_key(directory: Path) -> str:
         (_truncated, 3, ["model.safetensors"]),
         (_lying_header, 3, ["model.safetensors"]),
         (_unknown_node, 4, ["pre_tokenizer.pretokenizers[0]", "Telepathy", "--tokenizer none"]),
-        (_unknown_key, 4, ["attention_twist", "--ignore-config-key"]),
+        (_unbuilt_key, 4, ["sliding_window=4", "--ignore-config-key"]),
     ],
 )
 def test_bad_checkpoints(tmp_path: Path, make: Callable[[Path], str], code: int, expected: list[str]) -> None:
