@@ -6,7 +6,6 @@ Exit code 0 only if every group passed within its tier's time and left no proces
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -24,9 +23,12 @@ ROOT = Path(__file__).resolve().parent.parent
 # XLA keeps every program that a process has compiled, in memory mappings of which Linux grants 65,530 to a
 # process: no test process lives through the whole suite.
 ROOMS = ("families", "encoder_decoder", "generation", "model", "end_to_end", "prompts")
+#: Test by test: one file is most of a room, and what its tests share is cheap to build twice. Elsewhere the tests of
+#: a file stay in one process with what they exported.
+SPREAD = ("--dist", "load")
 GROUPS: dict[str, list[str]] = {
-    "families, encoder_decoder": ["tests/families", "tests/encoder_decoder"],
-    "generation, model": ["tests/generation", "tests/model"],
+    "families, encoder_decoder": ["tests/families", "tests/encoder_decoder", *SPREAD],
+    "generation, model": ["tests/generation", "tests/model", *SPREAD],
     "end_to_end, prompts": ["tests/end_to_end", "tests/prompts"],
     "the other rooms": ["tests", *(f"--ignore=tests/{room}" for room in (*ROOMS, "real"))],
 }
@@ -122,7 +124,7 @@ def _run(group: str, arguments: list[str], seconds: float) -> Outcome:
     threads = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
     with tempfile.TemporaryDirectory(prefix="genserve-tests-") as folder:
         report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadgroup", f"--junitxml={report}"]
+        command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", f"--junitxml={report}"]
         started = time.monotonic()
         process = subprocess.Popen(
             [*command, *arguments],
@@ -167,8 +169,7 @@ def _counts(report: Path) -> tuple[Counter[str], tuple[str, ...]]:
         state = next((states[child.tag] for child in case if child.tag in states), "passed")
         counted[state] += 1
         if state == "failed":
-            name = re.sub(r"@[^@]*$", "", case.get("name", ""))  # the worker group
-            failed.append(f"{case.get('classname', '').replace('.', '/')}.py::{name}")
+            failed.append(f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}")
     return counted, tuple(failed)
 
 

@@ -24,12 +24,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--load", action="store_true", help="run the tests that load a server for minutes")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if "test_data" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.test_data)
-        item.add_marker(pytest.mark.xdist_group(_worker_group(item)))
     for tier, markers in (("full", ("full", "benchmark")), ("load", ("load",))):
         if config.getoption(f"--{tier}"):
             continue
@@ -37,16 +35,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if any(item.get_closest_marker(marker) for marker in markers):
                 item.add_marker(skip)
-
-
-def _worker_group(item: pytest.Item) -> str:
-    """Tests of a group run in one process, which keeps what they built: a file, or a part of a long one.
-
-    Such a part is what they do with one family, or with one published model.
-    """
-    params = getattr(getattr(item, "callspec", None), "params", {})
-    part = params.get("family") or params.get("real_model")
-    return f"{item.path.stem}-{getattr(part, 'model_type', part)}" if part else item.path.stem
 
 
 @pytest.fixture(scope="session")
