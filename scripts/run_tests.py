@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # XLA keeps every program that a process has compiled, in memory mappings of which Linux grants 65,530 to a
 # process: no test process lives through the whole suite.
 ROOMS = ("families", "encoder_decoder", "generation", "model", "end_to_end", "prompts")
-#: Test by test: one file is most of a room, and what its tests share is cheap to build twice. Elsewhere the tests of
-#: a file stay in one process with what they exported.
+#: Test by test: one file is most of a room, and what its tests share is cheap to build twice. Elsewhere the
+#: tests of a file stay in one process with what they exported.
 SPREAD = ("--dist", "load")
 GROUPS: dict[str, list[str]] = {
     "families, encoder_decoder": ["tests/families", "tests/encoder_decoder", *SPREAD],
@@ -66,7 +66,7 @@ TIERS = {
     "load": Tier({"load": ["tests/preview/test_load.py"]}, 8, ["--load"]),
     "lowest": Tier({"lowest versions": LOWEST}, 5),
     # -rA: shows what the tests that pass print, which is how near each answer was.
-    "real": Tier({"real models": ["tests/real"]}, 15, ["-rA"]),
+    "real": Tier({"real models": ["tests/real"]}, 25, ["-rA"]),
 }
 
 
