@@ -74,7 +74,9 @@ def test_a_run_that_never_ends_is_ended(runner: Any, tmp_path: Path) -> None:
 
 def test_every_room_is_in_exactly_one_group(runner: Any) -> None:
     rooms = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
-    named = [Path(path).name for paths in runner.GROUPS.values() for path in paths if path.startswith("tests")]
+    named = [
+        Path(path).name for paths in runner.GROUPS.values() for path in paths if path.startswith("tests")
+    ]
     assert set(runner.ROOMS) <= rooms
     assert sorted(named) == sorted([*runner.ROOMS, "tests"])
 
