@@ -28,7 +28,7 @@ ROOMS = ("families", "encoder_decoder", "generation", "model", "end_to_end", "pr
 SPREAD = ("--dist", "load")
 GROUPS: dict[str, list[str]] = {
     "families, encoder_decoder": ["tests/families", "tests/encoder_decoder", *SPREAD],
-    "generation, model": ["tests/generation", "tests/model", *SPREAD],
+    "generation, model": ["tests/generation", "tests/model"],
     "end_to_end, prompts": ["tests/end_to_end", "tests/prompts"],
     "the other rooms": ["tests", *(f"--ignore=tests/{room}" for room in (*ROOMS, "real"))],
 }

@@ -1,0 +1,103 @@
+"""The manifest of a planned version: where it comes from, what it was made with, what it serves."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib import metadata
+
+import tensorflow as tf
+
+from exporter import __version__
+from exporter.exporting.plan import Plan
+from exporter.exporting.tokenizers import Tokenizers
+from exporter.file_hashes import file_infos
+from exporter.manifest import (
+    Libraries,
+    Manifest,
+    ModelInfo,
+    PrefixInfo,
+    ProgramInfo,
+    TokenizerReferenceInfo,
+)
+from exporter.model import Transformer
+from exporter.publishing.origin import source_of
+from exporter.saved_model.served import programs_of
+
+
+def describe(plan: Plan, version: int, model: Transformer, tokenizers: Tokenizers) -> Manifest:
+    """The manifest without what is known once it is written."""
+    options, spec = plan.options, plan.spec
+    return Manifest(
+        genserve_version=__version__,
+        tensorflow_version=tf.__version__,
+        libraries=_libraries(),
+        name=plan.servable.name,
+        version=version,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        model=ModelInfo(
+            source=source_of(options.model),
+            revision=plan.located.revision,
+            model_type=spec.model_type,
+            kind=spec.kind,
+            parameters=plan.parameters,
+            vocab_size=spec.vocab_size,
+            context_length=spec.context_length,
+            dtype=options.dtype,
+            unread_config_keys=spec.unread_config_keys,
+        ),
+        tokenizer=tokenizers.prompts.kind if tokenizers.prompts else None,
+        tokenizer_reference=_reference_info(tokenizers),
+        buckets=plan.buckets,
+        max_new_tokens=plan.generation.max_new_tokens,
+        signatures={},
+        programs=_programs(plan),
+        generation=plan.generation.model_dump(mode="json"),
+        options=options.model_dump(mode="json"),
+        memory=plan.memory,
+        prefix=_prefix_info(plan, model),
+        notes=(*plan.notes, *tokenizers.notes),
+        sources=file_infos(plan.checkpoint.path, plan.checkpoint.source_files),
+    )
+
+
+def _libraries() -> Libraries:
+    return Libraries(
+        python=platform.python_version(),
+        xla=tf.version.GIT_VERSION,
+        tensorflow_text=metadata.version("tensorflow-text"),
+        keras=metadata.version("keras"),
+        transformers=metadata.version("transformers"),
+        tokenizers=metadata.version("tokenizers"),
+    )
+
+
+def _programs(plan: Plan) -> tuple[ProgramInfo, ...]:
+    """Every compiled program with the signatures that reach it."""
+    return tuple(
+        ProgramInfo(
+            kind=program.kind,
+            signatures=tuple(served.name for served in plan.served if served.program == program),
+            compilations=plan.shapes,
+        )
+        for program in programs_of(plan.served)
+    )
+
+
+def _reference_info(tokenizers: Tokenizers) -> TokenizerReferenceInfo | None:
+    found = tokenizers.reference
+    return None if found is None else TokenizerReferenceInfo.model_validate(asdict(found))
+
+
+def _prefix_info(plan: Plan, model: Transformer) -> PrefixInfo | None:
+    prefix = plan.prefix
+    if prefix is None:
+        return None
+    return PrefixInfo(
+        sha256=prefix.sha256,
+        tokens=len(prefix.tokens),
+        rest=prefix.rest,
+        rest_tokens=prefix.rest_tokens,
+        bytes=sum(variable.shape.num_elements() * variable.dtype.size for variable in model.prefix.values()),
+    )
