@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from exporter.cli.front import Ca, TokenFile
 from exporter.cli.values import endpoint
 from exporter.errors import GenserveError, OptionError
 
@@ -25,12 +26,8 @@ def doctor(
         str | None, typer.Option(help="A gRPC server; with --ca over TLS.", metavar="HOST:PORT")
     ] = None,
     model: Annotated[str | None, typer.Option(help="The model to ask the server for.")] = None,
-    token_file: Annotated[
-        Path | None, typer.Option(help="A file with the bearer token; or the variable GENSERVE_TOKEN.")
-    ] = None,
-    ca: Annotated[
-        Path | None, typer.Option(help="PEM file with the authority of the server's certificate.")
-    ] = None,
+    token_file: TokenFile = None,
+    ca: Ca = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.", min=0.001)] = 60.0,
     message: Annotated[
         str | None, typer.Option(help="Say what this message of a server or client means.")

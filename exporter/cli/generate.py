@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from exporter.cli.front import Ca, TokenFile
 from exporter.errors import OptionError, ServingError
 
 if TYPE_CHECKING:
@@ -54,12 +55,8 @@ def generate(
     token: Annotated[
         str | None, typer.Option(help="Bearer token of a front; other users of this machine may see it here.")
     ] = None,
-    token_file: Annotated[
-        Path | None, typer.Option(help="A file with the bearer token; or the variable GENSERVE_TOKEN.")
-    ] = None,
-    ca: Annotated[
-        Path | None, typer.Option(help="PEM file with the authority of the server's certificate.")
-    ] = None,
+    token_file: TokenFile = None,
+    ca: Ca = None,
     show_prompt: Annotated[
         bool, typer.Option("--show-prompt", help="Print each prompt before its completion.")
     ] = False,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from exporter.choices import TokenizerReference
+from exporter.cli.front import Ca, TokenFile
 from exporter.cli.values import endpoint
 from exporter.errors import OptionError, UnsupportedError, VerificationError
 
@@ -158,12 +159,8 @@ def verify(
     label: Annotated[
         str | None, typer.Option(help="Ask for the version under this label of the server.")
     ] = None,
-    token_file: Annotated[
-        Path | None, typer.Option(help="A file with the bearer token; or the variable GENSERVE_TOKEN.")
-    ] = None,
-    ca: Annotated[
-        Path | None, typer.Option(help="PEM file with the authority of the server's certificate.")
-    ] = None,
+    token_file: TokenFile = None,
+    ca: Ca = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.", min=0.001)] = 120.0,
     warmup: Annotated[
         bool, typer.Option("--warmup/--no-warmup", help="Replay the warmup, and count what compiles.")
