@@ -19,6 +19,9 @@ Output = Literal["score", "prompt_tokens", "truncated"]
 #: genserve's further signatures.
 ExtraSignature = Literal["generate", "score", "next_token"]
 
+#: What a version's programs are made for: it chooses how they compute, never what.
+Target = Literal["gpu", "cpu"]
+
 #: Where a server runs.
 Device = Literal["gpu", "cpu"]
 #: What ``genserve serve`` starts; "auto" is the real server where it is installed, else the preview server.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter.checkpoint import Checkpoint, StoredTensor
+from exporter.checkpoint import Checkpoint, StoredTensor, open_checkpoint
 from exporter.errors import CheckpointError, UnsupportedError
 from exporter.families import FAMILIES, read_spec, unread_notes
 from exporter.families.load import check
@@ -74,7 +74,7 @@ def inspect_checkpoint(path: Path, notes: tuple[str, ...] = ()) -> Report:
     Raises:
       CheckpointError: there is no checkpoint at all: no directory, or no readable config.json.
     """
-    checkpoint = Checkpoint(path)
+    checkpoint = open_checkpoint(path)
     model_type = checkpoint.config.get("model_type")
     spec, problems = None, []
     try:

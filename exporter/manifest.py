@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from exporter import __version__
-from exporter.choices import Device, TokenizerReference
+from exporter.choices import Device, Target, TokenizerReference
 from exporter.errors import OutputError, did_you_mean
 
 MANIFEST_PATH = Path("assets.extra") / "genserve.json"
@@ -53,6 +53,7 @@ class ModelInfo(_Frozen):
     Attributes:
       source: a hub id, ``demo:NAME``, or the whole path of a local directory.
       revision: the commit of a hub id, whatever branch or tag was asked for; None of a local directory.
+      target: what its programs are made for; they run on the other device too.
     """
 
     source: str
@@ -63,6 +64,7 @@ class ModelInfo(_Frozen):
     vocab_size: int
     context_length: int | None
     dtype: str
+    target: Target = "cpu"
     unread_config_keys: tuple[str, ...] = Field(
         default=(), description="keys of config.json that the reference does not read"
     )

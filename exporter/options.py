@@ -26,6 +26,7 @@ from exporter.choices import (
     Output,
     Overflow,
     RowErrors,
+    Target,
     Tokenizer,
     TokenizerReference,
     Warmup,
@@ -54,6 +55,7 @@ class ExportOptions(BaseModel):
       prompt_lengths: length buckets in tokens, increasing; None derives them from the context length.
       pad_to_multiple_of, max_prompt_length: the other way to name the length buckets.
       batch_sizes: batch buckets, increasing.
+      target: what the programs are made for; a version of either answers alike on both.
       dtype: type of weights and activations in the compiled function.
       tokenizer: "auto" compiles the checkpoint's tokenizer, "none" exports token signatures only.
       tokenizer_reference: whose ids are compiled where there is a tokenizer.json: "files", the published
@@ -86,6 +88,7 @@ class ExportOptions(BaseModel):
     pad_to_multiple_of: _Positive | None = None
     max_prompt_length: _Positive | None = None
     batch_sizes: tuple[_Positive, ...] = (1, 8)
+    target: Target = "gpu"
     dtype: Dtype = "float32"
     tokenizer: Tokenizer = "auto"
     tokenizer_reference: TokenizerReference = "files"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from exporter.checkpoint.checkpoint import Checkpoint
 from exporter.checkpoint.locate import Location, locate
-from exporter.checkpoint.safetensors_file import StoredTensor
+from exporter.checkpoint.opening import open_checkpoint
+from exporter.checkpoint.tensor import StoredTensor
 
-__all__ = ["Checkpoint", "Location", "StoredTensor", "locate"]
+__all__ = ["Checkpoint", "Location", "StoredTensor", "locate", "open_checkpoint"]

@@ -10,7 +10,8 @@ from typing import Any
 
 from exporter.checkpoint.files import INDEX, is_inside, no_config, other_weights, shards, some, weights_entry
 from exporter.checkpoint.mxfp4 import with_whole_tensors
-from exporter.checkpoint.safetensors_file import StoredTensor, read_header
+from exporter.checkpoint.safetensors_file import read_header
+from exporter.checkpoint.tensor import StoredTensor
 from exporter.errors import CheckpointError, raise_all
 from exporter.impostors import what_it_is
 
@@ -22,7 +23,8 @@ class Checkpoint:
     """A directory in Hugging Face layout.
 
     Attributes:
-      path: the directory.
+      path: the directory of configuration and tokenizer files.
+      source: the directory that ``source_files`` lie in; ``path`` where they are the same.
       config: config.json.
       generation_config: generation_config.json, or None.
 
@@ -32,7 +34,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+        self.path = self.source = Path(path)
         self._notes: dict[str, None] = {}
         self._weight_files: tuple[str, ...] = ()
         if not self.path.is_dir():

@@ -15,7 +15,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from exporter.checkpoint.safetensors_file import StoredTensor
+from exporter.checkpoint.tensor import StoredTensor
 from exporter.errors import CheckpointError
 
 BLOCKS, SCALES = "_blocks", "_scales"
@@ -75,7 +75,6 @@ def _joined(blocks: StoredTensor, scales: StoredTensor) -> Mxfp4Tensor:
         dtype="MXFP4",
         shape=(experts, groups * 32, outputs),
         path=blocks.path,
-        start=blocks.start,
         nbytes=blocks.nbytes + scales.nbytes,
         blocks=blocks,
         scales=scales,

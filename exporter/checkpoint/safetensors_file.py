@@ -17,6 +17,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from exporter.checkpoint.tensor import StoredTensor
 from exporter.errors import CheckpointError
 from exporter.impostors import what_it_is
 
@@ -43,25 +44,10 @@ DTYPES: dict[str, npt.DTypeLike] = {
 
 
 @dataclass(frozen=True)
-class StoredTensor:
-    """A tensor in a file: what is known of it before it is read."""
+class MappedTensor(StoredTensor):
+    """A tensor at ``start`` of its file."""
 
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    path: Path
     start: int
-    nbytes: int
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return math.prod(self.shape)
-
-    @property
-    def floating(self) -> bool:
-        """Whether it holds floating-point numbers, of whatever width."""
-        return "F" in self.dtype
 
     def read(self) -> npt.NDArray[Any]:
         """A read-only array in the stored dtype, mapped from the file."""
@@ -71,7 +57,7 @@ class StoredTensor:
         return raw.view(DTYPES[self.dtype]).reshape(self.shape)
 
 
-def read_header(path: Path) -> dict[str, StoredTensor]:
+def read_header(path: Path) -> dict[str, MappedTensor]:
     """The tensors of a safetensors file, by name.
 
     Raises:
@@ -121,7 +107,7 @@ def _no_number(text: str) -> float:
     raise ValueError(f"{text} is no JSON number")
 
 
-def _stored(path: Path, name: str, entry: Any, data_start: int, file_bytes: int) -> StoredTensor:
+def _stored(path: Path, name: str, entry: Any, data_start: int, file_bytes: int) -> MappedTensor:
     try:
         dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     except (KeyError, TypeError, ValueError) as error:
@@ -135,10 +121,10 @@ def _stored(path: Path, name: str, entry: Any, data_start: int, file_bytes: int)
     needed = math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize
     if min(shape, default=1) < 0 or end - begin != needed:
         raise _damaged(path, f"tensor {name!r} {dtype}{list(shape)} needs {needed} bytes, has {end - begin}")
-    return StoredTensor(name, dtype, shape, path, data_start + begin, needed)
+    return MappedTensor(name, dtype, shape, path, needed, data_start + begin)
 
 
-def _check_layout(path: Path, tensors: Iterable[StoredTensor], data_start: int, file_bytes: int) -> None:
+def _check_layout(path: Path, tensors: Iterable[MappedTensor], data_start: int, file_bytes: int) -> None:
     """The tensors must fill the data without gaps or overlaps, as the reference implementation asks."""
     at = data_start
     for tensor in sorted(tensors, key=lambda tensor: (tensor.start, tensor.nbytes)):

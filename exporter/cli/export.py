@@ -17,6 +17,7 @@ from exporter.choices import (
     Output,
     Overflow,
     RowErrors,
+    Target,
     Tokenizer,
     TokenizerReference,
     Warmup,
@@ -51,6 +52,7 @@ def export(
     ] = None,
     max_prompt_length: Annotated[int | None, typer.Option(help="The longest length bucket.")] = None,
     batch_sizes: Annotated[str | None, typer.Option(help="Batch buckets, e.g. 1,8.")] = None,
+    target: Annotated[Target | None, typer.Option(help="What the programs are made for.")] = None,
     dtype: Annotated[Dtype | None, typer.Option(help="Type of weights and activations.")] = None,
     tokenizer: Annotated[Tokenizer | None, typer.Option(help="none: token signatures only.")] = None,
     tokenizer_reference: Annotated[
@@ -101,15 +103,15 @@ def export(
 ) -> None:
     """Export MODEL to OUT/NAME/VERSION, with everything a server needs in OUT/serving."""
     flags = _flags(locals())
-    target = model if config is not None and out is None else out
-    if target is None or "://" not in target:
+    place = model if config is not None and out is None else out
+    if place is None or "://" not in place:
         _export_job(_job(model, out, config, flags), dry_run=dry_run, as_json=as_json)
         return
     from exporter.publishing import remote
 
-    with remote.mirrored(target) as mirror:
+    with remote.mirrored(place) as mirror:
         job = _job(str(mirror), None, config, flags) if config else _job(model, str(mirror), None, flags)
-        _export_job(job, dry_run=dry_run, as_json=as_json, url=target)
+        _export_job(job, dry_run=dry_run, as_json=as_json, url=place)
 
 
 def _export_job(job: Job, *, dry_run: bool, as_json: bool, url: str | None = None) -> None:

@@ -19,6 +19,7 @@ def facts(result: ExportResult, options: ExportOptions) -> dict[str, Any]:
         "version": manifest.version,
         "model_type": model.model_type,
         "parameters": model.parameters,
+        "target": model.target,
         "dtype": model.dtype,
         "bytes": sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()),
         "graph_bytes": (directory / "saved_model.pb").stat().st_size,
@@ -71,7 +72,8 @@ def _lines(known: dict[str, Any]) -> dict[str, str]:
 
     lines = {
         "version": known["version_directory"],
-        "model": f"{known['model_type']}, {known['parameters']:,} parameters, {known['dtype']}",
+        "model": f"{known['model_type']}, {known['parameters']:,} parameters, {known['dtype']}, "
+        f"for {known['target']}",
         "size": f"{decimal(known['bytes'])} (graph {decimal(known['graph_bytes'])})",
         "buckets": f"prompt lengths {known['prompt_lengths']} x batch sizes {known['batch_sizes']}: "
         f"{known['compilations_per_program']} compilations per program",

@@ -45,6 +45,7 @@ def describe(plan: Plan, version: int, model: Transformer, tokenizers: Tokenizer
             vocab_size=spec.vocab_size,
             context_length=spec.context_length,
             dtype=options.dtype,
+            target=options.target,
             unread_config_keys=spec.unread_config_keys,
         ),
         tokenizer=tokenizers.prompts.kind if tokenizers.prompts else None,
@@ -58,7 +59,7 @@ def describe(plan: Plan, version: int, model: Transformer, tokenizers: Tokenizer
         memory=plan.memory,
         prefix=_prefix_info(plan, model),
         notes=(*plan.notes, *tokenizers.notes),
-        sources=file_infos(plan.checkpoint.path, plan.checkpoint.source_files),
+        sources=file_infos(plan.checkpoint.source, plan.checkpoint.source_files),
     )
 
 

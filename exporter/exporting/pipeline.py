@@ -24,6 +24,7 @@ from exporter.options import ExportOptions
 from exporter.publishing import Staged, staged_version
 from exporter.saved_model.warmup import warmup_requests, write_warmup
 from exporter.saved_model.wrapper import TextGenerator
+from exporter.targets import compiled_for
 
 Report = Callable[[str], AbstractContextManager[Any]]
 
@@ -57,7 +58,10 @@ def export_planned(plan: Plan, report: Report = lambda _: nullcontext()) -> Expo
     """``export`` of what has been planned. The version's number is reserved first, for all that follows."""
     started = time.monotonic()
     options = plan.options
-    with staged_version(plan.servable, options.version, force=options.force) as staged:
+    with (
+        compiled_for(options.target),
+        staged_version(plan.servable, options.version, force=options.force) as staged,
+    ):
         manifest = _fill(plan, staged, report)
     return ExportResult(plan.servable / str(staged.version), manifest, time.monotonic() - started)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from exporter.checkpoint import Checkpoint, Location, locate
+from exporter.checkpoint import Checkpoint, Location, locate, open_checkpoint
 from exporter.errors import GenserveError, OptionError
 from exporter.exporting.memory import ITEM_BYTES, baked_bytes, cache_bytes_per_row
 from exporter.families import count_weights, read_spec, unread_notes
@@ -107,6 +107,7 @@ class Plan:
             "version_directory": str(self.servable / str(self.version)),
             "model_type": self.spec.model_type,
             "parameters": self.parameters,
+            "target": self.options.target,
             "dtype": self.options.dtype,
             "max_new_tokens": self.generation.max_new_tokens,
             "signatures": [served.name for served in self.served],
@@ -137,7 +138,7 @@ def plan_export(options: ExportOptions, output: Path) -> Plan:
     if options.name is None:
         refuse_other_source(servable, options.model)
     located = locate(options.model, options.revision)
-    checkpoint = Checkpoint(located.path)
+    checkpoint = open_checkpoint(located.path)
     spec = read_spec(checkpoint.config, ignore_config_keys=options.ignore_config_keys)
     if options.tokenizer != "none":
         read_source(checkpoint.path, options.tokenizer_reference)  # what is missing or broken is known now
