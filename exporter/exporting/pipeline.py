@@ -22,6 +22,7 @@ from exporter.manifest import Manifest, WarmupInfo
 from exporter.model import Transformer, build_model
 from exporter.options import ExportOptions
 from exporter.publishing import Staged, staged_version
+from exporter.saved_model.served import WARM_UP
 from exporter.saved_model.warmup import warmup_requests, write_warmup
 from exporter.saved_model.wrapper import TextGenerator
 from exporter.targets import compiled_for
@@ -77,14 +78,14 @@ def _fill(plan: Plan, staged: Staged, report: Report) -> Manifest:
     with report("Trace the graph"):
         wrapper = _traced(plan, model, tokenizers)
         infos = wrapper.signature_infos()
-        requests = warmup_requests(plan.records, infos, tokenizers.bucket_texts)
+        requests = warmup_requests(plan.records, infos)
     with report("Write the SavedModel"), _writing(plan.servable):
         wrapper.save_version(staged.path)
         write_warmup(staged.path, plan.servable.name, requests, infos)
     with report("Verify the written version"):
         golden = golden_of(plan, staged.path, model)
         found = {
-            "signatures": infos,
+            "signatures": {name: info for name, info in infos.items() if name != WARM_UP},
             "warmup": WarmupInfo(records=len(requests)),
             "golden": golden.answers,
             "measured": golden.measured,

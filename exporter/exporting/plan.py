@@ -163,7 +163,7 @@ def plan_export(options: ExportOptions, output: Path) -> Plan:
         prefix=prefix,
         buckets=buckets,
         served=served,
-        records=warmup_records(served, buckets, options.warmup),
+        records=warmup_records(served, buckets, options.warmup, options.row_errors),
         parameters=parameters,
         memory=_memory(options, spec, parameters, served, buckets, prefix),
         warnings=_warnings(options, served, buckets),

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import tensorflow as tf
-
 from exporter.exporting.plan import Plan, check_score
 from exporter.prompts.language_tokenizer import LanguageTokenizer
 from exporter.prompts.prefix_tokenizer import PrefixTokenizer
-from exporter.saved_model.records import text_lengths
-from exporter.saved_model.warmup import bucket_texts
 from exporter.tokenizer import TokenizerGraph, build_tokenizer, verify_tokenizer
 from exporter.tokenizer.oracles import Comparison, compare_origins, tokenizer_notes
 from exporter.tokenizer.parity import compare
@@ -30,15 +26,12 @@ class Tokenizers:
     Attributes:
       prompts: prompts of every signature; None with ``--tokenizer none``.
       presets: those of presets that name languages of their own.
-      bucket_texts: a text for every length bucket that warmup records fill with text, found with ``prompts``
-        itself.
       reference: how the reference that was compiled and the other one compare; None with only one.
       notes: what a user should know of them, a line each.
     """
 
     prompts: TokenizerGraph | None
     presets: Mapping[str, TokenizerGraph]
-    bucket_texts: Mapping[int, str]
     reference: Comparison | None = None
     notes: tuple[str, ...] = ()
 
@@ -52,7 +45,7 @@ def compile_tokenizers(plan: Plan) -> Tokenizers:
     """
     options = plan.options
     if options.tokenizer == "none":
-        return Tokenizers(None, {}, {})
+        return Tokenizers(None, {})
     check_score(plan.checkpoint.path, options)
     path, origin, in_text = plan.checkpoint.path, options.tokenizer_reference, options.special_tokens_in_text
     plain = build_tokenizer(path, origin=origin, special_tokens_in_text=in_text)
@@ -64,7 +57,7 @@ def compile_tokenizers(plan: Plan) -> Tokenizers:
     prompts = _behind_prefix(own, plan)
     presets = {name: LanguageTokenizer(plain, languages) for name, languages in plan.preset_languages.items()}
     notes = tokenizer_notes(plain, both, plan.spec.vocab_size)
-    return Tokenizers(prompts, presets, _bucket_texts(prompts, plan), both, notes)
+    return Tokenizers(prompts, presets, both, notes)
 
 
 def _behind_prefix(tokenizer: TokenizerGraph, plan: Plan) -> TokenizerGraph:
@@ -82,12 +75,3 @@ def _behind_prefix(tokenizer: TokenizerGraph, plan: Plan) -> TokenizerGraph:
     whole = replace(reference, encode=encode)
     compare(behind, whole, sample_strings(TOKENIZER_CHECKS, seed=8, tokens=reference.tokens)).check()
     return behind
-
-
-def _bucket_texts(tokenizer: TokenizerGraph, plan: Plan) -> dict[int, str]:
-    count = tf.function(
-        lambda text: tokenizer.encode(text[None]).row_lengths()[0],
-        input_signature=[tf.TensorSpec([], tf.string)],
-    )
-    lengths = text_lengths(plan.records, plan.served)
-    return bucket_texts(lambda text: int(count(tf.constant(text.encode()))), plan.buckets, lengths)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
@@ -43,11 +44,11 @@ def replay(servable: Servable) -> int:
     return count
 
 
-def slowest_batch(servable: Servable) -> float | None:
+def slowest_batch(servable: Servable, instead: Mapping[str, int]) -> float | None:
     """Seconds of the slowest record among those with the most rows; None without records.
 
     Call it after ``replay``, when nothing is left to compile: with one record per bucket this is a full batch
-    in the longest bucket.
+    in the longest bucket. ``instead`` gives inputs another value in every row.
     """
     path = servable.directory / WARMUP_PATH
     requests = [_request(servable, record, path) for record in (_records(path) if path.exists() else ())]
@@ -55,6 +56,10 @@ def slowest_batch(servable: Servable) -> float | None:
     seconds = []
     for signature, tensors, outputs in requests:
         if _rows(tensors) == most:
+            tensors = {
+                key: np.full_like(value, instead[key]) if key in instead else value
+                for key, value in tensors.items()
+            }
             started = time.monotonic()
             servable.predict(signature, tensors, outputs)
             seconds.append(time.monotonic() - started)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from exporter.choices import Warmup
+from exporter.choices import RowErrors, Warmup
 from exporter.errors import OptionError
 from exporter.manifest import Buckets
-from exporter.saved_model.served import Served, programs_of
+from exporter.saved_model.served import WARM_UP, Served, programs_of
 
 #: TensorFlow Serving refuses a version with more.
 MAX_RECORDS = 1000
@@ -16,42 +16,51 @@ MAX_RECORDS = 1000
 
 @dataclass(frozen=True)
 class Record:
-    """One warmup request: which signature, and the bucket that it fills."""
+    """One warmup request.
+
+    Attributes:
+      signature: which one.
+      rows, length: the bucket that it fills.
+      program: which of ``programs_of``, for the signature ``warm_up``.
+    """
 
     signature: str
-    length: int
     rows: int
+    length: int
+    program: int = 0
 
 
-def warmup_records(served: Sequence[Served], buckets: Buckets, mode: Warmup) -> tuple[Record, ...]:
-    """One record per signature, length bucket and batch bucket.
+def warmup_records(
+    served: Sequence[Served], buckets: Buckets, mode: Warmup, row_errors: RowErrors = "answer"
+) -> tuple[Record, ...]:
+    """One record per program and bucket; "full" adds one per signature.
 
-    "minimal" compiles every program in every bucket; "full" runs every signature in every bucket, so that
-    first-use costs of host ops are paid too.
+    The first ones compile every program in every bucket and run it for one token. The others pay for the
+    first use of a signature's host ops: a row whose answer is its error, so that nothing is generated. There
+    are none where such a row fails its request.
 
     Raises:
       OptionError: more than 1000 records, which the server refuses.
     """
     if mode == "none":
         return ()
-    reaching = set(programs_of(served).values())
-    chosen = [signature for signature in served if mode == "full" or signature.name in reaching]
-    records = tuple(
-        Record(signature.name, length, rows)
-        for signature in sorted(chosen, key=lambda signature: signature.name)
-        for length in signature.lengths
+    programs = len(programs_of(served))
+    records = [
+        Record(WARM_UP, rows, length, program)
+        for program in range(programs)
+        for length in buckets.prompt_lengths
         for rows in buckets.batch_sizes
-    )
+    ]
+    if mode == "full" and row_errors == "answer":
+        records += [
+            Record(name, buckets.batch_sizes[0], buckets.prompt_lengths[0])
+            for name in sorted(signature.name for signature in served)
+        ]
     if len(records) > MAX_RECORDS:
         raise OptionError(
-            f"warmup: {len(chosen)} signatures, {len(buckets.prompt_lengths)} prompt_lengths and "
-            f"{len(buckets.batch_sizes)} batch_sizes make {len(records)} records, TensorFlow Serving "
-            f"takes {MAX_RECORDS}: shorten batch_sizes, prompt_lengths or signatures, or use --warmup minimal"
+            f"warmup: {programs} programs, {len(buckets.prompt_lengths)} prompt_lengths, "
+            f"{len(buckets.batch_sizes)} batch_sizes and {len(served)} signatures make {len(records)} "
+            f"records, TensorFlow Serving takes {MAX_RECORDS}: shorten batch_sizes, prompt_lengths or "
+            "signatures"
         )
-    return records
-
-
-def text_lengths(records: Sequence[Record], served: Sequence[Served]) -> frozenset[int]:
-    """The length buckets that some record fills with text, not with ids."""
-    texts = {signature.name for signature in served if signature.kind not in ("tokens", "decode")}
-    return frozenset(record.length for record in records if record.signature in texts)
+    return tuple(records)

@@ -12,9 +12,11 @@ from exporter.generation.generation_options import GenerationOptions
 from exporter.manifest import Buckets
 from exporter.options import ExportOptions
 
+#: The signature of warmup records: no part of what a version offers.
+WARM_UP = "warm_up"
 #: Names of genserve's own signatures; presets have others.
 OWN_SIGNATURES = frozenset(
-    {"serving_default", "tokens", "encode", "decode", "generate", "score", "next_token"}
+    {"serving_default", "tokens", "encode", "decode", "generate", "score", "next_token", WARM_UP}
 )
 
 

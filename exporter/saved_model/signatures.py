@@ -89,10 +89,10 @@ def text_signature(program: GenerationProgram, tokenizer: TokenizerGraph, policy
 
     def generate_text(text: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
-            rows = _prompts(tokenizer, text, _longest(program, policy), policy)
+            rows = _prompts(tokenizer, text, longest_prompt(program, policy), policy)
         return _text_answer(program.run(rows), tokenizer, text, rows, policy, program.options)
 
-    return _trace(generate_text, text=_TEXT)
+    return trace(generate_text, text=_TEXT)
 
 
 def generate_signature(program: GenerationProgram, tokenizer: TokenizerGraph, policy: Policy) -> Signature:
@@ -103,14 +103,14 @@ def generate_signature(program: GenerationProgram, tokenizer: TokenizerGraph, po
 
     def generate_with_options(text: tf.Tensor, **values: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
-            rows = _prompts(tokenizer, text, _longest(program, policy), policy)
+            rows = _prompts(tokenizer, text, longest_prompt(program, policy), policy)
             row_options = RowOptions(**values, finished=tf.zeros_like(text, tf.bool))
             rows = with_errors(rows, check_rows(row_options, program.options))
             row_options = mask_rows(row_options, tf.not_equal(rows.error, ""))
         return _text_answer(program.run(rows, row_options), tokenizer, text, rows, policy, program.options)
 
     options = {name: tf.TensorSpec([None], field.dtype) for name, field in ROW_FIELDS.items()}
-    return _trace(generate_with_options, text=_TEXT, **options)
+    return trace(generate_with_options, text=_TEXT, **options)
 
 
 def tokens_signature(program: GenerationProgram, *, vocab_size: int, policy: Policy) -> Signature:
@@ -123,14 +123,14 @@ def tokens_signature(program: GenerationProgram, *, vocab_size: int, policy: Pol
                 input_ids,
                 num_tokens,
                 vocab_size=vocab_size,
-                longest=_longest(program, policy),
+                longest=longest_prompt(program, policy),
                 advice=policy.advice,
             )
         answer = program.run(rows)
         with tf.device(CPU):
             return _finish({"generated_ids": answer["sequences"]}, answer, rows, policy)
 
-    return _trace(generate_tokens, **_ids_specs(policy.longest))
+    return trace(generate_tokens, **_ids_specs(policy.longest))
 
 
 def score_signature(
@@ -173,7 +173,7 @@ def score_signature(
                 "error": _answered(rows.error, policy.row_errors),
             }
 
-    return _trace(score_text, text=_TEXT, continuation=_TEXT)
+    return trace(score_text, text=_TEXT, continuation=_TEXT)
 
 
 def next_token_signature(program: Program, tokenizer: TokenizerGraph, policy: Policy) -> Signature:
@@ -195,7 +195,7 @@ def next_token_signature(program: Program, tokenizer: TokenizerGraph, policy: Po
                 "error": _answered(rows.error, policy.row_errors),
             }
 
-    return _trace(next_token, text=_TEXT)
+    return trace(next_token, text=_TEXT)
 
 
 def encode_signature(tokenizer: TokenizerGraph, *, pad_token_id: int, row_errors: RowErrors) -> Signature:
@@ -211,7 +211,7 @@ def encode_signature(tokenizer: TokenizerGraph, *, pad_token_id: int, row_errors
                 "error": error,
             }
 
-    return _trace(encode, text=_TEXT)
+    return trace(encode, text=_TEXT)
 
 
 def decode_signature(
@@ -226,7 +226,7 @@ def decode_signature(
             text = tokenizer.decode(tokens.to_tensor(0, shape=[None, width]), lengths)
             return {"text": text, "error": _answered(error, row_errors)}
 
-    return _trace(decode, **_ids_specs(width))
+    return trace(decode, **_ids_specs(width))
 
 
 def detokenize(tokenizer: TokenizerGraph, sequences: tf.Tensor, num_tokens: tf.Tensor) -> tf.Tensor:
@@ -250,7 +250,7 @@ def _prompts(tokenizer: TokenizerGraph, text: tf.Tensor, longest: int, policy: P
     )
 
 
-def _longest(program: GenerationProgram, policy: Policy) -> int:
+def longest_prompt(program: GenerationProgram, policy: Policy) -> int:
     """The longest prompt that leaves room for a token: max_length counts a decoder's prompt."""
     limit = program.options.max_length
     if limit is None or program.program.encodes:
@@ -265,7 +265,7 @@ def _ids_specs(width: int) -> dict[str, tf.TensorSpec]:
     }
 
 
-def _trace(function: Callable[..., dict[str, tf.Tensor]], **specs: tf.TensorSpec) -> Signature:
+def trace(function: Callable[..., dict[str, tf.Tensor]], **specs: tf.TensorSpec) -> Signature:
     """Traces a function of named tensors; the names become the signature's input names."""
     return Signature(tf.function(function, autograph=False).get_concrete_function(**specs), specs)
 

@@ -7,91 +7,42 @@ Written as TensorFlow Serving reads them: a TFRecord file of serialized Predicti
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from exporter.errors import OptionError
 from exporter.generation.rows import ROW_FIELDS
-from exporter.manifest import Buckets, SignatureInfo
+from exporter.manifest import SignatureInfo
 from exporter.saved_model.records import Record
 
 WARMUP_PATH = Path("assets.extra") / "tf_serving_warmup_requests"
-#: Per-row options of the warmup rows: sampling, so that its branch runs too; the rest is neutral.
-_WARM_ROW = {"max_new_tokens": 1, "temperature": 1.0}
+#: What no signature takes for a text, or for a number of tokens: the row answers with its error.
+_NO_TEXT, _NO_COUNT = b"\xff", -1
 Request = tuple[str, dict[str, Any]]  # signature name, input name -> nested list or array
 
 
-def warmup_requests(
-    records: Sequence[Record], signatures: Mapping[str, SignatureInfo], texts: Mapping[int, str]
-) -> list[Request]:
-    """The requests of ``records``, each with exactly its rows.
-
-    Args:
-      records: which requests.
-      signatures: the exported signatures.
-      texts: prompt length bucket -> a text that falls into it.
-    """
-    return [
-        (record.signature, _inputs(signatures[record.signature], record.length, record.rows, texts))
-        for record in records
-    ]
+def warmup_requests(records: Sequence[Record], signatures: Mapping[str, SignatureInfo]) -> list[Request]:
+    """The requests of ``records``, each with exactly its rows."""
+    return [(record.signature, _inputs(record, signatures[record.signature])) for record in records]
 
 
-def _inputs(signature: SignatureInfo, length: int, rows: int, texts: Mapping[int, str]) -> dict[str, Any]:
-    """Neutral inputs of one signature that fill ``rows`` rows of length bucket ``length``."""
-    values: dict[str, Any] = {}
-    for name, info in signature.inputs.items():
-        if name == "text":
-            values[name] = [texts[length].encode()] * rows
-        elif name == "input_ids":
-            values[name] = [[0] * (info.shape[1] or length)] * rows
-        elif name == "num_tokens":
-            values[name] = [length] * rows
-        elif name == "continuation":
-            values[name] = [texts[min(texts)][:1].encode()] * rows
-        elif name in ROW_FIELDS:
-            values[name] = [_WARM_ROW.get(name, ROW_FIELDS[name].neutral)] * rows
-        else:
-            raise NotImplementedError(f"no warmup value for input {name!r}")
-    return values
-
-
-def bucket_texts(count_tokens: Any, buckets: Buckets, lengths: Collection[int]) -> dict[int, str]:
-    """For each of some length buckets a text whose token count falls into it.
-
-    Args:
-      count_tokens: ``(text) -> int``.
-      buckets: all buckets.
-      lengths: those that need a text.
-
-    Raises:
-      OptionError: a bucket that no repetition of the sample words reaches exactly enough.
-    """
-    texts = {}
-    below = 0
-    for length in buckets.prompt_lengths:
-        if length in lengths:
-            texts[length] = _text_between(count_tokens, below + 1, length)
-        below = length
-    return texts
-
-
-def _text_between(count_tokens: Any, low: int, high: int) -> str:
-    for word in ("a ", "1 ", "the story ", "x\n"):
-        # Token counts grow with the repetitions: bisect for the most that still fit.
-        fits, too_many = 1, high + 1
-        while too_many - fits > 1:
-            middle = (fits + too_many) // 2
-            fits, too_many = (middle, too_many) if count_tokens(word * middle) <= high else (fits, middle)
-        if low <= count_tokens(word * fits) <= high:
-            return word * fits
-    raise OptionError(
-        f"prompt_lengths: no sample text of {low} to {high} tokens was found for the warmup records; "
-        "give buckets further apart, or --warmup none"
-    )
+def _inputs(record: Record, signature: SignatureInfo) -> dict[str, Any]:
+    """Of ``warm_up`` the record's bucket and one token; of other signatures a row with an error."""
+    known = {
+        "program": record.program,
+        "prompt_tokens": record.length,
+        "new_tokens": 1,
+        "text": _NO_TEXT,
+        "continuation": _NO_TEXT,
+        "num_tokens": _NO_COUNT,
+        **{name: field.neutral for name, field in ROW_FIELDS.items()},
+    }
+    return {
+        name: [[0] * (info.shape[1] or 1) if len(info.shape) == 2 else known[name]] * record.rows
+        for name, info in signature.inputs.items()
+    }
 
 
 def write_warmup(

@@ -18,7 +18,7 @@ from exporter.manifest import Buckets, SignatureInfo, TensorInfo
 from exporter.options import ExportOptions
 from exporter.prompts.language_tokenizer import LanguageTokenizer
 from exporter.saved_model.programs import Programs
-from exporter.saved_model.served import ProgramKey, Served
+from exporter.saved_model.served import WARM_UP, ProgramKey, Served, programs_of
 from exporter.saved_model.signatures import (
     Policy,
     Signature,
@@ -30,6 +30,7 @@ from exporter.saved_model.signatures import (
     text_signature,
     tokens_signature,
 )
+from exporter.saved_model.warming import warm_up_signature
 
 if TYPE_CHECKING:
     from exporter.prompts.prefix import Prefix
@@ -98,6 +99,9 @@ class TextGenerator(keras.Model):
         self.served: dict[str, Signature] = {
             signature.name: self._traced(signature, policy) for signature in served
         }
+        if options.warmup != "none":
+            programs = [self._program(key) for key in programs_of(served)]
+            self.served[WARM_UP] = warm_up_signature(programs, policy)
 
     def _traced(self, served: Served, policy: Policy) -> Signature:
         own = policy._replace(longest=served.lengths[-1], overflow=served.overflow, advice=served.advice)

@@ -71,8 +71,8 @@ def test_a_prompt_that_is_too_long_is_sent_to_the_next(split: ExportResult) -> N
 def test_nothing_more_is_compiled_for_the_split_signatures(split: ExportResult) -> None:
     """Two programs in 3 x 2 buckets, whatever signature is asked; the warmup reaches each one."""
     records = split.manifest.warmup.records
-    # Three generating signatures: whole in 6 buckets, split in 2 each; encode and decode in 6.
-    assert records == 3 * (6 + 3 * 2) + 2 * 6
+    # Each program in each bucket; three generating signatures, whole and one per length; encode and decode.
+    assert records == 2 * 6 + 3 * (1 + 3) + 2
     warm = compilations(split.directory, _REPLAY.replace("COUNT", str(records)))
     assert len(warm) == 12
     assert len(set(warm)) == 2
