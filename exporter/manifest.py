@@ -20,6 +20,8 @@ MANIFEST_PATH = Path("assets.extra") / "genserve.json"
 SCHEMA_PATH = Path(__file__).with_name("manifest.schema.json")
 #: What is written; every format up to it is read. 2 added what ``genserve verify`` goes by.
 FORMAT = 2
+#: The signature of warmup records: no part of what a version offers.
+WARM_UP = "warm_up"
 
 
 class _Frozen(BaseModel):
@@ -77,6 +79,21 @@ class MemoryInfo(_Frozen):
     cache_bytes_per_row: int
 
 
+class BucketMemory(_Frozen):
+    """Bytes that XLA gave a compiled program in one bucket, beside its arguments.
+
+    Attributes:
+      program: its place in the manifest's ``programs``.
+      temporary_bytes: activations, and keys and values, while it runs.
+    """
+
+    program: int
+    batch_size: int
+    prompt_length: int
+    temporary_bytes: int
+    result_bytes: int
+
+
 class WarmupInfo(_Frozen):
     """The warmup file, and what ``genserve warm`` measured with it (None before).
 
@@ -84,12 +101,14 @@ class WarmupInfo(_Frozen):
       records: how many requests.
       seconds: loading the version and replaying them, with nothing compiled before.
       batch_seconds: one full batch in the longest bucket, compiled: the slowest signature's.
+      memory: of every program and bucket, as XLA planned it.
       device: where that was measured.
     """
 
     records: int = 0
     seconds: float | None = None
     batch_seconds: float | None = None
+    memory: tuple[BucketMemory, ...] = ()
     device: Device | None = None
 
 

@@ -18,11 +18,10 @@ from exporter.exporting.plan import Plan, plan_export
 from exporter.exporting.tokenizers import Tokenizers, compile_tokenizers
 from exporter.families import load_weights
 from exporter.file_hashes import written_files
-from exporter.manifest import Manifest, WarmupInfo
+from exporter.manifest import WARM_UP, Manifest, WarmupInfo
 from exporter.model import Transformer, build_model
 from exporter.options import ExportOptions
 from exporter.publishing import Staged, staged_version
-from exporter.saved_model.served import WARM_UP
 from exporter.saved_model.warmup import warmup_requests, write_warmup
 from exporter.saved_model.wrapper import TextGenerator
 from exporter.targets import compiled_for

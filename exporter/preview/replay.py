@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +28,10 @@ def _records(path: Path) -> Iterator[bytes]:
         ) from None
 
 
-def replay(servable: Servable) -> int:
+def replay(servable: Servable, done: Callable[[str, Tensors], None] = lambda name, tensors: None) -> int:
     """Sends every record, one at a time, through the servable's batcher; returns how many.
+
+    ``done`` is called after each, with its signature's name and its inputs.
 
     Raises:
       StatusError: a record that is damaged, of another API, or that fails.
@@ -40,7 +42,9 @@ def replay(servable: Servable) -> int:
         count += 1
         if count > MAX_RECORDS:
             raise invalid(f"Number of warmup records exceeds the maximum ({MAX_RECORDS}) at {path}")
-        servable.predict(*_request(servable, record, path))
+        signature, tensors, outputs = _request(servable, record, path)
+        servable.predict(signature, tensors, outputs)
+        done(signature.name, tensors)
     return count
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from exporter.choices import RowErrors, Warmup
 from exporter.errors import OptionError
-from exporter.manifest import Buckets
-from exporter.saved_model.served import WARM_UP, Served, programs_of
+from exporter.manifest import WARM_UP, Buckets
+from exporter.saved_model.served import Served, programs_of
 
 #: TensorFlow Serving refuses a version with more.
 MAX_RECORDS = 1000

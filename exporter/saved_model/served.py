@@ -9,11 +9,9 @@ from typing import Literal
 from exporter.choices import Overflow
 from exporter.errors import OptionError
 from exporter.generation.generation_options import GenerationOptions
-from exporter.manifest import Buckets
+from exporter.manifest import WARM_UP, Buckets
 from exporter.options import ExportOptions
 
-#: The signature of warmup records: no part of what a version offers.
-WARM_UP = "warm_up"
 #: Names of genserve's own signatures; presets have others.
 OWN_SIGNATURES = frozenset(
     {"serving_default", "tokens", "encode", "decode", "generate", "score", "next_token", WARM_UP}

@@ -14,11 +14,11 @@ from exporter.errors import OptionError
 from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.step import StepModel
 from exporter.generation.stop import StopAutomaton
-from exporter.manifest import Buckets, SignatureInfo, TensorInfo
+from exporter.manifest import WARM_UP, Buckets, SignatureInfo, TensorInfo
 from exporter.options import ExportOptions
 from exporter.prompts.language_tokenizer import LanguageTokenizer
 from exporter.saved_model.programs import Programs
-from exporter.saved_model.served import WARM_UP, ProgramKey, Served, programs_of
+from exporter.saved_model.served import ProgramKey, Served, programs_of
 from exporter.saved_model.signatures import (
     Policy,
     Signature,

@@ -9,10 +9,10 @@ import tensorflow as tf
 from exporter.choices import RowErrors, Warmup
 from exporter.errors import OptionError
 from exporter.generation.generation_options import GenerationOptions
-from exporter.manifest import Buckets, SignatureInfo, TensorInfo
+from exporter.manifest import WARM_UP, Buckets, SignatureInfo, TensorInfo
 from exporter.saved_model.programs import Programs
 from exporter.saved_model.records import warmup_records
-from exporter.saved_model.served import WARM_UP, ProgramKey, Served
+from exporter.saved_model.served import ProgramKey, Served
 from exporter.saved_model.signatures import Policy
 from exporter.saved_model.warming import warm_up_signature
 from exporter.saved_model.warmup import Request, warmup_requests

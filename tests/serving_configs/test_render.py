@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from tensorflow_serving.config import model_server_config_pb2
 
 from exporter.errors import OptionError
+from exporter.manifest import BucketMemory, MemoryInfo, WarmupInfo
 from serving_configs import RELEASES, ServingOptions, SslOptions, protos, render, write
 from serving_configs.gpu_memory import planned_bytes
 from tests.conftest import ROOT
@@ -174,13 +175,38 @@ def test_ssl_options_are_checked() -> None:
         SslOptions(server_key=PEM, server_cert=PEM, client_verify=True)
 
 
+def test_measured_memory_is_planned_and_what_would_fit_is_named() -> None:
+    """10 GiB of weights; 8 x 128 tokens take 4 GiB in the larger of two programs, 4 x 128 take 2."""
+    found = [(0, 8, 128, 3 << 30), (1, 8, 128, 4 << 30), (1, 4, 128, 2 << 30), (1, 1, 128, 1 << 20)]
+    memory = [
+        BucketMemory(
+            program=program, batch_size=rows, prompt_length=length, temporary_bytes=size, result_bytes=0
+        )
+        for program, rows, length, size in found
+    ]
+    measured = manifest(
+        memory=MemoryInfo(weights_bytes=10 << 30, cache_bytes_per_row=0),
+        warmup=WarmupInfo(records=4, seconds=1.0, memory=tuple(memory), device="gpu"),
+    )
+    assert planned_bytes([measured], ServingOptions()) == pytest.approx((10 + 4.4 + 1) * (1 << 30), rel=1e-6)
+    with pytest.raises(
+        OptionError,
+        match=r"need about 15\.4 GiB; stories version 1: weights 10\.0 GiB, bucket 8 x 128 tokens 4\.4 GiB; "
+        r"exported with buckets up to 4 x 128 tokens it would fit",
+    ):
+        render([measured], ServingOptions(gpu_memory_gib=14))
+    # The rollover of the advice: loaded twice while a new version is looked for.
+    with pytest.raises(OptionError, match="buckets up to 1 x 128 tokens it would fit"):
+        render([measured], ServingOptions(gpu_memory_gib=21.5, poll_seconds=5))
+
+
 def test_gpu_memory_is_planned() -> None:
     memory = manifest().memory.model_copy(update={"weights_bytes": 10 << 30})
     big = manifest(memory=memory)
     words = docker_words(render([big], ServingOptions(gpu_memory_gib=24))["run-gpu.sh"])
     flag = next(word for word in words if word.startswith("--per_process_gpu_memory_fraction="))
     assert 14.5 / 24 <= float(flag.split("=")[1]) <= 0.62  # 10 GiB * 1.35 + 1 GiB
-    with pytest.raises(OptionError, match=r"the models need about 14\.5 GiB"):
+    with pytest.raises(OptionError, match=r"the models need about 14\.5 GiB.*no bucket of it would fit"):
         render([big], ServingOptions(gpu_memory_gib=8))
     # Versions that are not loaded cost nothing; a new one is loaded beside the old.
     older = manifest(version=0, memory=memory)
