@@ -14,6 +14,8 @@ TokenizerReference = Literal["files", "transformers"]
 Overflow = Literal["error", "truncate_left", "truncate_right"]
 RowErrors = Literal["answer", "raise"]
 Warmup = Literal["none", "minimal", "full"]
+#: Whether a version is loaded and asked, by a process of its own, before it is published.
+Verify = Literal["full", "none"]
 #: What a generating signature may answer beside text, counts and errors.
 Output = Literal["score", "prompt_tokens", "truncated"]
 #: genserve's further signatures.

@@ -218,7 +218,8 @@ class MeasuredInfo(_Frozen):
       load_seconds: loading it.
       compile_seconds: its first answer, less the quickest one after: compiling the smallest bucket.
       answer_seconds: that quickest one.
-      peak_memory_bytes: the most that the exporting process held in memory until then, the model included.
+      peak_memory_bytes: the most that a process of the export held: the one that wrote the version,
+        or the one that verified it.
     """
 
     load_seconds: float
@@ -232,6 +233,7 @@ class Manifest(_Frozen):
 
     Attributes:
       libraries, sources, files, programs, measured: None or empty in manifests of format 1.
+      golden, measured: empty and None with ``--verify none``.
       sources: the checkpoint's files: configuration, tokenizer, and the weights that were read.
       files: every written file; not this one, and none that ``genserve config`` writes anew.
       notes: what the export chose or passed over, a line each.

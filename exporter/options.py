@@ -29,6 +29,7 @@ from exporter.choices import (
     Target,
     Tokenizer,
     TokenizerReference,
+    Verify,
     Warmup,
 )
 from exporter.errors import OptionError, did_you_mean, raise_all
@@ -65,6 +66,7 @@ class ExportOptions(BaseModel):
       overflow: what happens to a prompt longer than the longest bucket.
       row_errors: "answer" puts a row's error into its answer, "raise" fails the request.
       warmup: which warmup records to write.
+      verify: "full" loads the written version and keeps its golden answers; "none" needs no memory for it.
       outputs: what a generating signature answers beside text, counts and errors.
       echo: ``generated_text`` starts with the prompt.
       extra_signatures: which of genserve's further signatures to export; each costs its own compilations.
@@ -98,6 +100,7 @@ class ExportOptions(BaseModel):
     overflow: Overflow = "error"
     row_errors: RowErrors = "answer"
     warmup: Warmup = "full"
+    verify: Verify = "full"
     outputs: tuple[Output, ...] = ()
     echo: bool = False
     extra_signatures: tuple[ExtraSignature, ...] = ("generate",)

@@ -20,6 +20,7 @@ from exporter.choices import (
     Target,
     Tokenizer,
     TokenizerReference,
+    Verify,
     Warmup,
 )
 from exporter.cli.summary import facts, print_summary
@@ -73,6 +74,9 @@ def export(
         RowErrors | None, typer.Option(help="Bad rows answer with their error, or raise one for the request.")
     ] = None,
     warmup: Annotated[Warmup | None, typer.Option(help="Warmup records.")] = None,
+    verify: Annotated[
+        Verify | None, typer.Option(help="none: publish without loading what was written.")
+    ] = None,
     outputs: Annotated[str | None, typer.Option(help="Further outputs.", metavar=listed(Output))] = None,
     echo: Annotated[bool | None, typer.Option("--echo", help="Answer the prompt before its text.")] = None,
     extra_signatures: Annotated[

@@ -23,6 +23,7 @@ def facts(result: ExportResult, options: ExportOptions) -> dict[str, Any]:
         "dtype": model.dtype,
         "bytes": sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()),
         "graph_bytes": (directory / "saved_model.pb").stat().st_size,
+        "data_files": len(list((directory / "variables").glob("variables.data-*"))),
         "prompt_lengths": list(buckets.prompt_lengths),
         "batch_sizes": list(buckets.batch_sizes),
         "compilations_per_program": len(buckets.prompt_lengths) * len(buckets.batch_sizes),
@@ -74,7 +75,8 @@ def _lines(known: dict[str, Any]) -> dict[str, str]:
         "version": known["version_directory"],
         "model": f"{known['model_type']}, {known['parameters']:,} parameters, {known['dtype']}, "
         f"for {known['target']}",
-        "size": f"{decimal(known['bytes'])} (graph {decimal(known['graph_bytes'])})",
+        "size": f"{decimal(known['bytes'])} (graph {decimal(known['graph_bytes'])}, "
+        f"{known['data_files']} data files)",
         "buckets": f"prompt lengths {known['prompt_lengths']} x batch sizes {known['batch_sizes']}: "
         f"{known['compilations_per_program']} compilations per program",
         "keys and values": f"{decimal(known['cache_bytes_per_row'])} a row at most",

@@ -14,15 +14,20 @@ from typing import Any
 
 import numpy as np
 import tensorflow_text  # noqa: F401  (registers the ops that a tokenizer graph may hold)
+from pydantic import BaseModel, ConfigDict
 
 from exporter.errors import VerificationError
 from exporter.exporting.margins import greedy_margins, is_greedy
-from exporter.exporting.plan import Plan
-from exporter.generation.generation_options import UNPREDICTABLE_SEED
+from exporter.generation.generation_options import UNPREDICTABLE_SEED, GenerationOptions
 from exporter.generation.rows import ROW_FIELDS
 from exporter.generation.step import StepModel
 from exporter.manifest import GoldenAnswer, MeasuredInfo
+from exporter.model import build_model
+from exporter.options import ExportOptions
+from exporter.prompts.prefix import Prefix
 from exporter.saved_model.asking import Loaded, ask, width
+from exporter.spec import ModelSpec
+from exporter.targets import compiled_for
 
 #: Short, so that the export compiles only its smallest bucket to verify them.
 GOLDEN_TEXTS = ("The", "1, 2, 3,", "Où est-ce? 東京\n")
@@ -35,15 +40,26 @@ _ALWAYS = ("error",)
 
 
 @dataclass(frozen=True)
-class Golden:
+class GoldenJob:
+    """What of an export's plan decides what is asked, and how sure the answers are."""
+
+    spec: ModelSpec
+    options: ExportOptions
+    generation: GenerationOptions
+    prefix: Prefix | None
+
+
+class Golden(BaseModel):
     """What a written version answered, and what that took."""
+
+    model_config = ConfigDict(frozen=True)
 
     answers: tuple[GoldenAnswer, ...]
     measured: MeasuredInfo
 
 
-def golden_of(plan: Plan, directory: Path, model: StepModel) -> Golden:
-    """The golden answers of the version that was written as planned; ``model`` is what was written.
+def golden_of(job: GoldenJob, directory: Path) -> Golden:
+    """The golden answers of the version that was written as planned.
 
     Where answers are drawn anew each time, of these only what does not depend on the draw is kept, and fixed
     seeds are asked for through ``generate`` where that is exported.
@@ -55,11 +71,20 @@ def golden_of(plan: Plan, directory: Path, model: StepModel) -> Golden:
     started = time.monotonic()
     loaded = Loaded(directory)
     load_seconds = time.monotonic() - started
-    limit = GOLDEN_TOKENS if plan.generation.max_new_tokens > GOLDEN_TOKENS else None
+    limit = GOLDEN_TOKENS if job.generation.max_new_tokens > GOLDEN_TOKENS else None
     loaded.limit(limit)
-    asking = _Asking(plan, loaded.signatures, model, limit)
-    answers = tuple(asking.golden(name, inputs) for name, inputs in asking.requests())
-    return Golden(answers, _measured(load_seconds, asking.seconds))
+    with compiled_for(job.options.target):
+        asking = _Asking(job, loaded.signatures, _reloaded(job, loaded), limit)
+        answers = tuple(asking.golden(name, inputs) for name, inputs in asking.requests())
+    return Golden(answers=answers, measured=_measured(load_seconds, asking.seconds))
+
+
+def _reloaded(job: GoldenJob, loaded: Loaded) -> StepModel:
+    """The model over the version's own variables."""
+    model = build_model(job.spec, loaded.weights)
+    if job.prefix:
+        model.bake_prefix(job.prefix.tokens, loaded.prefix)
+    return model
 
 
 def _measured(load: float, answers: list[float]) -> MeasuredInfo:
@@ -75,15 +100,15 @@ def _measured(load: float, answers: list[float]) -> MeasuredInfo:
 class _Asking:
     """Requests to the reloaded version; ``seconds`` is what each golden one took."""
 
-    def __init__(self, plan: Plan, signatures: Any, model: StepModel, limit: int | None) -> None:
-        self._plan, self._signatures, self._model, self._limit = plan, signatures, model, limit
+    def __init__(self, job: GoldenJob, signatures: Any, model: StepModel, limit: int | None) -> None:
+        self._job, self._signatures, self._model, self._limit = job, signatures, model, limit
         self.seconds: list[float] = []
-        generation = plan.generation
+        generation = job.generation
         self._anew = generation.do_sample and generation.seed == UNPREDICTABLE_SEED
 
     def requests(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Signature and inputs, a row each."""
-        if self._plan.options.tokenizer == "none":
+        if self._job.options.tokenizer == "none":
             places = width(self._signatures, "tokens")
             ids = [*_SAMPLE_IDS, *[0] * places][:places]
             yield "tokens", {"input_ids": [ids], "num_tokens": [min(len(_SAMPLE_IDS), places)]}
@@ -95,8 +120,8 @@ class _Asking:
 
     def _row_options(self, seed: int) -> dict[str, Any]:
         """The exported defaults as inputs, with a seed."""
-        options = {name: [getattr(self._plan.generation, name)] for name in ROW_FIELDS}
-        most = self._plan.generation.max_new_tokens
+        options = {name: [getattr(self._job.generation, name)] for name in ROW_FIELDS}
+        most = self._job.generation.max_new_tokens
         return options | {"seed": [seed], "max_new_tokens": [min(most, self._limit or most)]}
 
     def golden(self, name: str, inputs: dict[str, Any]) -> GoldenAnswer:
@@ -139,16 +164,16 @@ class _Asking:
         )
 
     def _margins(self, prompt: list[int], ids: list[int], count: int, decided: Any) -> dict[str, Any]:
-        plan = self._plan
-        if not is_greedy(plan.generation):
+        job = self._job
+        if not is_greedy(job.generation):
             return {}
         answer = ids[:count]
         margins = greedy_margins(
             self._model,
             prompt,
             answer,
-            plan.generation,
-            prefix=plan.prefix.tokens if plan.prefix else (),
+            job.generation,
+            prefix=job.prefix.tokens if job.prefix else (),
             limit=self._limit,
         )
         return {"margins": margins, "decided": tuple(decided(answer))}
@@ -161,8 +186,8 @@ class _Asking:
 
     def _echoed(self, text: str) -> str:
         """What stands in an answer before the generated text."""
-        prefix = self._plan.prefix.text if self._plan.prefix else ""
-        return prefix + text if self._plan.options.echo else ""
+        prefix = self._job.prefix.text if self._job.prefix else ""
+        return prefix + text if self._job.options.echo else ""
 
     def _compare(self, text: str, generated: dict[str, Any], answer: dict[str, Any]) -> None:
         """serving_default(text) must equal decode(tokens(encode(text)))."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -13,20 +15,27 @@ import tensorflow as tf
 
 from exporter.errors import OutputError
 from exporter.exporting.description import describe
-from exporter.exporting.golden import golden_of
+from exporter.exporting.golden import GoldenJob
+from exporter.exporting.golden_process import golden_answers
 from exporter.exporting.plan import Plan, plan_export
 from exporter.exporting.tokenizers import Tokenizers, compile_tokenizers
 from exporter.families import load_weights
 from exporter.file_hashes import written_files
 from exporter.manifest import WARM_UP, Manifest, WarmupInfo
-from exporter.model import Transformer, build_model
+from exporter.model import Transformer, build_model, unwritten_variables
 from exporter.options import ExportOptions
 from exporter.publishing import Staged, staged_version
 from exporter.saved_model.warmup import warmup_requests, write_warmup
 from exporter.saved_model.wrapper import TextGenerator
 from exporter.targets import compiled_for
+from exporter.weights import Weights
 
 Report = Callable[[str], AbstractContextManager[Any]]
+#: A note of versions that nobody has asked anything.
+NOT_VERIFIED = (
+    "nothing was verified after writing (--verify none), and there are no golden answers; 'genserve verify' "
+    "checks files, ops, loading and compilations"
+)
 
 
 @dataclass(frozen=True)
@@ -70,29 +79,54 @@ def _fill(plan: Plan, staged: Staged, report: Report) -> Manifest:
     """Everything that stands in the version's folder, written there and verified."""
     with report("Compile the tokenizer"):
         tokenizers = compile_tokenizers(plan)
-    with report("Load the weights"):
-        model = build_model(plan.spec, load_weights(plan.spec, plan.checkpoint, plan.options.dtype))
-        if plan.prefix:
-            model.bake_prefix(plan.prefix.tokens)
+    manifest = _write(plan, staged, tokenizers, report)
+    del tokenizers
+    gc.collect()  # graphs and traced functions know each other
+    found: dict[str, Any] = {"notes": (*manifest.notes, NOT_VERIFIED)}
+    if plan.options.verify == "full":
+        with report("Verify the written version"):
+            found = _verified(plan, staged.path)
+    manifest = manifest.model_copy(update={**found, "files": written_files(staged.path)})
+    manifest.write(staged.path)
+    return manifest
+
+
+def _verified(plan: Plan, directory: Path) -> dict[str, Any]:
+    """What the manifest holds of the version's answers."""
+    golden = golden_answers(GoldenJob(plan.spec, plan.options, plan.generation, plan.prefix), directory)
+    ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    most = max(ours, golden.measured.peak_memory_bytes)
+    return {
+        "golden": golden.answers,
+        "measured": golden.measured.model_copy(update={"peak_memory_bytes": most}),
+    }
+
+
+def _write(plan: Plan, staged: Staged, tokenizers: Tokenizers, report: Report) -> Manifest:
+    """Writes all but the manifest, which is returned; of the weights at most one is held at a time."""
+    weights = load_weights(plan.spec, plan.checkpoint, plan.options.dtype)
+    model = build_model(plan.spec, unwritten_variables(weights.infos))
+    if plan.prefix:
+        with report("Read the prefix"):
+            model.bake_prefix(plan.prefix.tokens, _read_prefix(plan, weights))
     with report("Trace the graph"):
         wrapper = _traced(plan, model, tokenizers)
         infos = wrapper.signature_infos()
         requests = warmup_requests(plan.records, infos)
     with report("Write the SavedModel"), _writing(plan.servable):
-        wrapper.save_version(staged.path)
+        wrapper.save_version(staged.path, weights)
         write_warmup(staged.path, plan.servable.name, requests, infos)
-    with report("Verify the written version"):
-        golden = golden_of(plan, staged.path, model)
-        found = {
-            "signatures": {name: info for name, info in infos.items() if name != WARM_UP},
-            "warmup": WarmupInfo(records=len(requests)),
-            "golden": golden.answers,
-            "measured": golden.measured,
-            "files": written_files(staged.path),
-        }
-    manifest = describe(plan, staged.version, model, tokenizers).model_copy(update=found)
-    manifest.write(staged.path)
-    return manifest
+    offered = {name: info for name, info in infos.items() if name != WARM_UP}
+    found = {"signatures": offered, "warmup": WarmupInfo(records=len(requests))}
+    return describe(plan, staged.version, model, tokenizers).model_copy(update=found)
+
+
+def _read_prefix(plan: Plan, weights: Weights) -> dict[str, tf.Tensor]:
+    """Keys and values of the prefix. All weights are in memory for it, once, and let go of."""
+    assert plan.prefix is not None
+    values = build_model(plan.spec, weights).read_prefix(plan.prefix.tokens)
+    gc.collect()  # the model and its traced functions know each other
+    return values
 
 
 @contextmanager

@@ -18,10 +18,10 @@ from exporter.families.registry import FAMILIES, REFUSED
 from exporter.spec import ModelSpec
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     from exporter.checkpoint import Checkpoint
+    from exporter.weights import Weights
 
 __all__ = ["FAMILIES", "count_weights", "load_weights", "read_spec", "unread_notes"]
 
@@ -54,10 +54,8 @@ def read_spec(config: Mapping[str, Any], *, ignore_config_keys: Iterable[str] = 
     return replace(spec, ignored_config_keys=findings.allowed, unread_config_keys=findings.unread)
 
 
-def load_weights(
-    spec: ModelSpec, checkpoint: Checkpoint, dtype: npt.DTypeLike
-) -> dict[str, npt.NDArray[np.generic]]:
-    """The checkpoint's weights under our names and in our layout, in ``dtype``.
+def load_weights(spec: ModelSpec, checkpoint: Checkpoint, dtype: npt.DTypeLike) -> Weights:
+    """The checkpoint's weights under our names and in our layout, in ``dtype``; none is read yet.
 
     Raises:
       CheckpointError: lists every missing and unused tensor and every wrong shape.

@@ -1,13 +1,11 @@
-"""Reads a model's weights from a checkpoint; every tensor is accounted for before any is read."""
+"""Finds a model's weights in a checkpoint; every tensor is accounted for before any is read."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from exporter.checkpoint import Checkpoint, StoredTensor
@@ -16,6 +14,7 @@ from exporter.errors import CheckpointError, did_you_mean, raise_all
 from exporter.families.names import Names, Tables
 from exporter.families.reader import QUANTISED
 from exporter.families.stored_names import by_reference_names, explain_prefix, foreign_prefix
+from exporter.families.stored_weights import StoredWeights
 from exporter.families.ties import find_tables, own_tables
 from exporter.families.weights import Part, Weight, plan
 from exporter.spec import ModelSpec
@@ -37,16 +36,14 @@ class Found:
         return _parts(self.weights)
 
 
-def load(
-    spec: ModelSpec, names: Names, checkpoint: Checkpoint, dtype: npt.DTypeLike
-) -> dict[str, npt.NDArray[Any]]:
-    """Our weights by our names, in ``dtype``.
+def load(spec: ModelSpec, names: Names, checkpoint: Checkpoint, dtype: npt.DTypeLike) -> StoredWeights:
+    """Our weights by our names, in ``dtype``: each is read when it is looked up.
 
     Raises:
       CheckpointError: lists every missing and unused tensor and every wrong shape.
     """
     found = check(spec, names, checkpoint)
-    return {weight.target: _read(weight, found.tensors, np.dtype(dtype)) for weight in found.weights}
+    return StoredWeights(found.weights, found.tensors, dtype)
 
 
 def check(spec: ModelSpec, names: Names, checkpoint: Checkpoint) -> Found:
@@ -98,20 +95,6 @@ def _refuse_mlx(checkpoint: Checkpoint) -> None:
 
 def _parts(weights: Iterable[Weight]) -> list[Part]:
     return [part for weight in weights for group in weight.groups for part in group]
-
-
-def _read(weight: Weight, tensors: Mapping[str, StoredTensor], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    groups = [
-        np.concatenate([part.convert(_stored(part, tensors)).astype(dtype) for part in group], axis=-1)
-        for group in weight.groups
-    ]
-    return np.stack(groups) if weight.stacked else np.ascontiguousarray(groups[0])
-
-
-def _stored(part: Part, tensors: Mapping[str, StoredTensor]) -> npt.NDArray[Any]:
-    if part.default is not None and part.name not in tensors:
-        return part.default()
-    return tensors[part.name].read()
 
 
 def _pairs(parts: Iterable[Part], tensors: Mapping[str, StoredTensor]) -> Iterator[tuple[Part, StoredTensor]]:

@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING, Any
 from exporter.model.cache import CacheState, KVCache
 from exporter.model.encoder_decoder import EncoderDecoder
 from exporter.model.transformer import Transformer
+from exporter.model.variables import unwritten_variables
 from exporter.spec import ModelSpec
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    import tensorflow as tf
 
-__all__ = ["CacheState", "EncoderDecoder", "KVCache", "Transformer", "build_model"]
+__all__ = ["CacheState", "EncoderDecoder", "KVCache", "Transformer", "build_model", "unwritten_variables"]
 
 
-def build_model(spec: ModelSpec, weights: Mapping[str, npt.NDArray[Any]]) -> Transformer:
-    """A ``StepModel`` whose variables hold ``weights`` (names and layout: ``exporter.families.weights``)."""
+def build_model(spec: ModelSpec, weights: Mapping[str, npt.NDArray[Any] | tf.Variable]) -> Transformer:
+    """A ``StepModel`` over ``weights`` (names and layout: ``exporter.families.weights``).
+
+    Arrays become variables, one after the other; variables are used as they are, and may hold nothing where
+    the model is only traced (``unwritten_variables``).
+    """
     return (EncoderDecoder if spec.encoder else Transformer)(spec, weights)

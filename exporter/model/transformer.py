@@ -18,6 +18,7 @@ from exporter.model.cache import Baked, KVCache, LayerPrompt, Memory
 from exporter.model.embedding import embed, logits_of
 from exporter.model.layers import norm, scoped
 from exporter.model.rotary import Turning, position_at
+from exporter.model.variables import variables
 from exporter.spec import LayerSpec, ModelSpec
 
 
@@ -27,13 +28,10 @@ class Transformer(tf.Module):
     Identical layers share one function of the graph, which takes the layer's weights as arguments.
     """
 
-    def __init__(self, spec: ModelSpec, weights: Mapping[str, npt.NDArray[Any]]) -> None:
+    def __init__(self, spec: ModelSpec, weights: Mapping[str, npt.NDArray[Any] | tf.Variable]) -> None:
         super().__init__(name="transformer")
         self.spec = spec
-        self.weights = {
-            name: tf.Variable(value, trainable=False, name=name.replace(".", "_"))
-            for name, value in weights.items()
-        }
+        self.weights = variables(weights)
         self.prefix: dict[str, tf.Variable] = {}
         self.prefix_tokens: tuple[int, ...] = ()
         self._layer_function = memo(_layer_function)
@@ -43,25 +41,37 @@ class Transformer(tf.Module):
         """Width of the logits."""
         return self.spec.vocab_size
 
-    def bake_prefix(self, tokens: Sequence[int]) -> None:
+    def bake_prefix(self, tokens: Sequence[int], values: Mapping[str, Any] | None = None) -> None:
         """Keeps keys and values of ``tokens`` as variables: every prompt has to begin with them from now on.
 
         ``prefill`` then skips them and reads only what follows; logits "all" are those of the columns behind
         the first ``len(tokens)``.
+
+        Args:
+          tokens: the prefix.
+          values: what ``read_prefix`` gave for it, of a model with these weights; None reads it here.
         """
+        self.prefix = {
+            name: value
+            if isinstance(value, tf.Variable)
+            else tf.Variable(value, trainable=False, name=f"prefix_{name.replace('.', '_')}")
+            for name, value in (self.read_prefix(tokens) if values is None else values).items()
+        }
+        self.prefix_tokens = tuple(tokens)
+
+    def read_prefix(self, tokens: Sequence[int]) -> dict[str, tf.Tensor]:
+        """Keys and values of ``tokens``: ``layers.0.keys`` and so on."""
         prompt = Prompt(tf.constant([list(tokens)], tf.int32), tf.constant([len(tokens)]))
 
         @tf.function(autograph=False, jit_compile=True)
         def read() -> tuple[LayerPrompt, ...]:
             return self.prefill(prompt, max_new_tokens=1)[1].prompts
 
-        for index, parts in enumerate(read()):
-            for name, value in parts._asdict().items():
-                name = f"layers.{index}.{name}"
-                self.prefix[name] = tf.Variable(
-                    value, trainable=False, name=f"prefix_{name.replace('.', '_')}"
-                )
-        self.prefix_tokens = tuple(tokens)
+        return {
+            f"layers.{index}.{name}": value
+            for index, parts in enumerate(read())
+            for name, value in parts._asdict().items()
+        }
 
     def _baked(self) -> Baked:
         layers = [

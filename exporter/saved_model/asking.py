@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,16 @@ class Loaded:
     def __init__(self, directory: Path) -> None:
         self._version = tf.saved_model.load(str(directory))
         self.signatures: Any = self._version.signatures
+
+    @property
+    def weights(self) -> Mapping[str, tf.Variable]:
+        """The model's variables, by the names of its weights."""
+        return dict(self._version.step_model.weights)
+
+    @property
+    def prefix(self) -> Mapping[str, tf.Variable]:
+        """Those of a baked prefix."""
+        return dict(self._version.step_model.prefix)
 
     def limit(self, max_new_tokens: int | None) -> None:
         """From now on answers end after this many tokens where their request asks for no number; None: at

@@ -31,10 +31,12 @@ from exporter.saved_model.signatures import (
     tokens_signature,
 )
 from exporter.saved_model.warming import warm_up_signature
+from exporter.saved_model.weights_writer import write_weights
 
 if TYPE_CHECKING:
     from exporter.prompts.prefix import Prefix
     from exporter.tokenizer import TokenizerGraph
+    from exporter.weights import Weights
 
 
 class TextGenerator(keras.Model):
@@ -149,10 +151,16 @@ class TextGenerator(keras.Model):
         """string [batch] -> the outputs of ``serving_default``."""
         return self.served["serving_default"].function(text=text)
 
-    def save_version(self, directory: Path) -> None:
-        """Writes saved_model.pb, variables/ and assets/ into an existing directory."""
+    def save_version(self, directory: Path, weights: Weights | None = None) -> None:
+        """Writes saved_model.pb, variables/ and assets/ into an existing directory.
+
+        Args:
+          weights: what a step model of unwritten variables was traced without; read one after the other.
+        """
         functions = {name: signature.function for name, signature in self.served.items()}
         tf.saved_model.save(self, str(directory), signatures=functions)
+        if weights is not None:
+            write_weights(directory, ("step_model", "weights"), weights)
 
     def signature_infos(self) -> dict[str, SignatureInfo]:
         """Names, dtypes and shapes of every signature, for the manifest."""

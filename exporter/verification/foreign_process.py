@@ -91,8 +91,8 @@ def graph_checks(directory: Path, manifest: Manifest, *, warmup: bool, texts: li
     answers = found.phases.get("golden", {}).get("answers")
     checks = [*_graph(manifest, found), _load(found), _compilations(manifest, found, warmup=warmup)]
     checks += [
-        _golden(golden, found, answers),
-        _signatures(requests[len(golden) : sampled], found, (answers or [])[len(golden) : sampled]),
+        _golden(manifest, found, answers),
+        _signatures(golden, requests[len(golden) : sampled], found, (answers or [])[len(golden) : sampled]),
         _batches(golden, found),
     ]
     return Graph(tuple(checks), answers[sampled] if answers and sampled is not None else None)
@@ -145,8 +145,10 @@ def _compilations(manifest: Manifest, found: Found, *, warmup: bool) -> Check:
     return judged(name, problems, f"{count} in {records} warmup records, none after")
 
 
-def _golden(golden: list[GoldenAnswer], found: Found, answers: list[dict[str, Any]] | None) -> Check:
-    name = "golden answers"
+def _golden(manifest: Manifest, found: Found, answers: list[dict[str, Any]] | None) -> Check:
+    name, golden = "golden answers", manifest.golden
+    if not golden and manifest.options.get("verify") == "none":
+        return Check(name, "skipped", "exported with --verify none: nothing says what this version answers")
     if not golden:
         return Check(name, "failed", "the manifest has none: nothing says what this version answers")
     if answers is None:
@@ -165,12 +167,15 @@ def compared_with(golden: GoldenAnswer, answer: dict[str, Any]) -> Comparison:
     return Comparison(tuple(f"{what}: {text}" for text in found.problems), found.stopped_at, found.margin)
 
 
-def _signatures(requests: list[Request], found: Found, answers: list[dict[str, Any]]) -> Check:
+def _signatures(
+    golden: list[GoldenAnswer], requests: list[Request], found: Found, answers: list[dict[str, Any]]
+) -> Check:
     name = "signatures"
     if found.error("golden"):
         return Check(name, "failed", str(found.error("golden")))
     if not requests:
-        return Check(name, "skipped", "the golden answers go through the only ones")
+        why = "the golden answers go through the only ones" if golden else "no golden prompt to ask them with"
+        return Check(name, "skipped", why)
     problems = []
     for request, answer in zip(requests, answers, strict=True):
         errors = [answer[""]] if "" in answer else [text for text in answer.get("error", ()) if text]
