@@ -71,7 +71,7 @@ def _fill(plan: Plan, staged: Staged, report: Report) -> Manifest:
     with report("Compile the tokenizer"):
         tokenizers = compile_tokenizers(plan)
     with report("Load the weights"):
-        model = build_model(plan.spec, load_weights(plan.spec, plan.checkpoint, plan.options.dtype))
+        model = build_model(plan.spec, load_weights(plan.spec, plan.checkpoint, plan.dtype))
         if plan.prefix:
             model.bake_prefix(plan.prefix.tokens)
     with report("Trace the graph"):
