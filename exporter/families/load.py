@@ -101,6 +101,8 @@ def _parts(weights: Iterable[Weight]) -> list[Part]:
 
 
 def _read(weight: Weight, tensors: Mapping[str, StoredTensor], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    if weight.wide and dtype == np.float16:
+        dtype = np.dtype(np.float32)
     groups = [
         np.concatenate([part.convert(_stored(part, tensors)).astype(dtype) for part in group], axis=-1)
         for group in weight.groups
