@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-Dtype = Literal["float32", "bfloat16", "float16"]
+#: What a version computes in, and what may be asked for; "auto": see ``exporter.exporting.dtypes``.
+ComputeDtype = Literal["float32", "bfloat16", "float16"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Tokenizer = Literal["auto", "none"]
 #: Whose ids are compiled where there is a tokenizer.json: the published files', or AutoTokenizer's.
 TokenizerReference = Literal["files", "transformers"]

@@ -57,7 +57,8 @@ class ExportOptions(BaseModel):
       pad_to_multiple_of, max_prompt_length: the other way to name the length buckets.
       batch_sizes: batch buckets, increasing.
       target: what the programs are made for; a version of either answers alike on both.
-      dtype: type of weights and activations in the compiled function.
+      dtype: type of weights and activations in the compiled function; "auto": float32 for the target "cpu",
+        the checkpoint's own for "gpu".
       tokenizer: "auto" compiles the checkpoint's tokenizer, "none" exports token signatures only.
       tokenizer_reference: whose ids are compiled where there is a tokenizer.json: "files", the published
         files with their neighbours' settings, or "transformers", AutoTokenizer of the installed version.
@@ -91,7 +92,7 @@ class ExportOptions(BaseModel):
     max_prompt_length: _Positive | None = None
     batch_sizes: tuple[_Positive, ...] = (1, 8)
     target: Target = "gpu"
-    dtype: Dtype = "float32"
+    dtype: Dtype = "auto"
     tokenizer: Tokenizer = "auto"
     tokenizer_reference: TokenizerReference = "files"
     special_tokens_in_text: bool = True

@@ -94,14 +94,28 @@ class Routing(enum.Enum):
     SOFTMAX_TOP_K = "softmax_top_k"  # normalised over the top k
 
 
+class RotaryRounding(enum.Enum):
+    """What a half-precision model rounds to its dtype when it turns queries and keys."""
+
+    EACH = "each"  # cosines and sines, both products, and their sum
+    ANGLES = "angles"  # cosines and sines, and the sum
+    SUM = "sum"  # the sum alone
+
+
 @dataclass(frozen=True)
 class NormSpec:
-    """A normalisation; ``scale`` and ``bias`` say which weights it has."""
+    """A normalisation; ``scale`` and ``bias`` say which weights it has.
+
+    ``offset`` is added to the stored scale. ``round_first`` tells that a half-precision model rounds the
+    normalised numbers to its dtype before it scales them, not after.
+    """
 
     kind: NormKind
     epsilon: float
     scale: bool = True
     bias: bool = False
+    offset: float = 0.0
+    round_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +130,7 @@ class RotarySpec:
     theta: float
     kind: RopeKind = RopeKind.DEFAULT
     layout: RopeLayout = RopeLayout.HALVES
+    rounding: RotaryRounding = RotaryRounding.EACH
     factor: float = 1.0
     max_length: int = 0
     original_length: int = 0
@@ -133,13 +148,14 @@ class RotarySpec:
 class AlibiSpec:
     """Attention with linear biases (Press et al. 2021): ``slopes[head] * key position``, added to the scores.
 
-    ``rounded`` means that the product is rounded to bfloat16, as the reference's falcon does; ``scale``
-    multiplies it after that.
+    ``multiplied`` is the dtype that slopes and positions are multiplied in, ``rounded`` what the product is
+    rounded to after that ("model": the model's dtype); ``scale`` multiplies what is left of it.
     """
 
     slopes: tuple[float, ...]
     scale: float = 1.0
-    rounded: bool = False
+    multiplied: str = "float32"
+    rounded: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -179,13 +195,18 @@ class AttentionSpec:
 
 @dataclass(frozen=True)
 class MlpSpec:
-    """Feed-forward block; ``gated`` multiplies activation(gate) by a second projection (Shazeer 2020)."""
+    """Feed-forward block; ``gated`` multiplies activation(gate) by a second projection (Shazeer 2020).
+
+    ``wide_down`` keeps the second projection of a float16 model in float32, and so the residual stream behind
+    it (the reference's ``_keep_in_fp32_modules``).
+    """
 
     width: int
     activation: Activation
     gated: bool = False
     up_bias: bool = False
     down_bias: bool = False
+    wide_down: bool = False
 
 
 @dataclass(frozen=True)
@@ -226,12 +247,15 @@ class LayerSpec:
 class EmbeddingSpec:
     """Token and position embedding; a ``size`` other than the hidden size is projected to it.
 
+    ``rounded_scale``: ``scale`` is a number of the model's dtype.
+
     ``norm_first`` normalises the tokens before positions are added, not after. A ``padding_token`` does not
     advance positions and has none of its own, even where it is an ordinary token of a prompt (fairseq).
     """
 
     size: int
     scale: float = 1.0
+    rounded_scale: bool = False
     positions: PositionKind = PositionKind.NONE
     position_count: int = 0  # rows of the position table that positions may name
     position_offset: int = 0  # rows of the table that come before position 0

@@ -17,7 +17,7 @@ def test_every_problem_stands_in_one_error() -> None:
         )
     message = str(caught.value)
     assert "batch_sizes: [8, 1] must be a non-empty, strictly increasing list" in message
-    assert "dtype: Input should be 'float32', 'bfloat16' or 'float16', got 'int3'" in message
+    assert "dtype: Input should be 'auto', 'float32', 'bfloat16' or 'float16', got 'int3'" in message
     assert "prompt_length: unknown option (did you mean 'prompt_lengths'?)" in message
     assert "version" in message
 
@@ -47,10 +47,10 @@ def test_lengths_are_named_in_one_way_only() -> None:
 
 
 def test_effective_options_mark_non_defaults() -> None:
-    effective = make_options({"model": "m", "batch_sizes": [2], "dtype": "float32"}).effective()
+    effective = make_options({"model": "m", "batch_sizes": [2], "dtype": "auto"}).effective()
     assert effective["model"] == ("m", False)
     assert effective["batch_sizes"] == ((2,), False)
-    assert effective["dtype"] == ("float32", True)
+    assert effective["dtype"] == ("auto", True)
     assert effective["generation"] == ({}, True)
 
 

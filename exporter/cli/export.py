@@ -54,7 +54,12 @@ def export(
     max_prompt_length: Annotated[int | None, typer.Option(help="The longest length bucket.")] = None,
     batch_sizes: Annotated[str | None, typer.Option(help="Batch buckets, e.g. 1,8.")] = None,
     target: Annotated[Target | None, typer.Option(help="What the programs are made for.")] = None,
-    dtype: Annotated[Dtype | None, typer.Option(help="Type of weights and activations.")] = None,
+    dtype: Annotated[
+        Dtype | None,
+        typer.Option(
+            help="Type of weights and activations; auto (default): the checkpoint's own, float32 for a CPU."
+        ),
+    ] = None,
     tokenizer: Annotated[Tokenizer | None, typer.Option(help="none: token signatures only.")] = None,
     tokenizer_reference: Annotated[
         TokenizerReference | None,

@@ -44,7 +44,7 @@ def describe(plan: Plan, version: int, model: Transformer, tokenizers: Tokenizer
             parameters=plan.parameters,
             vocab_size=spec.vocab_size,
             context_length=spec.context_length,
-            dtype=options.dtype,
+            dtype=plan.dtype,
             target=options.target,
             unread_config_keys=spec.unread_config_keys,
         ),

@@ -104,7 +104,7 @@ def _verified(plan: Plan, directory: Path) -> dict[str, Any]:
 
 def _write(plan: Plan, staged: Staged, tokenizers: Tokenizers, report: Report) -> Manifest:
     """Writes all but the manifest, which is returned; of the weights at most one is held at a time."""
-    weights = load_weights(plan.spec, plan.checkpoint, plan.options.dtype)
+    weights = load_weights(plan.spec, plan.checkpoint, plan.dtype)
     model = build_model(plan.spec, unwritten_variables(weights.infos))
     if plan.prefix:
         with report("Read the prefix"):

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from exporter.checkpoint import Checkpoint, Location, locate, open_checkpoint
+from exporter.choices import ComputeDtype
 from exporter.errors import GenserveError, OptionError
+from exporter.exporting.dtypes import resolve_dtype
 from exporter.exporting.memory import ITEM_BYTES, baked_bytes, cache_bytes_per_row
 from exporter.families import count_weights, read_spec, unread_notes
 from exporter.generation.generation_options import GenerationOptions, asked_length, resolve_options
@@ -52,6 +54,7 @@ class Plan:
       generation: the exported defaults.
       presets: generation options of every preset.
       prefix: what is baked; None without.
+      dtype: type of weights and activations.
       buckets: the compiled shapes.
       served: every signature.
       records: the warmup requests.
@@ -72,6 +75,7 @@ class Plan:
     generation: GenerationOptions
     presets: Mapping[str, GenerationOptions]
     prefix: Prefix | None
+    dtype: ComputeDtype
     buckets: Buckets
     served: tuple[Served, ...]
     records: tuple[Record, ...]
@@ -97,7 +101,7 @@ class Plan:
 
     def cache_bytes(self, length: int, rows: int) -> int:
         """Keys and values of a full bucket of ``rows`` prompts of ``length`` tokens."""
-        return rows * cache_bytes_per_row(self.spec, length, _generating(self.served), self.options.dtype)
+        return rows * cache_bytes_per_row(self.spec, length, _generating(self.served), self.dtype)
 
     def report(self) -> dict[str, Any]:
         """The plan as JSON holds it; bytes are of one copy of the weights, and of one bucket at a time."""
@@ -108,7 +112,7 @@ class Plan:
             "model_type": self.spec.model_type,
             "parameters": self.parameters,
             "target": self.options.target,
-            "dtype": self.options.dtype,
+            "dtype": self.dtype,
             "max_new_tokens": self.generation.max_new_tokens,
             "signatures": [served.name for served in self.served],
             "prompt_lengths": list(lengths),
@@ -149,6 +153,7 @@ def plan_export(options: ExportOptions, output: Path) -> Plan:
     buckets = _buckets(options, spec, generation, prefix)
     served = served_signatures(options, generation, presets, buckets, spec.vocab_size)
     parameters = count_weights(spec, checkpoint)
+    dtype = resolve_dtype(options, checkpoint)
     return Plan(
         options=options,
         servable=servable,
@@ -161,11 +166,12 @@ def plan_export(options: ExportOptions, output: Path) -> Plan:
         generation=generation,
         presets=presets,
         prefix=prefix,
+        dtype=dtype,
         buckets=buckets,
         served=served,
         records=warmup_records(served, buckets, options.warmup, options.row_errors),
         parameters=parameters,
-        memory=_memory(options, spec, parameters, served, buckets, prefix),
+        memory=_memory(dtype, spec, parameters, served, buckets, prefix),
         warnings=_warnings(options, served, buckets),
         not_followed=_not_followed(options, checkpoint, spec, generation),
     )
@@ -203,18 +209,18 @@ def _generating(served: tuple[Served, ...]) -> list[GenerationOptions]:
 
 
 def _memory(
-    options: ExportOptions,
+    dtype: ComputeDtype,
     spec: ModelSpec,
     parameters: int,
     served: tuple[Served, ...],
     buckets: Buckets,
     prefix: Prefix | None,
 ) -> MemoryInfo:
-    baked = baked_bytes(spec, len(prefix.tokens), options.dtype) if prefix else 0
+    baked = baked_bytes(spec, len(prefix.tokens), dtype) if prefix else 0
     longest = buckets.prompt_lengths[-1]
     return MemoryInfo(
-        weights_bytes=parameters * ITEM_BYTES[options.dtype] + baked,
-        cache_bytes_per_row=cache_bytes_per_row(spec, longest, _generating(served), options.dtype),
+        weights_bytes=parameters * ITEM_BYTES[dtype] + baked,
+        cache_bytes_per_row=cache_bytes_per_row(spec, longest, _generating(served), dtype),
     )
 
 

@@ -29,8 +29,9 @@ def read(config: ConfigReader) -> ModelSpec:
     normed = config.flag("apply_residual_connection_post_layernorm", False)
     if config.flag("slow_but_exact", False) and config.integer("pretraining_tp", 1) > 1:
         config.problem("slow_but_exact=True is not supported: the reference then leaves out two biases")
+    alibi = AlibiSpec(interleaved_slopes(shape.heads), rounded="model")
     layer = LayerSpec(
-        shape.attention(qkv_bias=True, out_bias=True, alibi=AlibiSpec(interleaved_slopes(shape.heads))),
+        shape.attention(qkv_bias=True, out_bias=True, alibi=alibi),
         MlpSpec(shape.width, Activation.GELU_TANH, up_bias=True, down_bias=True),
         block=Block.NORMED_RESIDUAL if normed else Block.SEQUENTIAL,
         attention_norm=norm,

@@ -9,7 +9,16 @@ from exporter.families.llama import LLAMA_NAMES
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
 from exporter.families.shape import Shape, gated_mlp, layer_norm, read_shape, read_windows, tied
-from exporter.spec import AttentionSpec, Block, HeadSpec, LayerSpec, ModelSpec, QkNormScope, RopeLayout
+from exporter.spec import (
+    AttentionSpec,
+    Block,
+    HeadSpec,
+    LayerSpec,
+    ModelSpec,
+    QkNormScope,
+    RopeLayout,
+    RotaryRounding,
+)
 
 
 def read_cohere(config: ConfigReader) -> ModelSpec:
@@ -42,6 +51,7 @@ def _attention(config: ConfigReader, shape: Shape, theta: float) -> AttentionSpe
     turning = read_rotary(
         config, shape.head_dim, shape.max_length, theta=theta, layout=RopeLayout.INTERLEAVED
     )
+    turning = replace(turning, rounding=RotaryRounding.ANGLES)
     bias = config.flag("attention_bias", False)
     return shape.attention(rotary=turning, qkv_bias=bias, out_bias=bias)
 

@@ -52,7 +52,7 @@ def _attention(config: ConfigReader, shape: Shape) -> AttentionSpec:
     if not config.flag("alibi", False):
         return shape.attention(rotary=turning)
     slopes = interleaved_slopes(shape.heads)
-    return shape.attention(alibi=AlibiSpec(slopes, scale=shape.head_dim**-0.5, rounded=True))
+    return shape.attention(alibi=AlibiSpec(slopes, scale=shape.head_dim**-0.5, multiplied="bfloat16"))
 
 
 def names(spec: ModelSpec) -> Names:

@@ -23,8 +23,6 @@ from exporter.spec import (
     RotarySpec,
 )
 
-GEMMA_NAMES = replace(LLAMA_NAMES, norm_offset=1.0)
-
 
 def read_gemma(config: ConfigReader) -> ModelSpec:
     """Llama's blocks with a gate of approximated GELU."""
@@ -39,7 +37,7 @@ def read_gemma(config: ConfigReader) -> ModelSpec:
         head_dim=256,
         max_length=8192,
     )
-    norm = rms_norm(config)
+    norm = gemma_norm(config)
     # The first release says "gelu" and means the tanh approximation; the reference corrects it so.
     activation = config.choice(
         "hidden_act", {**ACTIVATIONS, "gelu": Activation.GELU_TANH}, "gelu_pytorch_tanh"
@@ -49,6 +47,11 @@ def read_gemma(config: ConfigReader) -> ModelSpec:
         attention, MlpSpec(shape.width, activation, gated=True), attention_norm=norm, mlp_norm=norm
     )
     return gemma_model(config, "gemma", shape, [layer] * shape.layers, norm)
+
+
+def gemma_norm(config: ConfigReader) -> NormSpec:
+    """Stored as scale - 1, and scaled in float32."""
+    return replace(rms_norm(config), offset=1.0, round_first=False)
 
 
 def gemma_attention(config: ConfigReader, shape: Shape, turning: RotarySpec, **changes: Any) -> AttentionSpec:
@@ -65,8 +68,8 @@ def gemma_model(
     softcap: float | None = None,
 ) -> ModelSpec:
     config.expect("use_bidirectional_attention", None, False, why="generation needs a causal model")
-    embedding = EmbeddingSpec(shape.hidden, scale=math.sqrt(shape.hidden))
+    embedding = EmbeddingSpec(shape.hidden, scale=math.sqrt(shape.hidden), rounded_scale=True)
     return shape.model(model_type, layers, norm, HeadSpec(tied(config, True), softcap=softcap), embedding)
 
 
-GEMMA = Family(read_gemma, GEMMA_NAMES)
+GEMMA = Family(read_gemma, LLAMA_NAMES)

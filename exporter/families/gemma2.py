@@ -6,14 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 from exporter.families.family import ACTIVATIONS, Family
-from exporter.families.gemma import GEMMA_NAMES, gemma_attention, gemma_model
+from exporter.families.gemma import gemma_attention, gemma_model, gemma_norm
+from exporter.families.llama import LLAMA_NAMES
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
-from exporter.families.shape import Shape, read_shape, read_windows, rms_norm
+from exporter.families.shape import Shape, read_shape, read_windows
 from exporter.spec import AttentionSpec, LayerSpec, MlpSpec, ModelSpec
 
 GEMMA2_NAMES = replace(
-    GEMMA_NAMES,
+    LLAMA_NAMES,
     attention_out_norm="post_attention_layernorm",
     mlp_norm="pre_feedforward_layernorm",
     mlp_out_norm="post_feedforward_layernorm",
@@ -43,7 +44,7 @@ def read_gemma2(config: ConfigReader) -> ModelSpec:
     final = config.optional_number(
         "final_logit_softcapping", _unless_null(config, "final_logit_softcapping", 30.0)
     )
-    return gemma_model(config, "gemma2", shape, layers, rms_norm(config), final)
+    return gemma_model(config, "gemma2", shape, layers, gemma_norm(config), final)
 
 
 def gemma_windows(config: ConfigReader, shape: Shape, pattern: int) -> tuple[int | None, ...]:
@@ -61,7 +62,7 @@ def query_scale(config: ConfigReader) -> float:
 
 
 def gemma_layer(config: ConfigReader, shape: Shape, attention: AttentionSpec) -> LayerSpec:
-    norm = rms_norm(config)
+    norm = gemma_norm(config)
     activation = config.choice("hidden_activation", ACTIVATIONS, "gelu_pytorch_tanh")
     mlp = MlpSpec(shape.width, activation, gated=True)
     return LayerSpec(

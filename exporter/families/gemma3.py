@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from exporter.families.family import Family, expect_kind
-from exporter.families.gemma import gemma_attention, gemma_model
+from exporter.families.gemma import gemma_attention, gemma_model, gemma_norm
 from exporter.families.gemma2 import GEMMA2_NAMES, gemma_layer, gemma_windows, query_scale
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import nested_rotaries
-from exporter.families.shape import Shape, read_shape, rms_norm
+from exporter.families.shape import Shape, read_shape
 from exporter.spec import ModelSpec, RotarySpec
 
 
@@ -32,7 +32,7 @@ def read(config: ConfigReader) -> ModelSpec:
         config,
         shape,
         overall,
-        qk_norm=rms_norm(config),
+        qk_norm=gemma_norm(config),
         scale=query_scale(config),
     )
     layers = [
@@ -42,7 +42,7 @@ def read(config: ConfigReader) -> ModelSpec:
         for window in windows
     ]
     final = config.optional_number("final_logit_softcapping")
-    return gemma_model(config, "gemma3_text", shape, layers, rms_norm(config), final)
+    return gemma_model(config, "gemma3_text", shape, layers, gemma_norm(config), final)
 
 
 def read_wrapped(config: ConfigReader) -> ModelSpec:

@@ -45,7 +45,6 @@ class Names:
         and ``up`` is both. ``expert_layout`` tells.
       joined: the names in checkpoints that keep a layer's experts in joint tensors (saved by version 5 of the
         reference without its original format), None where there is one way.
-      norm_offset: is added to norm scales (gemma stores scale - 1).
       relative: a layer's table of relative biases; the first layer's where all share one.
       cross: query, key and value of the cross-attention.
       encoder: the names of an encoder's weights, under the same prefix; None for decoder-only models.
@@ -88,7 +87,6 @@ class Names:
     head: str = "lm_head"
     linear: Linear = Linear.OUT_IN
     fused: Fused = Fused.CONCATENATED
-    norm_offset: float = 0.0
     unused: tuple[str, ...] = ()
     base: str = ""
     renames: tuple[tuple[str, str], ...] = ()

@@ -17,6 +17,7 @@ from exporter.spec import (
     NormKind,
     NormSpec,
     QkNormScope,
+    RotaryRounding,
     RotarySpec,
 )
 
@@ -43,13 +44,14 @@ def olmo_shape(config: ConfigReader) -> Shape:
 
 def olmo_attention(config: ConfigReader, shape: Shape, turning: RotarySpec) -> AttentionSpec:
     bias = config.flag("attention_bias", False)
+    turning = replace(turning, rounding=RotaryRounding.SUM)
     return shape.attention(rotary=turning, qkv_bias=bias, out_bias=bias)
 
 
 def normed_after(
     config: ConfigReader, model_type: str, shape: Shape, attentions: list[AttentionSpec]
 ) -> ModelSpec:
-    norm, mlp = rms_norm(config, 1e-5), gated_mlp(config, shape.width)
+    norm, mlp = replace(rms_norm(config, 1e-5), round_first=False), gated_mlp(config, shape.width)
     layers = [
         LayerSpec(
             replace(attention, qk_norm=norm, qk_norm_scope=QkNormScope.ALL),

@@ -141,8 +141,8 @@ def _unless_null(config: ConfigReader, key: str, default: int | None) -> int | N
 
 
 def rms_norm(config: ConfigReader, default: float = 1e-6) -> NormSpec:
-    """``rms_norm_eps``."""
-    return NormSpec(NormKind.RMS, config.number("rms_norm_eps", default))
+    """``rms_norm_eps``; rounded before it is scaled, as LlamaRMSNorm is."""
+    return NormSpec(NormKind.RMS, config.number("rms_norm_eps", default), round_first=True)
 
 
 def layer_norm(config: ConfigReader, key: str = "layer_norm_eps", default: float = 1e-5) -> NormSpec:

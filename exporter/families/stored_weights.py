@@ -25,8 +25,10 @@ class StoredWeights(Weights):
         self, weights: list[Weight], tensors: Mapping[str, StoredTensor], dtype: npt.DTypeLike
     ) -> None:
         self._weights, self._tensors = {weight.target: weight for weight in weights}, tensors
-        kind, shapes = np.dtype(dtype), _Shapes()
-        self.infos = {weight.target: WeightInfo(shapes.of(weight), kind) for weight in weights}
+        shapes = _Shapes()
+        self.infos = {
+            weight.target: WeightInfo(shapes.of(weight), _kept(weight, np.dtype(dtype))) for weight in weights
+        }
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         weight, info = self._weights[name], self.infos[name]
@@ -48,6 +50,11 @@ class StoredWeights(Weights):
         if part.default is not None and part.name not in self._tensors:
             return part.default()
         return self._tensors[part.name].read()
+
+
+def _kept(weight: Weight, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype of one weight in a model of ``dtype``."""
+    return np.dtype(np.float32) if weight.wide and dtype == np.float16 else dtype
 
 
 class _Shapes:

@@ -27,7 +27,7 @@ def read(config: ConfigReader, *, mt5: bool = False, umt5: bool = False) -> Mode
     """Pre-norm stacks with relative buckets, no biases and unscaled attention; ``mt5`` also for umt5."""
     model_type = "umt5" if umt5 else "mt5" if mt5 else "t5"
     hidden = config.integer("d_model", 512)
-    norm = NormSpec(NormKind.RMS, config.number("layer_norm_epsilon", 1e-6))
+    norm = NormSpec(NormKind.RMS, config.number("layer_norm_epsilon", 1e-6), round_first=True)
     heads, size = config.integer("num_heads", 6 if mt5 else 8), config.integer("d_kv", 64)
     attention = AttentionSpec(heads, heads, size, scale=1.0)
     mlp = _feed_forward(config, config.integer("d_ff", 1024 if mt5 else 2048), mt5)
@@ -69,7 +69,7 @@ def _feed_forward(config: ConfigReader, width: int, mt5: bool) -> MlpSpec:
     gated = str(config.raw("feed_forward_proj", default)).startswith("gated-")
     if config.has("dense_act_fn"):
         activation = config.choice("dense_act_fn", ACTIVATIONS, "relu")
-    return MlpSpec(width, activation, gated=config.flag("is_gated_act", gated))
+    return MlpSpec(width, activation, gated=config.flag("is_gated_act", gated), wide_down=True)
 
 
 def _scaled(config: ConfigReader, model_type: str) -> bool:

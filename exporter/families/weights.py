@@ -43,11 +43,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Weight:
-    """One of our weights: groups of parts, joined on the last axis; several groups are stacked."""
+    """One of our weights: groups of parts, joined on the last axis; several groups are stacked.
+
+    A ``wide`` one stays in float32 where the model is in float16.
+    """
 
     target: str
     groups: tuple[tuple[Part, ...], ...]
     stacked: bool = False
+    wide: bool = False
 
 
 def plan(spec: ModelSpec, names: Names, tables: Tables) -> Iterator[Weight]:
@@ -205,7 +209,8 @@ class _Table:
         else:
             width = spec.width * (2 if spec.gated else 1)
             yield from self.linear(f"{ours}up", up, self.spec.hidden_size, width, spec.up_bias)
-        yield from self.linear(f"{ours}down", down, spec.width, self.spec.hidden_size, spec.down_bias)
+        for weight in self.linear(f"{ours}down", down, spec.width, self.spec.hidden_size, spec.down_bias):
+            yield replace(weight, wide=spec.wide_down)
 
     def experts(self, ours: str, stored: str, spec: MoeSpec) -> Iterator[Weight]:
         names, hidden = self.names, self.spec.hidden_size
@@ -243,9 +248,7 @@ class _Table:
 
     def norm(self, target: str, stored: str, spec: NormSpec | None, size: int) -> Iterator[Weight]:
         if spec and spec.scale:
-            offset = self.names.norm_offset
-            convert = as_is if offset == 0.0 else lambda array: array.astype(np.float32) + np.float32(offset)
-            yield Weight(f"{target}.scale", ((Part(f"{stored}.weight", (size,), convert),),))
+            yield Weight(f"{target}.scale", ((Part(f"{stored}.weight", (size,), as_is),),))
         if spec and spec.bias:
             yield Weight(f"{target}.bias", ((Part(f"{stored}.bias", (size,), as_is),),))
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from exporter.model.layers import Weights, linear, norm
+from exporter.model.layers import Weights, linear, norm, times
 from exporter.model.rotary import Position, rotate
 from exporter.spec import AttentionSpec, QkNormScope
 
@@ -116,7 +116,7 @@ def attend(
     """
     dtype, kinds = query.dtype, {copies for _, copies in segments if copies is not None}
     common = kinds.pop() if len(kinds) == 1 else 1
-    query = query * tf.cast(spec.scale, dtype)
+    query = times(query, spec.scale)
     scores = [_scores(query, segment, copies, common, spec) for segment, copies in segments]
     if spec.sinks:
         sinks = tf.reshape(tf.cast(weights["attention.sinks"], tf.float32), [1, spec.kv_heads, 1, -1, 1, 1])

@@ -145,10 +145,8 @@ def _mask(alibi: AlibiSpec | None, seen: tf.Tensor, position: tf.Tensor) -> tf.T
     seen = seen[:, tf.newaxis]
     if alibi is None:
         return tf.where(seen, 0.0, MASKED)
-    slopes, position = tf.constant(alibi.slopes), tf.cast(position, tf.float32)
-    if alibi.rounded:
-        # The reference's falcon multiplies in bfloat16.
-        slopes, position = tf.cast(slopes, tf.bfloat16), tf.cast(position, tf.bfloat16)
-    slope = tf.cast(slopes[:, tf.newaxis] * position[:, tf.newaxis], tf.float32)  # [rows, heads, keys]
+    slopes, position = (tf.cast(part, alibi.multiplied) for part in (tf.constant(alibi.slopes), position))
+    slope = slopes[:, tf.newaxis] * position[:, tf.newaxis]  # [rows, heads, keys]
+    slope = tf.cast(tf.cast(slope, alibi.rounded), tf.float32)
     slope *= alibi.scale
     return tf.where(seen, slope[:, :, tf.newaxis], MASKED)

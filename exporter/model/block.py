@@ -7,7 +7,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from exporter.model.attention import Bias, Segment, attend, project, project_query
-from exporter.model.layers import Weights, feed_forward, linear, norm
+from exporter.model.layers import Weights, feed_forward, linear, norm, times
 from exporter.model.rotary import Position
 from exporter.model.writing import write
 from exporter.spec import Block, LayerSpec
@@ -108,20 +108,28 @@ def _around(
     """Adds every branch to the residual stream; ``last_only`` as in ``prefill_layer``."""
     positions = slice(-1, None) if last_only else slice(None)
     if spec.block is Block.POST_NORM:
-        x = norm(x[:, positions] + attention(x), weights, "attention_norm", spec.attention_norm)
+        x = norm(_sum(x[:, positions], attention(x)), weights, "attention_norm", spec.attention_norm)
         x = _read_memory(spec, weights, x, memory, copies)
-        return norm(x + feed_forward(x, weights, spec.mlp), weights, "mlp_norm", spec.mlp_norm)
+        return norm(_sum(x, feed_forward(x, weights, spec.mlp)), weights, "mlp_norm", spec.mlp_norm)
     normed = norm(x, weights, "attention_norm", spec.attention_norm)
     branch = norm(attention(normed), weights, "attention_out_norm", spec.attention_out_norm)
     x, normed = x[:, positions], normed[:, positions]
     if spec.block is Block.PARALLEL:
         other = norm(x, weights, "mlp_norm", spec.mlp_norm) if spec.mlp_norm else normed
-        return x + branch * spec.residual_scale + feed_forward(other, weights, spec.mlp) * spec.residual_scale
-    x = (normed if spec.block is Block.NORMED_RESIDUAL else x) + branch * spec.residual_scale
+        return _sum(x, branch, feed_forward(other, weights, spec.mlp), scale=spec.residual_scale)
+    x = _sum(normed if spec.block is Block.NORMED_RESIDUAL else x, branch, scale=spec.residual_scale)
     x = _read_memory(spec, weights, x, memory, copies)
     normed = norm(x, weights, "mlp_norm", spec.mlp_norm)
     branch = norm(feed_forward(normed, weights, spec.mlp), weights, "mlp_out_norm", spec.mlp_out_norm)
-    return (normed if spec.block is Block.NORMED_RESIDUAL else x) + branch * spec.residual_scale
+    return _sum(normed if spec.block is Block.NORMED_RESIDUAL else x, branch, scale=spec.residual_scale)
+
+
+def _sum(x: tf.Tensor, *branches: tf.Tensor, scale: float = 1.0) -> tf.Tensor:
+    """``x`` and its branches, each times ``scale``; in the wider dtype, where one is in float32."""
+    for branch in branches:
+        dtype = x.dtype if branch.dtype == x.dtype else tf.float32
+        x = tf.cast(x, dtype) + tf.cast(times(branch, scale), dtype)
+    return x
 
 
 def _read_memory(
@@ -137,6 +145,7 @@ def _read_memory(
         return linear(attend(query, [(memory, copies)], attention, weights), weights, "cross.out")
 
     if spec.block is Block.POST_NORM:
-        return norm(x + branch(x), weights, "cross_norm", spec.cross_norm)
+        return norm(_sum(x, branch(x)), weights, "cross_norm", spec.cross_norm)
     read = branch(norm(x, weights, "cross_norm", spec.cross_norm))
-    return x + norm(read, weights, "cross_out_norm", spec.cross_out_norm) * spec.residual_scale
+    read = norm(read, weights, "cross_out_norm", spec.cross_out_norm)
+    return _sum(x, read, scale=spec.residual_scale)

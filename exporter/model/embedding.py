@@ -7,7 +7,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from exporter.model.layers import Weights, linear, norm
+from exporter.model.layers import Weights, linear, norm, times
 from exporter.spec import EmbeddingSpec, ModelSpec, PositionKind
 
 
@@ -32,8 +32,7 @@ def embed(
     x = tf.gather(table, tokens, axis=1 if by_column else 0)
     if by_column:
         x = tf.transpose(x, [1, 2, 0])  # [hidden, rows, k] -> [rows, k, hidden]
-    if embedding.scale != 1.0:
-        x *= tf.cast(embedding.scale, x.dtype)
+    x = x * tf.cast(embedding.scale, x.dtype) if embedding.rounded_scale else times(x, embedding.scale)
     if "embedding.project_in.kernel" in weights:
         x = linear(x, weights, "embedding.project_in")
     if embedding.norm_first:

@@ -1,8 +1,8 @@
 """Position-wise parts: linear maps, norms, activations, feed-forward blocks and mixtures of experts.
 
 Weights come as a flat mapping of a layer's own names, e.g. ``mlp.up.kernel``. Activations are in the model's
-dtype; norms, routers and activations of half-precision models are computed in float32, as the reference does
-where it matters.
+dtype; norms, routers and activations of half-precision models are computed in float32 and rounded where the
+reference rounds. XLA may leave out a rounding between operations that it fuses.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def scoped(weights: Weights, prefix: str) -> dict[str, tf.Tensor]:
 def linear(x: tf.Tensor, weights: Weights, name: str) -> tf.Tensor:
     """[..., in] -> [..., out]; adds the bias where there is one."""
     kernel = weights[f"{name}.kernel"]
+    x = tf.cast(x, kernel.dtype)
     # One matrix product over all positions: [..., in] -> [positions, in] -> [..., out].
     flat = _product(tf.reshape(x, [-1, kernel.shape[0]]), kernel, step=x.shape[1] == 1)
     if f"{name}.bias" in weights:
@@ -58,18 +59,26 @@ def _product(x: tf.Tensor, kernel: tf.Tensor, *, step: bool) -> tf.Tensor:
 
 
 def norm(x: tf.Tensor, weights: Weights, name: str, spec: NormSpec | None) -> tf.Tensor:
-    """Normalises the last axis in float32; the identity where ``spec`` is None."""
+    """Normalises the last axis in float32, to the scale's dtype; the identity where ``spec`` is None."""
     if spec is None:
         return x
-    dtype, x = x.dtype, tf.cast(x, tf.float32)
+    dtype = weights[f"{name}.scale"].dtype if spec.scale else x.dtype
+    x = tf.cast(x, tf.float32)
     if spec.kind is NormKind.LAYER:
         x -= tf.reduce_mean(x, axis=-1, keepdims=True)
     x *= tf.math.rsqrt(tf.reduce_mean(tf.square(x), axis=-1, keepdims=True) + spec.epsilon)
+    if spec.round_first:
+        x = tf.cast(tf.cast(x, dtype), tf.float32)
     if spec.scale:
-        x *= tf.cast(weights[f"{name}.scale"], tf.float32)
+        x *= tf.cast(weights[f"{name}.scale"], tf.float32) + spec.offset
     if spec.bias:
         x += tf.cast(weights[f"{name}.bias"], tf.float32)
     return tf.cast(x, dtype)
+
+
+def times(x: tf.Tensor, factor: float) -> tf.Tensor:
+    """``x * factor`` as the reference multiplies by a Python number: only the result is rounded."""
+    return x if factor == 1.0 else tf.cast(tf.cast(x, tf.float32) * factor, x.dtype)
 
 
 def _gelu(x: tf.Tensor) -> tf.Tensor:
@@ -99,13 +108,17 @@ _GPT_OSS_ALPHA, _GPT_OSS_LIMIT = 1.702, 7.0
 def activate(x: tf.Tensor, spec: MlpSpec) -> tf.Tensor:
     """The first projection's output -> the second's input: [..., width or 2 * width] -> [..., width]."""
     if not spec.gated:
-        return ACTIVATIONS[spec.activation](x)
+        return _in_float32(ACTIVATIONS[spec.activation], x)
     gate, up = tf.split(x, 2, axis=-1)
     if spec.activation is Activation.GPT_OSS:
         gate = tf.minimum(gate, _GPT_OSS_LIMIT)
         up = tf.clip_by_value(up, -_GPT_OSS_LIMIT, _GPT_OSS_LIMIT)
         return (up + 1.0) * gate * tf.sigmoid(_GPT_OSS_ALPHA * gate)
-    return ACTIVATIONS[spec.activation](gate) * up
+    return _in_float32(ACTIVATIONS[spec.activation], gate) * up
+
+
+def _in_float32(function: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.Tensor:
+    return tf.cast(function(tf.cast(x, tf.float32)), x.dtype)
 
 
 def feed_forward(x: tf.Tensor, weights: Weights, spec: MlpSpec | MoeSpec) -> tf.Tensor:

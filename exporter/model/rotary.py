@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from exporter.spec import AttentionSpec, RopeKind, RopeLayout, RotarySpec
+from exporter.spec import AttentionSpec, RopeKind, RopeLayout, RotaryRounding, RotarySpec
 
 Floats = npt.NDArray[np.float32]
 
@@ -145,8 +145,10 @@ def rotate(x: tf.Tensor, cosine: tf.Tensor, sine: tf.Tensor, spec: RotarySpec) -
       cosine, sine: float32 [rows, k, dim / 2].
     """
     dtype = x.dtype
-    turned = tf.cast(x[..., : spec.dim], tf.float32)
-    cosine, sine = cosine[:, :, tf.newaxis], sine[:, :, tf.newaxis]
+    work = dtype if spec.rounding is RotaryRounding.EACH else tf.float32
+    angles_in = tf.float32 if spec.rounding is RotaryRounding.SUM else dtype
+    turned = tf.cast(x[..., : spec.dim], work)
+    cosine, sine = (tf.cast(tf.cast(part[:, :, tf.newaxis], angles_in), work) for part in (cosine, sine))
     if spec.layout is RopeLayout.HALVES:
         first, second = tf.split(turned, 2, axis=-1)
     else:

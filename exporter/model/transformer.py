@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache as memo
 from functools import partial
 from typing import Any, Literal
@@ -30,8 +31,9 @@ class Transformer(tf.Module):
 
     def __init__(self, spec: ModelSpec, weights: Mapping[str, npt.NDArray[Any] | tf.Variable]) -> None:
         super().__init__(name="transformer")
-        self.spec = spec
         self.weights = variables(weights)
+        self.dtype = _model_dtype(self.weights)
+        self.spec = _in_dtype(spec, self.dtype)
         self.prefix: dict[str, tf.Variable] = {}
         self.prefix_tokens: tuple[int, ...] = ()
         self._layer_function = memo(_layer_function)
@@ -189,6 +191,26 @@ class Transformer(tf.Module):
 
     def _read(self) -> dict[str, tf.Tensor]:
         return {name: tf.convert_to_tensor(variable) for name, variable in self.weights.items()}
+
+
+def _model_dtype(weights: Mapping[str, tf.Variable]) -> tf.DType:
+    """The narrowest of the weights' floating types: single ones stay in float32."""
+    dtypes = {variable.dtype for variable in weights.values()}
+    return min((dtype for dtype in dtypes if dtype.is_floating), key=lambda dtype: dtype.size)
+
+
+def _in_dtype(spec: ModelSpec, dtype: tf.DType) -> ModelSpec:
+    """``spec`` with the name of the model's dtype where something is rounded to that."""
+
+    def layer(layer: LayerSpec) -> LayerSpec:
+        alibi = layer.attention.alibi
+        if alibi is None or alibi.rounded != "model":
+            return layer
+        attention = replace(layer.attention, alibi=replace(alibi, rounded=dtype.name))
+        return replace(layer, attention=attention)
+
+    layers = tuple(layer(each) for each in spec.decoder.layers)
+    return replace(spec, decoder=replace(spec.decoder, layers=layers))
 
 
 def _layer_function(function: Callable[..., Any], *static: Any) -> Callable[..., Any]:

@@ -49,7 +49,7 @@ def logits(model: Any, source: Ints, tokens: Ints) -> Floats:
     """float32 [length, vocab] of the decoder's tokens, read at once."""
     inputs = {"input_ids": ids(source), "attention_mask": torch.ones(1, len(source))}
     with torch.no_grad():
-        return model(**inputs, decoder_input_ids=ids(tokens), use_cache=False).logits[0].numpy()
+        return model(**inputs, decoder_input_ids=ids(tokens), use_cache=False).logits[0].float().numpy()
 
 
 def cached_logits(model: Any, source: Ints, tokens: Ints, start: int) -> Floats:
@@ -67,4 +67,4 @@ def cached_logits(model: Any, source: Ints, tokens: Ints, start: int) -> Floats:
             )
             past = output.past_key_values
             rows.append(output.logits[0, -1])
-    return torch.stack(rows).numpy()
+    return torch.stack(rows).float().numpy()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from exporter.checkpoint import Checkpoint
@@ -26,11 +27,11 @@ class Built:
     ours: Transformer
 
 
-def read(path: Path) -> Transformer:
-    """Our model from a checkpoint directory, in float32."""
+def read(path: Path, dtype: npt.DTypeLike = np.float32) -> Transformer:
+    """Our model from a checkpoint directory."""
     checkpoint = Checkpoint(path)
     spec = read_spec(checkpoint.config)
-    return build_model(spec, load_weights(spec, checkpoint, np.float32))
+    return build_model(spec, load_weights(spec, checkpoint, dtype))
 
 
 @pytest.fixture(scope="session")

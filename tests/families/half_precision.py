@@ -1,0 +1,57 @@
+"""What half precision is compared by: a model in it, the reference in it, and the reference in float32.
+
+Rounding makes two programs of one formula differ, so two things are asked of the logits that follow the
+reference's greedy ids. The median over positions of their distance from the reference's is at most
+``CLOSENESS`` times that of the reference from itself in float32: a weight that loses bits shows there.
+And the best token is the reference's, unless the reference's two best logits are closer than ``MARGIN``
+units in the last place of the best one, and that in a share of positions of at most ``RATE``. The median,
+because a mixture of experts may route a token to another expert for one rounding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+import torch
+import transformers
+
+from tests.families.case import Case, FamilyCases
+
+DTYPES = {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
+CLOSENESS, MARGIN, RATE = 1.4, 4.0, 0.15
+Floats = npt.NDArray[np.float32]
+
+
+def reference_in(dtype: str, family: FamilyCases, case: Case, path: Any) -> Any:
+    """The reference's model as it loads a checkpoint in ``dtype``."""
+    options: dict[str, Any] = {"attn_implementation": case.attention}
+    config = transformers.AutoConfig.from_pretrained(path)
+    if hasattr(config, "num_experts_per_tok"):
+        options["experts_implementation"] = "eager"  # others want sizes that tiny models do not have
+    kind = getattr(transformers, family.model_class)
+    return kind.from_pretrained(path, dtype=getattr(torch, dtype), **options).eval()
+
+
+def ulps(gap: Floats, logits: Floats, dtype: str) -> Floats:
+    """``gap`` in units in the last place of the best of ``logits`` ([..., vocab])."""
+    best = np.abs(logits.max(axis=-1))
+    return gap / (torch.finfo(getattr(torch, dtype)).eps * 2.0 ** np.floor(np.log2(best)))
+
+
+def check(dtype: str, ours: Floats, theirs: Floats, exact: Floats, name: str) -> None:
+    """Raises where the rule is broken; prints how often it was needed. All [positions, vocab]."""
+    distance, own = (np.sqrt(np.mean((theirs - other) ** 2, axis=-1)) for other in (ours, exact))
+    ratio = np.median(distance) / np.median(own)
+    first, second = np.sort(theirs, axis=-1)[:, :-3:-1].T
+    gaps = ulps(first - second, theirs, dtype)
+    differ = ours.argmax(axis=-1) != theirs.argmax(axis=-1)
+    worst = gaps[differ].max(initial=0.0)
+    count = f"{differ.sum()} of {len(differ)} differ"
+    print(f"{name} {dtype}: distance {ratio:.2f}, {count}, gap <= {worst:.1f} ulp")
+    assert np.isfinite(ours).all()
+    assert ratio <= CLOSENESS
+    assert worst <= MARGIN
+    assert differ.mean() <= RATE
