@@ -7,10 +7,11 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from exporter.model.attention import Bias, Segment, attend, project, project_query
-from exporter.model.layers import Weights, feed_forward, linear, norm, times
+from exporter.model.layers import Weights, linear, mlp, norm, times
+from exporter.model.mixture import mixture
 from exporter.model.rotary import Position
 from exporter.model.writing import write
-from exporter.spec import Block, LayerSpec
+from exporter.spec import Block, LayerSpec, MlpSpec, MoeSpec
 
 
 def prefill_layer(
@@ -110,17 +111,17 @@ def _around(
     if spec.block is Block.POST_NORM:
         x = norm(_sum(x[:, positions], attention(x)), weights, "attention_norm", spec.attention_norm)
         x = _read_memory(spec, weights, x, memory, copies)
-        return norm(_sum(x, feed_forward(x, weights, spec.mlp)), weights, "mlp_norm", spec.mlp_norm)
+        return norm(_sum(x, _fed(x, weights, spec.mlp)), weights, "mlp_norm", spec.mlp_norm)
     normed = norm(x, weights, "attention_norm", spec.attention_norm)
     branch = norm(attention(normed), weights, "attention_out_norm", spec.attention_out_norm)
     x, normed = x[:, positions], normed[:, positions]
     if spec.block is Block.PARALLEL:
         other = norm(x, weights, "mlp_norm", spec.mlp_norm) if spec.mlp_norm else normed
-        return _sum(x, branch, feed_forward(other, weights, spec.mlp), scale=spec.residual_scale)
+        return _sum(x, branch, _fed(other, weights, spec.mlp), scale=spec.residual_scale)
     x = _sum(normed if spec.block is Block.NORMED_RESIDUAL else x, branch, scale=spec.residual_scale)
     x = _read_memory(spec, weights, x, memory, copies)
     normed = norm(x, weights, "mlp_norm", spec.mlp_norm)
-    branch = norm(feed_forward(normed, weights, spec.mlp), weights, "mlp_out_norm", spec.mlp_out_norm)
+    branch = norm(_fed(normed, weights, spec.mlp), weights, "mlp_out_norm", spec.mlp_out_norm)
     return _sum(normed if spec.block is Block.NORMED_RESIDUAL else x, branch, scale=spec.residual_scale)
 
 
@@ -130,6 +131,11 @@ def _sum(x: tf.Tensor, *branches: tf.Tensor, scale: float = 1.0) -> tf.Tensor:
         dtype = x.dtype if branch.dtype == x.dtype else tf.float32
         x = tf.cast(x, dtype) + tf.cast(times(branch, scale), dtype)
     return x
+
+
+def _fed(x: tf.Tensor, weights: Weights, spec: MlpSpec | MoeSpec) -> tf.Tensor:
+    """[rows, k, hidden] -> [rows, k, hidden]."""
+    return mixture(x, weights, spec) if isinstance(spec, MoeSpec) else mlp(x, weights, spec, "mlp.")
 
 
 def _read_memory(

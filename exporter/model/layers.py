@@ -1,7 +1,7 @@
-"""Position-wise parts: linear maps, norms, activations, feed-forward blocks and mixtures of experts.
+"""Position-wise parts: linear maps, norms, activations and feed-forward blocks.
 
 Weights come as a flat mapping of a layer's own names, e.g. ``mlp.up.kernel``. Activations are in the model's
-dtype; norms, routers and activations of half-precision models are computed in float32 and rounded where the
+dtype; norms and activations of half-precision models are computed in float32 and rounded where the
 reference rounds. XLA may leave out a rounding between operations that it fuses.
 """
 
@@ -14,7 +14,7 @@ from functools import partial
 import tensorflow as tf
 
 from exporter.model.xla_ops import in_compiled_code
-from exporter.spec import Activation, MlpSpec, MoeSpec, NormKind, NormSpec, Routing
+from exporter.spec import Activation, MlpSpec, NormKind, NormSpec
 
 Weights = Mapping[str, tf.Tensor]
 
@@ -121,61 +121,6 @@ def _in_float32(function: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.
     return tf.cast(function(tf.cast(x, tf.float32)), x.dtype)
 
 
-def feed_forward(x: tf.Tensor, weights: Weights, spec: MlpSpec | MoeSpec) -> tf.Tensor:
-    """[rows, k, hidden] -> [rows, k, hidden]."""
-    if isinstance(spec, MoeSpec):
-        return mixture(x, weights, spec)
-    return mlp(x, weights, spec, "mlp.")
-
-
 def mlp(x: tf.Tensor, weights: Weights, spec: MlpSpec, scope: str) -> tf.Tensor:
     """A dense feed-forward block."""
     return linear(activate(linear(x, weights, f"{scope}up"), spec), weights, f"{scope}down")
-
-
-_EXPERT_WEIGHTS = frozenset(f"moe.{part}" for part in ("up.kernel", "up.bias", "down.kernel", "down.bias"))
-
-
-def mixture(x: tf.Tensor, weights: Weights, spec: MoeSpec) -> tf.Tensor:
-    """A mixture of experts: those that any token chose run, one after the other, over all tokens.
-
-    So a step of few tokens reads the weights of few experts, and what a token gets does not depend on the
-    others: experts that it did not choose add nothing, in the experts' order.
-    """
-    tokens = tf.reshape(x, [-1, x.shape[-1]])  # [rows, k, hidden] -> [tokens, hidden]
-    shares = tf.cast(expert_shares(tokens, weights, spec), x.dtype)  # [tokens, experts]
-    # One more row, without effect: for a single one XLA:CPU fuses the choice of a kernel into the product and
-    # then reads the kernel by column, twenty times slower.
-    more = [[0, 1], [0, 0]]
-    tokens, shares = tf.pad(tokens, more), tf.pad(shares, more)
-    chosen = tf.reduce_any(shares > 0, axis=0)
-    order = tf.argsort(tf.cast(chosen, tf.int32), direction="DESCENDING", stable=True)
-    experts = {name: value for name, value in weights.items() if name in _EXPERT_WEIGHTS}
-
-    def add(index: tf.Tensor, output: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        expert = order[index]
-        branch = mlp(tokens, {name: value[expert] for name, value in experts.items()}, spec.expert, "moe.")
-        share = tf.gather(shares, expert, axis=1)[:, tf.newaxis]
-        # Not the product alone: what overflows in an expert that a token did not choose must not reach it.
-        return index + 1, output + tf.where(share > 0, share * branch, 0)
-
-    count = tf.reduce_sum(tf.cast(chosen, tf.int32))
-    _, output = tf.while_loop(lambda index, _: index < count, add, (0, tf.zeros_like(tokens)))
-    output = tf.reshape(output[:-1], tf.shape(x))
-    if spec.shared:
-        gate = tf.sigmoid(linear(x, weights, "moe.shared_gate"))
-        output += gate * mlp(x, weights, spec.shared, "moe.shared.")
-    return output
-
-
-def expert_shares(tokens: tf.Tensor, weights: Weights, spec: MoeSpec) -> tf.Tensor:
-    """float32 [tokens, experts]: the weight of each expert, zero for those outside the token's top k.
-
-    Of equal logits the first are chosen; which ones the reference takes is not specified.
-    """
-    logits = tf.cast(linear(tokens, weights, "moe.router"), tf.float32)
-    chosen = tf.reduce_sum(tf.one_hot(tf.math.top_k(logits, spec.top_k).indices, spec.experts), axis=1)
-    shares = tf.nn.softmax(logits) * chosen
-    if spec.routing is Routing.SOFTMAX_TOP_K:
-        shares /= tf.reduce_sum(shares, axis=-1, keepdims=True)
-    return shares

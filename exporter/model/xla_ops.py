@@ -32,6 +32,20 @@ def update_columns(buffer: tf.Tensor, update: tf.Tensor, start: tf.Tensor) -> tf
     return update_slots(buffer, update, start + tf.range(tf.shape(update)[1])[tf.newaxis])
 
 
+def update_entry(buffer: tf.Tensor, entry: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    """``buffer[index] = entry``; in place in a compiled loop.
+
+    Args:
+      buffer: [entries, ...].
+      entry: [...].
+      index: int32 [].
+    """
+    if in_compiled_code():
+        start = tf.one_hot(0, len(buffer.shape), dtype=tf.int32) * index
+        return gen_xla_ops.xla_dynamic_update_slice(buffer, entry[tf.newaxis], start)
+    return tf.tensor_scatter_nd_update(buffer, [[index]], entry[tf.newaxis])
+
+
 def update_slots(buffer: tf.Tensor, update: tf.Tensor, slots: tf.Tensor) -> tf.Tensor:
     """``buffer[r, slots[r, i]] = update[r, i]`` as one select over the buffer.
 

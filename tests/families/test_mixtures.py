@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,14 @@ import numpy.typing as npt
 import pytest
 import tensorflow as tf
 
-from exporter.model.layers import mixture
+from exporter.choices import Target
+from exporter.model.mixture import in_blocks, mixture
 from exporter.spec import Activation, MlpSpec, MoeSpec, Routing
+from exporter.targets import compiled_for
+from tests.model.trip_counts import loops
 
 HIDDEN, WIDTH, EXPERTS = 8, 6, 5
 Floats = npt.NDArray[np.float32]
-Mixture = Callable[[Any], Any]
 
 
 def moe(top_k: int = 2, routing: Routing = Routing.SOFTMAX_TOP_K) -> MoeSpec:
@@ -59,24 +61,37 @@ def one_by_one(x: Floats, weights: dict[str, Floats], spec: MoeSpec) -> Floats:
     return output.reshape(x.shape)
 
 
-@pytest.fixture(params=["eager", "compiled"])
+@cache
+def compiled(target: Target, spec: MoeSpec) -> Any:
+    """One program for all inputs: compiled once for each of their shapes."""
+
+    def program(x: tf.Tensor, weights: dict[str, tf.Tensor]) -> tf.Tensor:
+        with compiled_for(target):
+            return mixture(x, weights, spec)
+
+    return tf.function(program, jit_compile=True, autograph=False, reduce_retracing=True)
+
+
+def constants(weights: dict[str, Floats]) -> dict[str, tf.Tensor]:
+    return {name: tf.constant(value) for name, value in weights.items()}
+
+
+@pytest.fixture(params=["eager", "cpu", "gpu"])
 def run(request: pytest.FixtureRequest) -> Callable[..., Floats]:
     def call(x: Floats, weights: dict[str, Floats], spec: MoeSpec) -> Floats:
-        constants = {name: tf.constant(value) for name, value in weights.items()}
-        function: Mixture = partial(mixture, weights=constants, spec=spec)
-        if request.param == "compiled":
-            function = tf.function(function, jit_compile=True, autograph=False)
-        return np.asarray(function(tf.constant(x)))
+        if request.param == "eager":
+            return np.asarray(mixture(tf.constant(x), constants(weights), spec))
+        return np.asarray(compiled(request.param, spec)(tf.constant(x), constants(weights)))
 
     return call
 
 
 @pytest.mark.parametrize("routing", Routing)
-@pytest.mark.parametrize("top_k", [1, 2, EXPERTS])
+@pytest.mark.parametrize(("top_k", "k"), [(1, 4), (2, 4), (EXPERTS, 4), (2, 40)])
 def test_equals_each_token_through_its_own_experts(
-    run: Callable[..., Floats], weights: dict[str, Floats], routing: Routing, top_k: int
+    run: Callable[..., Floats], weights: dict[str, Floats], routing: Routing, top_k: int, k: int
 ) -> None:
-    spec, x = moe(top_k, routing), tokens()
+    spec, x = moe(top_k, routing), tokens(k=k)
     np.testing.assert_allclose(run(x, weights, spec), one_by_one(x, weights, spec), rtol=1e-4, atol=1e-5)
 
 
@@ -109,3 +124,33 @@ def test_equal_router_logits_choose_the_first_experts(
     weights["moe.router.bias"][:] = [0, 1, 1, 1, 0]
     first = {**weights, "moe.router.bias": np.array([0, 1, 1, 0, 0], np.float32)}
     np.testing.assert_array_equal(run(tokens(), weights, moe()), run(tokens(), first, moe()))
+
+
+@pytest.mark.parametrize("rows", [1, 3, 200])
+def test_a_gpu_knows_the_number_of_passes(weights: dict[str, Floats], rows: int) -> None:
+    """As many as blocks can be: a token alone has its own experts' only."""
+    program = compiled("gpu", moe())
+    inputs = tf.constant(tokens(rows, 1)), constants(weights)
+    hlo = program.experimental_get_compiler_ir(*inputs)(stage="optimized_hlo")
+    assert loops(hlo) == [{1: 2, 3: 5, 200: 5 + (400 - 5) // 80}[rows]]
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        np.zeros([70, 1]),
+        np.arange(70)[:, np.newaxis] % 7,
+        np.random.default_rng(0).permuted(np.tile(np.arange(7), (70, 1)), axis=1)[:, :3],
+        [[6], [0]],
+    ],
+    ids=["one expert", "all alike", "three each", "two tokens"],
+)
+def test_every_assignment_has_a_row_of_its_expert(chosen: Any) -> None:
+    chosen = np.asarray(chosen, np.int32)
+    blocks = in_blocks(tf.constant(chosen), 7)
+    rows, place = blocks.token.shape[1], blocks.place.numpy()
+    assert len(set(place.flat)) == chosen.size
+    np.testing.assert_array_equal(blocks.expert.numpy()[place // rows], chosen)
+    token = blocks.token.numpy().reshape(-1)[place]
+    np.testing.assert_array_equal(token, np.arange(len(chosen))[:, np.newaxis] + np.zeros_like(chosen))
+    assert place.max() // rows < int(blocks.used) <= len(blocks.expert)

@@ -1,0 +1,116 @@
+"""Mixtures of experts: tokens sorted by expert, then products of blocks that need one expert each.
+
+A token and one of its experts are an assignment. Assignments are sorted by expert, and every expert's part is
+filled up to whole blocks, so that an expert costs what its own tokens cost. There are no capacities: no token
+loses an expert, and what a token gets does not depend on the others.
+
+Example: three tokens choose experts (2, 0), (2, 1), (2, 0) of three, blocks have two rows. Sorted, experts 0,
+1 and 2 have tokens (0, 2), (1) and (0, 1, 2): blocks 0 2 | 1 . | 0 1 | 2 . of experts 0, 1, 2, 2.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from exporter.model.layers import Weights, linear, mlp
+from exporter.model.xla_ops import update_entry
+from exporter.spec import MoeSpec, Routing
+from exporter.targets import current_target
+
+# Rows of a block: an expert's mean share of the tokens, within these limits. A block reads its expert's
+# weights, so that tiny ones are no cheaper. One row alone never: for it XLA:CPU fuses the choice of a kernel
+# into the product and then reads the kernel by column, twenty times slower.
+_FEWEST, _MOST = 16, 128
+
+_EXPERT_WEIGHTS = frozenset(f"moe.{part}" for part in ("up.kernel", "up.bias", "down.kernel", "down.bias"))
+
+
+class Blocks(NamedTuple):
+    """Assignments in blocks of equal size, one expert a block.
+
+    Attributes:
+      expert: int32 [blocks].
+      token: int32 [blocks, rows], any token where a block is not full.
+      place: int32 [tokens, top_k], where each assignment stands among all blocks' rows.
+      used: int32 [], blocks that hold anything; they come first.
+    """
+
+    expert: tf.Tensor
+    token: tf.Tensor
+    place: tf.Tensor
+    used: tf.Tensor
+
+
+def mixture(x: tf.Tensor, weights: Weights, spec: MoeSpec) -> tf.Tensor:
+    """[rows, k, hidden] -> [rows, k, hidden]."""
+    tokens = tf.reshape(x, [-1, x.shape[-1]])  # [rows, k, hidden] -> [tokens, hidden]
+    shares, chosen = routed(tokens, weights, spec)
+    blocks = in_blocks(chosen, spec.experts)
+    branches = tf.gather(_products(tokens, blocks, weights, spec), blocks.place)  # [tokens, top_k, hidden]
+    output = tf.reduce_sum(tf.cast(shares, x.dtype)[:, :, tf.newaxis] * branches, axis=1)
+    output = tf.reshape(output, tf.shape(x))
+    if spec.shared:
+        gate = tf.sigmoid(linear(x, weights, "moe.shared_gate"))
+        output += gate * mlp(x, weights, spec.shared, "moe.shared.")
+    return output
+
+
+def routed(tokens: tf.Tensor, weights: Weights, spec: MoeSpec) -> tuple[tf.Tensor, tf.Tensor]:
+    """Each token's experts and their weights: float32 and int32 [tokens, top_k].
+
+    Of equal logits the first are chosen; which ones the reference takes is not specified.
+    """
+    logits = tf.cast(linear(tokens, weights, "moe.router"), tf.float32)
+    chosen = tf.math.top_k(logits, spec.top_k).indices
+    shares = tf.gather(tf.nn.softmax(logits), chosen, batch_dims=1)
+    if spec.routing is Routing.SOFTMAX_TOP_K:
+        shares /= tf.reduce_sum(shares, axis=-1, keepdims=True)
+    return shares, chosen
+
+
+def in_blocks(chosen: tf.Tensor, experts: int) -> Blocks:
+    """Sorts assignments, int32 [tokens, top_k], by expert.
+
+    The number of blocks follows from the shapes alone: at most ``some = min(experts, assignments)`` experts
+    begin a block, and only the other assignments can fill further ones.
+    """
+    tokens, assigned = tf.shape(chosen)[0], tf.size(chosen)
+    rows = tf.minimum(tf.clip_by_value(assigned // experts, _FEWEST, _MOST), tf.maximum(tokens, 2))
+    some = tf.minimum(experts, assigned)
+    count = some + (assigned - some) // rows
+    flat = tf.reshape(chosen, [-1])
+    order = tf.argsort(flat, stable=True)
+    held = tf.reduce_sum(tf.one_hot(flat, experts, dtype=tf.int32), axis=0)  # [experts], assignments
+    first = tf.cumsum(held, exclusive=True)
+    ends = tf.cumsum((held + rows - 1) // rows)  # in blocks
+    begins = ends - (held + rows - 1) // rows
+    # An assignment's row: its expert's first one, and its rank among the expert's assignments.
+    place = tf.argsort(order) + tf.gather(begins * rows - first, flat)
+    expert = tf.reduce_sum(tf.cast(tf.range(count)[:, tf.newaxis] >= ends, tf.int32), axis=1)
+    expert = tf.minimum(expert, experts - 1)
+    rank = (tf.range(count) - tf.gather(begins, expert))[:, tf.newaxis] * rows + tf.range(rows)
+    source = tf.minimum(tf.gather(first, expert)[:, tf.newaxis] + rank, assigned - 1)
+    token = tf.gather(order, source) // chosen.shape[1]
+    return Blocks(expert, token, tf.reshape(place, tf.shape(chosen)), ends[-1])
+
+
+def _products(tokens: tf.Tensor, blocks: Blocks, weights: Weights, spec: MoeSpec) -> tf.Tensor:
+    """[blocks * rows, hidden]: every block through its expert, one after the other.
+
+    The GPU would wait for the host to learn how many blocks are used, and runs all.
+    """
+    experts = {name: value for name, value in weights.items() if name in _EXPERT_WEIGHTS}
+    count = tf.shape(blocks.expert)[0]
+    bound = count if current_target() == "gpu" else blocks.used
+
+    def run(index: tf.Tensor, outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # Not slices: tf2xla takes a slice's begin for a constant and evaluates all that leads to it.
+        block, expert = tf.gather(tokens, tf.gather(blocks.token, index)), tf.gather(blocks.expert, index)
+        own = {name: tf.gather(value, expert) for name, value in experts.items()}
+        return index + 1, update_entry(outputs, mlp(block, own, spec.expert, "moe."), index)
+
+    outputs = tf.zeros(tf.concat([tf.shape(blocks.token), tf.shape(tokens)[1:]], axis=0), tokens.dtype)
+    _, outputs = tf.while_loop(lambda index, _: index < bound, run, (0, outputs))
+    return tf.reshape(outputs, [-1, tokens.shape[1]])
