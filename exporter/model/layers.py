@@ -13,8 +13,9 @@ from functools import partial
 
 import tensorflow as tf
 
-from exporter.model.xla_ops import in_compiled_code
+from exporter.generation.compiled import in_compiled_code
 from exporter.spec import Activation, MlpSpec, NormKind, NormSpec
+from exporter.targets import current_target
 
 Weights = Mapping[str, tf.Tensor]
 
@@ -43,12 +44,14 @@ def _product(x: tf.Tensor, kernel: tf.Tensor, *, step: bool) -> tf.Tensor:
     """[rows, in] times [in, out]; ``step``: of one token per row.
 
     XLA:CPU runs a vector times a matrix on one thread, which cannot read memory as fast as all of them can; a
-    batch of products is spread over threads. So a single row's product is cut into parts along ``in``. XLA
-    knows the number of rows when it compiles, and drops the branch that is not taken.
+    batch of products is spread over threads. So on the cpu target a single row's product is cut into parts
+    along ``in``. XLA knows the number of rows when it compiles, and drops the branch that is not taken.
     """
     whole = partial(tf.matmul, x, kernel)
     width = kernel.shape[0]
-    if not step or kernel.dtype != tf.float32 or width % _PARTS or not in_compiled_code():
+    if current_target() != "cpu" or not in_compiled_code():
+        return whole()
+    if not step or kernel.dtype != tf.float32 or width % _PARTS:
         return whole()
 
     def in_parts() -> tf.Tensor:

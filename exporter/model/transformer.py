@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy.typing as npt
 import tensorflow as tf
 
+from exporter.choices import Target
 from exporter.generation.step import Prompt
 from exporter.model.attention import Bias, Segment
 from exporter.model.bias import Sight, generated_bias, past_bias, prefix_bias, prompt_bias
@@ -21,6 +22,7 @@ from exporter.model.layers import norm, scoped
 from exporter.model.rotary import Turning, position_at
 from exporter.model.variables import variables
 from exporter.spec import LayerSpec, ModelSpec
+from exporter.targets import current_target
 
 
 class Transformer(tf.Module):
@@ -36,12 +38,16 @@ class Transformer(tf.Module):
         self.spec = _in_dtype(spec, self.dtype)
         self.prefix: dict[str, tf.Variable] = {}
         self.prefix_tokens: tuple[int, ...] = ()
-        self._layer_function = memo(_layer_function)
+        self._layer_functions = memo(_layer_function)
 
     @property
     def vocab_size(self) -> int:
         """Width of the logits."""
         return self.spec.vocab_size
+
+    def _layer_function(self, function: Callable[..., Any], *static: Any) -> Callable[..., Any]:
+        """The shared function of layers that are alike; each target has its own."""
+        return self._layer_functions(current_target(), function, *static)
 
     def bake_prefix(self, tokens: Sequence[int], values: Mapping[str, Any] | None = None) -> None:
         """Keeps keys and values of ``tokens`` as variables: every prompt has to begin with them from now on.
@@ -213,7 +219,7 @@ def _in_dtype(spec: ModelSpec, dtype: tf.DType) -> ModelSpec:
     return replace(spec, decoder=replace(spec.decoder, layers=layers))
 
 
-def _layer_function(function: Callable[..., Any], *static: Any) -> Callable[..., Any]:
+def _layer_function(target: Target, function: Callable[..., Any], *static: Any) -> Callable[..., Any]:
     """``function`` with its static arguments; in a graph, one traced function for all that share them."""
     bound = partial(function, *static)
     traced = tf.function(bound, autograph=False)

@@ -1,4 +1,4 @@
-"""The one XLA operation that TensorFlow's public API lacks: a slice update at a position known at run time.
+"""An XLA operation that TensorFlow's public API lacks: a slice update at a position known at run time.
 
 ``XlaDynamicUpdateSlice`` is registered in every TensorFlow build with XLA, stock TensorFlow Serving included,
 but has no kernel outside compiled code; elsewhere the same result comes from a select over the whole tensor.
@@ -8,14 +8,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
-from tensorflow.python.ops import control_flow_util
 
-
-def in_compiled_code() -> bool:
-    """Whether operations made now are traced under ``jit_compile=True``."""
-    if tf.executing_eagerly():
-        return False
-    return bool(control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
+from exporter.generation.compiled import in_compiled_code
 
 
 def update_columns(buffer: tf.Tensor, update: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
