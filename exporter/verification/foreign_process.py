@@ -7,12 +7,12 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from exporter.manifest import GoldenAnswer, Manifest
-from exporter.verification.agreement import Comparison, compare, summary
+from exporter.verification.agreement import Comparison, compare, summary, uncompared
 from exporter.verification.checks import Check, judged
 from exporter.verification.probe_requests import Request, golden_request, other_requests, variants
 
@@ -153,7 +153,7 @@ def _golden(golden: list[GoldenAnswer], found: Found, answers: list[dict[str, An
         return Check(name, "failed", found.error("golden") or "no answers")
     compared = [compared_with(one, answer) for one, answer in zip(golden, answers, strict=False)]
     problems = [problem for one in compared for problem in one.problems]
-    return judged(name, problems, summary(compared))
+    return judged(name, problems or uncompared(compared), summary(compared))
 
 
 def compared_with(golden: GoldenAnswer, answer: dict[str, Any]) -> Comparison:
@@ -162,7 +162,7 @@ def compared_with(golden: GoldenAnswer, answer: dict[str, Any]) -> Comparison:
     if "" in answer:
         return Comparison((f"{what} fails: {answer['']}",))
     found = compare(golden, answer)
-    return Comparison(tuple(f"{what}: {text}" for text in found.problems), found.stopped_at, found.margin)
+    return replace(found, problems=tuple(f"{what}: {text}" for text in found.problems))
 
 
 def _signatures(requests: list[Request], found: Found, answers: list[dict[str, Any]]) -> Check:
