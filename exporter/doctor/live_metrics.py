@@ -45,7 +45,7 @@ def metrics_findings(fetch: Callable[[], str], manifests: Sequence[Manifest]) ->
                 "no-metrics",
                 "note",
                 f"no metrics: {str(error).splitlines()[0]}",
-                "batching, warmup, compilations and failed requests cannot be seen; no front passes metrics on",
+                "no batches, warmup, compilations or failed requests can be seen; no front passes metrics on",
                 "start the server with --monitoring_config_file=OUT/serving/monitoring.config, as "
                 "OUT/serving/run.sh does, and ask its own REST port",
             )

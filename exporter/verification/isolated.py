@@ -16,8 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-#: Ops of TensorFlow's Python process, which no server has.
-_PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc", "NumpyPyFunc"}
 _PATH = re.compile(rb"/(?:[^/\0:*]+/)+[^/\0:*]*", re.DOTALL)
 WARMUP = "assets.extra/tf_serving_warmup_requests"
 
@@ -44,37 +42,18 @@ def main() -> None:
         print(json.dumps({"phase": phase, "seconds": seconds, **facts}), flush=True)
 
 
-def registered() -> set[str]:
-    """Names of all ops of this process."""
-    from tensorflow.core.framework import op_def_pb2
-    from tensorflow.python.client import pywrap_tf_session
-
-    ops = op_def_pb2.OpList()
-    ops.ParseFromString(pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList()))
-    return {op.name for op in ops.op}
-
-
 def graph(directory: str) -> dict[str, Any]:
-    """The ops that no stock server has, how many are tf.Text's; strings that are absolute paths."""
-    import tensorflow as tf
+    """The ops that a server needs; strings that are absolute paths."""
+    import tensorflow_text  # noqa: F401  (registers the ops of tf.Text)
     from tensorflow.core.protobuf import saved_model_pb2
 
-    core = registered()
-    import tensorflow_text
-
-    text = registered() - core
     model = saved_model_pb2.SavedModel()
     model.ParseFromString((Path(directory) / "saved_model.pb").read_bytes())
     (meta,) = model.meta_graphs
     functions = meta.graph_def.library.function
     nodes = [*meta.graph_def.node, *(node for function in functions for node in function.node_def)]
-    used = {node.op for node in nodes} - {function.signature.name for function in functions}
     return {
-        "tensorflow": tf.__version__,
-        "tensorflow_text": tensorflow_text.__version__,
-        "ops": len(used),
-        "text_ops": sorted(used & text),
-        "not_stock": sorted((used - core - text) | (used & _PYTHON)),
+        "ops": sorted({node.op for node in nodes} - {function.signature.name for function in functions}),
         "paths": sorted({path for node in nodes for path in paths(node)}),
         "assets": sorted(asset.filename for asset in meta.asset_file_def),
     }
