@@ -36,12 +36,16 @@ class Found:
         return "not reached" if facts is None else facts.get("error")
 
 
-def run_isolated(directory: Path, job: dict[str, Any]) -> Found:
-    """Runs ``isolated.py`` on a version, with the devices that this process has."""
+def run_isolated(directory: Path, job: dict[str, Any], xla_flags: str = "") -> Found:
+    """Runs ``isolated.py`` on a version, with the devices that this process has.
+
+    ``job["phases"]`` are run in their order; ``xla_flags`` are added to the environment's XLA_FLAGS.
+    """
     environment = os.environ | {
         "TF_CPP_MIN_LOG_LEVEL": "0",
         "TF_CPP_VMODULE": "device_compilation_profiler=1",
         "TF_XLA_FLAGS": "",
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {xla_flags}".strip(),
     }
     process = subprocess.run(
         [sys.executable, "-P", str(_SCRIPT), str(directory.resolve())],
@@ -90,7 +94,8 @@ def graph_checks(
     sampled = len(requests) if texts else None
     if texts:
         requests.append({"signature": "encode", "inputs": {"text": texts}})
-    job = {"requests": requests, "variants": variants(manifest, golden), "warmup": warmup}
+    job: dict[str, Any] = {"requests": requests, "variants": variants(manifest, golden), "warmup": warmup}
+    job["phases"] = ["graph", "load", "warmup", "golden", "variants"]
     found = run_isolated(directory, job)
     answers = found.phases.get("golden", {}).get("answers")
     checks = [

@@ -23,7 +23,7 @@ WARMUP = "assets.extra/tf_serving_warmup_requests"
 def main() -> None:
     directory, job = sys.argv[1], json.load(sys.stdin)
     session: Any = None
-    for phase in ("graph", "load", "warmup", "golden", "variants"):
+    for phase in job["phases"]:
         print(f"genserve: {phase}", file=sys.stderr, flush=True)
         started = time.monotonic()
         try:
@@ -98,21 +98,39 @@ class Session:
 
     def warmup(self, job: dict[str, Any]) -> dict[str, Any]:
         """Every record once, as a server that loads the version."""
-        import tensorflow as tf
-        from tensorflow_serving.apis import prediction_log_pb2
-
         count = 0
-        path = Path(self._directory) / WARMUP
-        if not job["warmup"] or not path.is_file():
-            return {"records": 0}
-        for record in tf.compat.v1.io.tf_record_iterator(str(path)):
-            request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
-            inputs = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
-            name = request.model_spec.signature_name
+        for name, inputs in self._records() if job["warmup"] else ():
             self.run(name, inputs)
             self._keep_longest(name, inputs)
             count += 1
         return {"records": count}
+
+    def _records(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Signature and inputs of every warmup record."""
+        import tensorflow as tf
+        from tensorflow_serving.apis import prediction_log_pb2
+
+        path = Path(self._directory) / WARMUP
+        for record in tf.compat.v1.io.tf_record_iterator(str(path)) if path.is_file() else ():
+            request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+            inputs = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
+            yield request.model_spec.signature_name, inputs
+
+    def hlo(self, job: dict[str, Any]) -> dict[str, Any]:
+        """The records of the job's signatures, one token each, and which files XLA dumped for each."""
+        if self._limit:
+            self._limit(1)
+        found = []
+        for name, inputs in self._records():
+            if name in job["signatures"]:
+                for value in (inputs[key] for key in ("max_new_tokens",) if key in inputs):
+                    value.fill(1)
+                before = set(Path(job["dump"]).iterdir())
+                self.run(name, inputs)
+                files = sorted(str(path) for path in set(Path(job["dump"]).iterdir()) - before)
+                rows = len(next(iter(inputs.values())))
+                found.append({"signature": name, "rows": rows, "files": files})
+        return {"found": found}
 
     def _keep_longest(self, name: str, inputs: dict[str, Any]) -> None:
         """A row of the longest prompt, for a neighbour."""
