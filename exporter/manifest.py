@@ -164,10 +164,13 @@ class GoldenAnswer(_Frozen):
       outputs: those that are the same each time; of an answer that is drawn anew each time only ``error`` is.
       max_new_tokens: where the answer was ended before the version's own cap, so that checking it takes no
         longer than it must.
-      margins: of greedy search, by step: how far the chosen token's logit was above the next one's, after
-        all processors. Where it is small, another machine's rounding may choose another one. Empty: unknown.
+      margins: by step: the difference of two logits that would have chosen another token. Where it is small,
+        another machine's rounding may. Of beam search, several sequences and ``next_token``: one, of all.
+        Empty: unknown, ``unsure`` says why.
       decided: by step: how much of the answer the tokens before that step fix: characters of
         ``generated_text``, or ids of ``generated_ids``. As many as ``margins``.
+      unsure: why there are no margins.
+      not_compared: which outputs are left out of ``outputs``, and why.
     """
 
     signature: str
@@ -176,6 +179,8 @@ class GoldenAnswer(_Frozen):
     max_new_tokens: int | None = None
     margins: tuple[float, ...] = ()
     decided: tuple[int, ...] = ()
+    unsure: str = ""
+    not_compared: str = ""
 
 
 class FileInfo(_Frozen):

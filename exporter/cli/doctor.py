@@ -15,6 +15,7 @@ from exporter.errors import GenserveError, OptionError
 
 if TYPE_CHECKING:
     from exporter.doctor import Finding
+    from exporter.manifest import Manifest
 
 
 def doctor(
@@ -47,7 +48,7 @@ def doctor(
     if target is not None:
         found += _target(target)
     if url is not None or grpc is not None:
-        found += _server(endpoint(url, grpc, ca), model, token_file, ca, timeout)
+        found += _server(endpoint(url, grpc, ca), model, token_file, ca, timeout, target)
     _print(found, as_json=as_json)
     if message is None and any(finding.severity == "error" for finding in found):
         raise typer.Exit(GenserveError.exit_code)
@@ -65,17 +66,38 @@ def _target(target: str) -> list[Finding]:
 
 
 def _server(
-    address: str, model: str | None, token_file: Path | None, ca: Path | None, timeout: float
+    address: str,
+    model: str | None,
+    token_file: Path | None,
+    ca: Path | None,
+    timeout: float,
+    target: str | None,
 ) -> list[Finding]:
     if model is None:
         raise OptionError("--model is needed: which model the server is asked for")
     from exporter.client import Client
     from exporter.client.address import read_token
-    from exporter.doctor.live_server import server_findings
+    from exporter.doctor.live_metrics import limit_findings, metrics_findings
+    from exporter.doctor.live_server import metrics_page, server_findings
 
-    token = read_token(None, token_file)
+    token, manifests = read_token(None, token_file), _manifests(target)
     with Client(address, model, token=token, ca=ca, timeout=timeout, retries=0) as client:
-        return server_findings(client, address)
+        found = server_findings(client, address)
+    if any(finding.id == "unreachable" for finding in found):
+        return found
+    own = [manifest for manifest in manifests if manifest.name == model]
+    found += metrics_findings(lambda: metrics_page(address, token, ca, timeout), manifests)
+    return [*found, *limit_findings(own)]
+
+
+def _manifests(target: str | None) -> list[Manifest]:
+    """Of the versions in OUT; none where it is no such folder, or has its own findings."""
+    from exporter.deployment import read_manifests
+
+    try:
+        return read_manifests(Path(target)) if target is not None else []
+    except GenserveError:
+        return []
 
 
 def _print(found: list[Finding], *, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,11 +37,26 @@ def inspect(
     prefix_text: Annotated[
         str | None, typer.Option(help="Say how much of this prompt prefix could be baked.")
     ] = None,
+    hlo: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write what XLA makes of a version's programs in every bucket, as text.", metavar="DIR"
+        ),
+    ] = None,
+    signature: Annotated[
+        list[str] | None, typer.Option(help="With --hlo: only the program behind this one; repeatable.")
+    ] = None,
     as_json: _Json = False,
 ) -> None:
     """Say what a checkpoint is and whether it can be exported (exits 4 if not); or what a version is, with a
     request for each of its signatures."""
-    if versions := _versions(Path(model)):
+    versions = _versions(Path(model))
+    if hlo is not None:
+        _write_hlo(model, versions, hlo, signature or [], as_json=as_json)
+        return
+    if signature:
+        raise OptionError("--signature goes with --hlo DIR")
+    if versions:
         _inspect_versions(model, versions, as_json=as_json)
         return
     from exporter.checkpoint import locate
@@ -85,6 +101,29 @@ def _inspect_versions(model: str, versions: list[Path], *, as_json: bool) -> Non
         print(json.dumps({"versions": [report.as_json() for report in reports]}, ensure_ascii=False))
         return
     print("\n\n".join(map(str, reports)))
+
+
+def _write_hlo(
+    model: str, versions: list[Path], directory: Path, signatures: list[str], *, as_json: bool
+) -> None:
+    if len(versions) != 1:
+        what = f"holds {len(versions)} versions: name one" if versions else "is no exported version"
+        raise OptionError(f"--hlo: {model} {what} (OUT/NAME/VERSION)")
+    from pydantic import ValidationError
+
+    from exporter.verification.hlo import write_hlo
+
+    try:
+        files = write_hlo(versions[0], directory, signatures)
+    except ValidationError as error:
+        raise OptionError(f"{versions[0]}: its manifest cannot be read: {error}") from None
+    if as_json:
+        found = [asdict(file) | {"path": str(file.path)} for file in files]
+        print(json.dumps({"version_directory": str(versions[0]), "files": found}, ensure_ascii=False))
+        return
+    for file in files:
+        bucket = f"{file.prompt_length} tokens x {file.batch_size} rows"
+        print(f"{file.path}: {file.program} of {', '.join(file.signatures)}, {bucket}, {file.stage}")
 
 
 def _prefix(model: str, text: str | None, path: Path, spec: ModelSpec | None) -> Prefix | None:

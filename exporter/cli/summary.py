@@ -11,8 +11,12 @@ if TYPE_CHECKING:
 
 def facts(result: ExportResult, options: ExportOptions) -> dict[str, Any]:
     """What was written, at which size, with which options; the keys are those of docs/command-line.md."""
+    from exporter.saved_model.used_ops import used_ops
+    from serving_configs.served_ops import obstacles
+
     manifest, directory = result.manifest, result.directory
     model, prefix, buckets = manifest.model, manifest.prefix, manifest.buckets
+    releases = obstacles(used_ops(directory), manifest.tensorflow_version)
     return {
         "version_directory": str(directory),
         "name": manifest.name,
@@ -30,6 +34,7 @@ def facts(result: ExportResult, options: ExportOptions) -> dict[str, Any]:
         "cache_bytes_per_row": manifest.memory.cache_bytes_per_row,
         "warmup_records": manifest.warmup.records,
         "prefix": prefix and prefix.model_dump(mode="json"),
+        "serving_releases": [release for release, why in releases.items() if not why],
         "signatures": {
             name: {"inputs": list(signature.inputs), "outputs": list(signature.outputs)}
             for name, signature in manifest.signatures.items()
@@ -81,6 +86,7 @@ def _lines(known: dict[str, Any]) -> dict[str, str]:
         f"{known['compilations_per_program']} compilations per program",
         "keys and values": f"{decimal(known['cache_bytes_per_row'])} a row at most",
         "warmup": f"{known['warmup_records']} records",
+        "served by": f"TensorFlow Serving {', '.join(known['serving_releases']) or '(no known release)'}",
     }
     if prefix := known["prefix"]:
         lines["prefix"] = (

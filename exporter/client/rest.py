@@ -96,6 +96,17 @@ class Connection:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _failure(error, exchange) from None
 
+    def page(self, url: str, seconds: float) -> str:
+        """A page of the server's that is no JSON."""
+        exchange = Exchange("GET", url)
+        try:
+            response = self._http.request(**exchange.arguments, timeout=seconds)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise _failure(error, exchange) from None
+        if response.status_code != 200:
+            raise RequestError.from_http(response.status_code, response.text.strip()[:500])
+        return response.text
+
     def close(self) -> None:
         self._http.close()
 

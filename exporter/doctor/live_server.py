@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 from exporter.client import Client
+from exporter.client.address import Model
 from exporter.client.answers import SignatureInfo, VersionStatus
+from exporter.client.connect import Server
 from exporter.doctor.findings import Finding, failure
 from exporter.errors import ServingError
+from serving_configs.server_files import METRICS_PATH
 
 #: A first answer that took longer than this, and many times the second one's time, was compiled for.
 _COMPILED_SECONDS, _TIMES = 1.0, 10.0
@@ -64,3 +68,15 @@ def _value(name: str, info: Any) -> list[Any]:
     for size in reversed((info.shape or (None,))[1:]):
         value = [value] * (size or 1)
     return [value]
+
+
+def metrics_page(address: str, token: str | None, ca: Path | None, timeout: float) -> str:
+    """The server's metrics; raises ServingError where it shows none."""
+    if not address.startswith("http"):
+        raise ServingError("they are on the REST port: give --url")
+    server = Server(address, Model("metrics", None, None), token, ca)
+    connection = server.connection()
+    try:
+        return str(connection.page(address.rstrip("/") + METRICS_PATH, timeout))
+    finally:
+        connection.close()

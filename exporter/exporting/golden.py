@@ -14,29 +14,33 @@ from typing import Any
 
 import numpy as np
 import tensorflow_text  # noqa: F401  (registers the ops that a tokenizer graph may hold)
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter, with_config
 
 from exporter.errors import VerificationError
-from exporter.exporting.margins import greedy_margins, is_greedy
+from exporter.exporting.margins import Asked, next_margin, search_margin, start_of, step_margins, written
 from exporter.generation.generation_options import UNPREDICTABLE_SEED, GenerationOptions
-from exporter.generation.rows import ROW_FIELDS
+from exporter.generation.rows import ROW_FIELDS, RowOptions, default_rows
 from exporter.generation.step import StepModel
 from exporter.manifest import GoldenAnswer, MeasuredInfo
 from exporter.model import build_model
 from exporter.options import ExportOptions
 from exporter.prompts.prefix import Prefix
 from exporter.saved_model.asking import Loaded, ask, width
+from exporter.saved_model.served import Served
 from exporter.spec import ModelSpec
 from exporter.targets import compiled_for
 
 #: Short, so that the export compiles only its smallest bucket to verify them.
 GOLDEN_TEXTS = ("The", "1, 2, 3,", "Où est-ce? 東京\n")
+#: What ``score`` is asked for behind such a text.
+GOLDEN_CONTINUATION = " there"
 #: How much of an answer is kept where a version may generate more: enough to tell one model from another.
 GOLDEN_TOKENS = 64
 #: Ids that every vocabulary has; the golden request of an export without a tokenizer.
 _SAMPLE_IDS = (1, 0, 1, 2)
 #: The outputs that do not depend on what was drawn.
 _ALWAYS = ("error",)
+_ANEW = "all but row errors: drawn anew each time"
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,22 @@ class GoldenJob:
     options: ExportOptions
     generation: GenerationOptions
     prefix: Prefix | None
+    served: tuple[Served, ...]
+    presets: tuple[str, ...]
+    preset_languages: tuple[str, ...]
+
+
+def job_to_json(job: GoldenJob) -> bytes:
+    """A job as it travels to another process; numbers without end are kept."""
+    return _JOB.dump_json(job)
+
+
+def job_from_json(text: bytes) -> GoldenJob:
+    """The inverse of ``job_to_json``."""
+    return _JOB.validate_json(text)
+
+
+_JOB = TypeAdapter(with_config(ConfigDict(ser_json_inf_nan="constants"))(GoldenJob))
 
 
 class Golden(BaseModel):
@@ -102,21 +122,26 @@ class _Asking:
 
     def __init__(self, job: GoldenJob, signatures: Any, model: StepModel, limit: int | None) -> None:
         self._job, self._signatures, self._model, self._limit = job, signatures, model, limit
+        self._served = {served.name: served for served in job.served}
         self.seconds: list[float] = []
-        generation = job.generation
-        self._anew = generation.do_sample and generation.seed == UNPREDICTABLE_SEED
+        self._first = "tokens" if job.options.tokenizer == "none" else "serving_default"
 
     def requests(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Signature and inputs, a row each."""
-        if self._job.options.tokenizer == "none":
+        """Signature and inputs, a row each; signatures beside the default one are asked once."""
+        if self._first == "tokens":
             places = width(self._signatures, "tokens")
             ids = [*_SAMPLE_IDS, *[0] * places][:places]
             yield "tokens", {"input_ids": [ids], "num_tokens": [min(len(_SAMPLE_IDS), places)]}
             return
         for seed, text in enumerate(GOLDEN_TEXTS, 1):
             yield "serving_default", {"text": [text]}
-            if self._anew and "generate" in self._signatures:
+            if _is_anew(self._job.generation) and "generate" in self._signatures:
                 yield "generate", {"text": [text], **self._row_options(seed)}
+        text = GOLDEN_TEXTS[0]
+        for name in (*self._job.presets, "score", "next_token"):
+            if name in self._signatures:
+                more = {"continuation": [GOLDEN_CONTINUATION]} if name == "score" else {}
+                yield name, {"text": [text], **more}
 
     def _row_options(self, seed: int) -> dict[str, Any]:
         """The exported defaults as inputs, with a seed."""
@@ -127,56 +152,96 @@ class _Asking:
     def golden(self, name: str, inputs: dict[str, Any]) -> GoldenAnswer:
         """The answer to a request, which is asked twice."""
         answer, again = self._timed(name, inputs), self._timed(name, inputs)
-        if self._anew and name != "generate":
+        served = self._served[name]
+        options = served.program.options if served.program else None
+        if options and _is_anew(options) and name != "generate":
             outputs = {key: value for key, value in answer.items() if key in _ALWAYS}
-            return GoldenAnswer(signature=name, inputs=inputs, outputs=outputs)
+            return GoldenAnswer(signature=name, inputs=inputs, outputs=outputs, not_compared=_ANEW)
         if answer != again:
             raise VerificationError(f"{name}({inputs}) answers {answer!r}, and asked again {again!r}")
-        sure: dict[str, Any] = {}
-        if "error" not in np.ravel(answer["finish_reason"]) and name != "generate":
-            sure = self._sure(name, inputs, answer)
-        limit = self._limit if name != "generate" else None
-        return GoldenAnswer(signature=name, inputs=inputs, outputs=answer, max_new_tokens=limit, **sure)
+        limit = self._limit if options and name != "generate" else None
+        found = GoldenAnswer(signature=name, inputs=inputs, outputs=answer, max_new_tokens=limit)
+        if any(np.ravel(answer["error"])):
+            return found
+        return found.model_copy(update=self._sure(served, inputs, answer))
 
     def _timed(self, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         started = time.monotonic()
         answer = ask(self._signatures, name, inputs)
-        self.seconds.append(time.monotonic() - started)
+        if name == self._first:
+            self.seconds.append(time.monotonic() - started)
         return answer
 
-    def _sure(self, name: str, inputs: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-        """``margins`` and ``decided`` of a good answer, which is compared with the other way to it."""
-        if name == "tokens":
-            ids = answer["generated_ids"][0]
+    def _sure(self, served: Served, inputs: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        """``margins`` and ``decided`` of a good answer, or what is not compared and why there are none."""
+        if served.kind == "score":
+            kept = {key: value for key, value in answer.items() if key != "greedy"}
+            return {"outputs": kept, "not_compared": "greedy, which the smallest lead of a token turns"}
+        if served.kind == "tokens":
+            ids, count = answer["generated_ids"][0], answer["num_tokens"][0]
             prompt = inputs["input_ids"][0][: inputs["num_tokens"][0]]
-            return self._margins(prompt, ids, answer["num_tokens"][0], lambda ids: list(range(len(ids))))
-        text = inputs["text"][0]
-        encoded = ask(self._signatures, "encode", {"text": [text]})
-        if encoded["num_tokens"][0] > width(self._signatures, "tokens"):
-            return {}  # truncated, which only text signatures do
+            return self._margins(
+                served, inputs, prompt, answer, [ids[:count]] if isinstance(count, int) else None
+            )
+        if served.preset in self._job.preset_languages:
+            return {"unsure": "encode does not read texts in its languages"}
+        encoded = ask(self._signatures, "encode", {"text": inputs["text"]})
+        prompt = encoded["input_ids"][0]
+        if len(prompt) > width(self._signatures, "tokens"):
+            return {"unsure": "the prompt was cut off"}
+        if served.kind == "next_token":
+            start = start_of(prompt, self._job.generation, self._prefix)
+            return {"margins": (next_margin(self._model, start, len(answer["tokens"][0])),), "decided": (0,)}
+        if served.name != "serving_default":
+            return self._margins(served, inputs, prompt, answer, None)
         generated = ask(self._signatures, "tokens", self._widened("tokens", encoded))
-        self._compare(text, generated, answer)
+        self._compare(inputs["text"][0], generated, answer)
+        ids, count = generated["generated_ids"][0], generated["num_tokens"][0]
         return self._margins(
-            encoded["input_ids"][0],
-            generated["generated_ids"][0],
-            generated["num_tokens"][0],
-            lambda ids: self._decided(self._echoed(text), ids, answer["generated_text"][0]),
+            served, inputs, prompt, answer, [ids[:count]] if isinstance(count, int) else None
         )
 
-    def _margins(self, prompt: list[int], ids: list[int], count: int, decided: Any) -> dict[str, Any]:
-        job = self._job
-        if not is_greedy(job.generation):
-            return {}
-        answer = ids[:count]
-        margins = greedy_margins(
-            self._model,
-            prompt,
-            answer,
-            job.generation,
-            prefix=job.prefix.tokens if job.prefix else (),
-            limit=self._limit,
+    @property
+    def _prefix(self) -> tuple[int, ...]:
+        return tuple(self._job.prefix.tokens) if self._job.prefix else ()
+
+    def _margins(
+        self,
+        served: Served,
+        inputs: dict[str, Any],
+        prompt: list[int],
+        answer: dict[str, Any],
+        ids: list[list[int]] | None,
+    ) -> dict[str, Any]:
+        """Of an answer of generation; ``ids`` of its sequences, None: the model is asked for them."""
+        assert served.program is not None
+        assert served.program.options is not None
+        options, by_row = served.program.options, served.program.row_options
+        rows = default_rows(options, 1)
+        rows = rows._replace(
+            max_new_tokens=np.minimum(rows.max_new_tokens, self._limit or options.max_new_tokens)
         )
-        return {"margins": margins, "decided": tuple(decided(answer))}
+        if by_row:
+            chosen = {
+                name: np.asarray(inputs[name], ROW_FIELDS[name].dtype.as_numpy_dtype) for name in ROW_FIELDS
+            }
+            rows = RowOptions(**chosen, finished=rows.finished)
+        asked = Asked(self._model, start_of(prompt, options, self._prefix), options, rows, by_row)
+        if options.num_beams > 1:
+            if options.stop_strings:
+                return {"unsure": "stop strings end its beams"}
+            return {"margins": (search_margin(asked),), "decided": (0,)}
+        if ids is None:
+            counts = np.ravel(answer["num_tokens"]).tolist()
+            ids = [row[:count] for row, count in zip(written(asked)[0], counts, strict=True)]
+        margins = [step_margins(asked, row, number) for number, row in enumerate(ids)]
+        if len(ids) > 1:
+            return {"margins": (min(min(row, default=0.0) for row in margins),), "decided": (0,)}
+        decided = list(range(len(ids[0])))
+        if served.kind != "tokens":
+            text = inputs["text"][0]
+            decided = self._decided(self._echoed(text), ids[0], answer["generated_text"][0])
+        return {"margins": margins[0], "decided": tuple(decided)}
 
     def _decided(self, prompt: str, ids: list[int], answered: str) -> list[int]:
         """How many characters of the answer the first 0, 1, 2, ... tokens fix."""
@@ -210,6 +275,11 @@ class _Asking:
         places = width(self._signatures, name)
         ids = [row + [0] * (places - len(row)) for row in encoded["input_ids"]]
         return {"input_ids": ids, "num_tokens": encoded["num_tokens"]}
+
+
+def _is_anew(options: GenerationOptions) -> bool:
+    """Whether each answer is drawn with a seed of its own."""
+    return options.do_sample and options.seed == UNPREDICTABLE_SEED
 
 
 def _common(one: str, other: str) -> int:

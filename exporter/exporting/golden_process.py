@@ -2,7 +2,7 @@
 
     python -m exporter.exporting.golden_process VERSION < job
 
-The job is a pickled ``GoldenJob``; the last line of the answer is JSON: a ``Golden``, or why there is none.
+The job is a ``GoldenJob`` as JSON. So is the last line of the answer: a ``Golden``, or why there is none.
 It runs on the CPU, whatever devices there are, and keeps the version's weights in memory once.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -30,12 +29,12 @@ def golden_answers(job: GoldenJob, directory: Path) -> Golden:
     Raises:
       VerificationError: as there; or the process ended without an answer, as where memory does not suffice.
     """
-    from exporter.exporting.golden import Golden
+    from exporter.exporting.golden import Golden, job_to_json
 
     path = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path)
     process = subprocess.run(
         [sys.executable, "-P", "-m", __name__, str(directory.resolve())],
-        input=pickle.dumps(job),
+        input=job_to_json(job),
         env=os.environ | _SETTINGS | {"PYTHONPATH": path},
         capture_output=True,
         check=False,
@@ -53,9 +52,9 @@ def golden_answers(job: GoldenJob, directory: Path) -> Golden:
 
 
 def main() -> None:
-    from exporter.exporting.golden import golden_of
+    from exporter.exporting.golden import golden_of, job_from_json
 
-    job: GoldenJob = pickle.load(sys.stdin.buffer)
+    job = job_from_json(sys.stdin.buffer.read())
     try:
         answer = golden_of(job, Path(sys.argv[1])).model_dump_json()
     except VerificationError as error:

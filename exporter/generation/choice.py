@@ -14,7 +14,7 @@ from exporter.generation.topk import in_blocks
 T = TypeVar("T")
 
 # Tokens per block of the two-level draw; near the square root of common vocabulary sizes.
-_BLOCK = 256
+BLOCK = 256
 
 
 def best_token(logits: tf.Tensor) -> tf.Tensor:
@@ -33,10 +33,10 @@ def draw_token(logits: tf.Tensor, seed: tf.Tensor, step: tf.Tensor) -> tf.Tensor
     The inverse of the cumulative distribution, in two levels with a number each: first a block of tokens,
     then a token of the block. A token of probability zero is never drawn.
     """
-    blocks = in_blocks(_weights(logits), _BLOCK, 0.0)
+    blocks = in_blocks(_weights(logits), BLOCK, 0.0)
     first, second = uniforms(seed, step, tf.constant(0))
     block = _inverse(tf.reduce_sum(blocks, axis=-1), first)
-    return block * _BLOCK + _inverse(tf.gather(blocks, block, axis=1, batch_dims=1), second)
+    return block * BLOCK + _inverse(tf.gather(blocks, block, axis=1, batch_dims=1), second)
 
 
 def draw_without_replacement(
@@ -54,7 +54,7 @@ def draw_without_replacement(
       int32 [rows, count] tokens in the order drawn, and bool [rows, count]: False once no token with a
       probability above zero was left (the token is then arbitrary).
     """
-    blocks = in_blocks(_weights(logits), _BLOCK, 0.0)
+    blocks = in_blocks(_weights(logits), BLOCK, 0.0)
     sums = tf.reduce_sum(blocks, axis=-1)  # [rows, blocks]
     column = tf.range(count)
     none = tf.zeros_like(sums[:, :1], tf.int32) + tf.zeros_like(column) - 1  # [rows, count]
@@ -64,10 +64,10 @@ def draw_without_replacement(
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         first, second = uniforms(seed, step, turn)
         block = _inverse(sums, first)
-        index = block[:, None] * _BLOCK + tf.range(_BLOCK)  # [rows, _BLOCK]
+        index = block[:, None] * BLOCK + tf.range(BLOCK)  # [rows, BLOCK]
         taken = tf.reduce_any(index[:, :, None] == drawn[:, None, :], axis=-1)
         left = tf.where(taken, 0.0, tf.gather(blocks, block, axis=1, batch_dims=1))
-        token = block * _BLOCK + _inverse(left, second)
+        token = block * BLOCK + _inverse(left, second)
         # The block's sum is made anew: a difference would leave rounding errors to be drawn from.
         rest = tf.reduce_sum(tf.where(index == token[:, None], 0.0, left), axis=-1)
         here, possible = column == turn, tf.reduce_any(sums > 0, axis=-1)

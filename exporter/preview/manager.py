@@ -70,6 +70,7 @@ class Manager:
     Args:
       prepare: called with each loaded servable before its warmup (the batcher wraps it here).
       loaded: called with a version's folder and whether its SavedModel could be loaded.
+      warmed: called with a version's folder and how long its warmup took, in seconds.
       labels_before_available: whether a label may name a version that is not AVAILABLE.
       warm: whether warmup records are replayed.
     """
@@ -79,13 +80,14 @@ class Manager:
         *,
         prepare: Callable[[Servable], None] | None = None,
         loaded: Callable[[Path, bool], None] | None = None,
+        warmed: Callable[[Path, float], None] | None = None,
         labels_before_available: bool = False,
         warm: bool = True,
     ) -> None:
         self._prepare = prepare or (lambda servable: None)
         self._loaded = loaded or (lambda directory, success: None)
         self._labels_before_available = labels_before_available
-        self._warm = warm
+        self._warm, self._warmed = warm, warmed
         self._configs: dict[str, ModelConfig] = {}
         self._versions: dict[str, dict[int, Version]] = {}
         self._lock = threading.Lock()  # guards the tables, never held while loading
@@ -174,10 +176,17 @@ class Manager:
         servable = self._read(name, version)
         try:
             self._prepare(servable)
-            return servable, replay.replay(servable) if self._warm else 0
+            return servable, self._replay(servable) if self._warm else 0
         except BaseException:
             servable.on_unload()
             raise
+
+    def _replay(self, servable: Servable) -> int:
+        started = time.monotonic()
+        records = replay.replay(servable)
+        if records and self._warmed:
+            self._warmed(servable.directory, time.monotonic() - started)
+        return records
 
     def _read(self, name: str, version: Version) -> Servable:
         try:

@@ -77,6 +77,7 @@ class Metrics:
         self._requests = _Counter(PREFIX + "request_count", ("model_name", "status"))
         self._latency = _Histogram(PREFIX + "request_latency", ("model_name", "API", "entrypoint"), latency)
         self._loads = _Counter(":tensorflow:cc:saved_model:load_attempt_count", ("model_path", "status"))
+        self._warmups = _Histogram(PREFIX + "model_warmup_latency", ("model_path", "status"), latency)
         batching = PREFIX + "batching_session:"
         self._queuing = _Histogram(
             batching + "queuing_latency", ("thread_pool_name",), exponential(100, 1.2, 52)
@@ -88,6 +89,7 @@ class Metrics:
             self._requests,
             self._latency,
             self._loads,
+            self._warmups,
             self._queuing,
             self._input_size,
             self._processed_size,
@@ -103,6 +105,10 @@ class Metrics:
         with self._lock:
             key = (model_path, "success" if success else "fail")
             self._loads.values[key] = self._loads.values.get(key, 0) + 1
+
+    def observe_warmup(self, model_path: str, micros: float) -> None:
+        with self._lock:
+            self._warmups.observe((model_path, "OK"), micros)
 
     def observe_latency(self, model: str, entrypoint: str, micros: float) -> None:
         with self._lock:

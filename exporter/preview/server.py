@@ -54,6 +54,7 @@ class PreviewServer:
         self._manager = Manager(
             prepare=self._prepare,
             loaded=lambda path, success: self.metrics.count_load(str(path), success=success),
+            warmed=lambda path, seconds: self.metrics.observe_warmup(str(path), seconds * 1e6),
             labels_before_available=config.allow_version_labels_for_unavailable_models,
             warm=config.enable_model_warmup,
         )

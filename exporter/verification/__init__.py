@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from exporter.deployment import stored_options
 from exporter.errors import VerificationError
 from exporter.manifest import Manifest
 from exporter.verification.checks import Report
@@ -29,6 +30,7 @@ def verify(directory: Path, *, warmup: bool = True) -> Report:
 
     Raises:
       FileNotFoundError, pydantic.ValidationError, OutputError: no manifest that can be read.
+      OptionError: OUT/serving/options.yaml cannot be read.
     """
     for package in _NEEDED:
         if importlib.util.find_spec(package) is None:
@@ -36,7 +38,8 @@ def verify(directory: Path, *, warmup: bool = True) -> Report:
     manifest = Manifest.read(directory)
     checks = file_checks(directory, manifest)
     sample = tokenizer_sample(manifest)
-    graph = graph_checks(directory, manifest, warmup=warmup, texts=list(sample.texts))
+    configured = stored_options(directory.resolve().parent.parent).get("serving_version")
+    graph = graph_checks(directory, manifest, warmup=warmup, texts=list(sample.texts), configured=configured)
     return Report(directory, (*checks, *graph.checks, tokenizer_check(sample, graph.encoded)), manifest)
 
 

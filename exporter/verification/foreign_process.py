@@ -7,14 +7,15 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from exporter.manifest import GoldenAnswer, Manifest
-from exporter.verification.agreement import Comparison, compare, summary
+from exporter.verification.agreement import Comparison, compare, summary, uncompared
 from exporter.verification.checks import Check, judged
 from exporter.verification.probe_requests import Request, golden_request, other_requests, variants
+from serving_configs.served_ops import obstacles, unknown_ops
 
 #: device_compilation_profiler.cc logs one such line per compilation at verbosity 1.
 _COMPILED = re.compile(r"Compiled (\S+) \d+ times")
@@ -35,12 +36,16 @@ class Found:
         return "not reached" if facts is None else facts.get("error")
 
 
-def run_isolated(directory: Path, job: dict[str, Any]) -> Found:
-    """Runs ``isolated.py`` on a version, with the devices that this process has."""
+def run_isolated(directory: Path, job: dict[str, Any], xla_flags: str = "") -> Found:
+    """Runs ``isolated.py`` on a version, with the devices that this process has.
+
+    ``job["phases"]`` are run in their order; ``xla_flags`` are added to the environment's XLA_FLAGS.
+    """
     environment = os.environ | {
         "TF_CPP_MIN_LOG_LEVEL": "0",
         "TF_CPP_VMODULE": "device_compilation_profiler=1",
         "TF_XLA_FLAGS": "",
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {xla_flags}".strip(),
     }
     process = subprocess.run(
         [sys.executable, "-P", str(_SCRIPT), str(directory.resolve())],
@@ -71,10 +76,13 @@ class Graph:
     encoded: dict[str, Any] | None
 
 
-def graph_checks(directory: Path, manifest: Manifest, *, warmup: bool, texts: list[str]) -> Graph:
+def graph_checks(
+    directory: Path, manifest: Manifest, *, warmup: bool, texts: list[str], configured: str | None = None
+) -> Graph:
     """Asks a version in a process of its own.
 
     Args:
+      configured: the server release that the deployment names; None: it leaves the choice to us.
       warmup: whether its warmup is replayed first.
       texts: sample texts for ``encode``.
     """
@@ -86,10 +94,15 @@ def graph_checks(directory: Path, manifest: Manifest, *, warmup: bool, texts: li
     sampled = len(requests) if texts else None
     if texts:
         requests.append({"signature": "encode", "inputs": {"text": texts}})
-    job = {"requests": requests, "variants": variants(manifest, golden), "warmup": warmup}
+    job: dict[str, Any] = {"requests": requests, "variants": variants(manifest, golden), "warmup": warmup}
+    job["phases"] = ["graph", "load", "warmup", "golden", "variants"]
     found = run_isolated(directory, job)
     answers = found.phases.get("golden", {}).get("answers")
-    checks = [*_graph(manifest, found), _load(found), _compilations(manifest, found, warmup=warmup)]
+    checks = [
+        *_graph(manifest, found, configured),
+        _load(found),
+        _compilations(manifest, found, warmup=warmup),
+    ]
     checks += [
         _golden(manifest, found, answers),
         _signatures(golden, requests[len(golden) : sampled], found, (answers or [])[len(golden) : sampled]),
@@ -98,25 +111,35 @@ def graph_checks(directory: Path, manifest: Manifest, *, warmup: bool, texts: li
     return Graph(tuple(checks), answers[sampled] if answers and sampled is not None else None)
 
 
-def _graph(manifest: Manifest, found: Found) -> list[Check]:
+def _graph(manifest: Manifest, found: Found, configured: str | None) -> list[Check]:
     error, facts = found.error("graph"), found.phases.get("graph", {})
     if error:
         return [Check("ops", "failed", f"saved_model.pb cannot be read: {error}")]
-    problems = [f"{op} is in no stock TensorFlow Serving" for op in facts["not_stock"]]
-    passed = (
-        f"{facts['ops']} kinds, {len(facts['text_ops'])} of them tf.Text's, all of TensorFlow "
-        f"{facts['tensorflow']}; the server must be {_minor(manifest.tensorflow_version)} or newer"
-    )
     chosen = json.dumps([manifest.options, manifest.generation], ensure_ascii=False)
     paths = [
         f"{path!r} stands in the graph" for path in facts["paths"] if json.dumps(path)[1:-1] not in chosen
     ]
     paths += [f"asset {name!r} is no file in assets/" for name in facts["assets"] if "/" in name]
-    return [judged("ops", problems, passed), judged("paths", paths, "none of the machine that exported")]
+    return [
+        ops_check(manifest, facts["ops"], configured),
+        judged("paths", paths, "none of the machine that exported"),
+    ]
 
 
-def _minor(version: str) -> str:
-    return ".".join(version.split(".")[:2])
+def ops_check(manifest: Manifest, used: list[str], configured: str | None) -> Check:
+    """Whether some release has all ops of the graph, and the one that is deployed too."""
+    problems = [f"{op} is in no stock TensorFlow Serving" for op in unknown_ops(used)]
+    found = obstacles(used, manifest.tensorflow_version)
+    able = [release for release, why in found.items() if not why]
+    if not problems and not able:
+        problems += [f"TensorFlow Serving {release} cannot serve it: {why}" for release, why in found.items()]
+    elif not problems and configured is not None and configured not in able:
+        why = found.get(configured, "it is not known")
+        problems.append(
+            f"OUT/serving is written for TensorFlow Serving {configured}, which cannot serve it: {why}; "
+            f"genserve config OUT --serving-version {able[0]}"
+        )
+    return judged("ops", problems, f"{len(used)} kinds; served by TensorFlow Serving {', '.join(able)}")
 
 
 def _load(found: Found) -> Check:
@@ -155,7 +178,7 @@ def _golden(manifest: Manifest, found: Found, answers: list[dict[str, Any]] | No
         return Check(name, "failed", found.error("golden") or "no answers")
     compared = [compared_with(one, answer) for one, answer in zip(golden, answers, strict=False)]
     problems = [problem for one in compared for problem in one.problems]
-    return judged(name, problems, summary(compared))
+    return judged(name, problems or uncompared(compared), summary(compared))
 
 
 def compared_with(golden: GoldenAnswer, answer: dict[str, Any]) -> Comparison:
@@ -164,7 +187,7 @@ def compared_with(golden: GoldenAnswer, answer: dict[str, Any]) -> Comparison:
     if "" in answer:
         return Comparison((f"{what} fails: {answer['']}",))
     found = compare(golden, answer)
-    return Comparison(tuple(f"{what}: {text}" for text in found.problems), found.stopped_at, found.margin)
+    return replace(found, problems=tuple(f"{what}: {text}" for text in found.problems))
 
 
 def _signatures(

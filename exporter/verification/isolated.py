@@ -16,8 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-#: Ops of TensorFlow's Python process, which no server has.
-_PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc", "NumpyPyFunc"}
 _PATH = re.compile(rb"/(?:[^/\0:*]+/)+[^/\0:*]*", re.DOTALL)
 WARMUP = "assets.extra/tf_serving_warmup_requests"
 
@@ -25,7 +23,7 @@ WARMUP = "assets.extra/tf_serving_warmup_requests"
 def main() -> None:
     directory, job = sys.argv[1], json.load(sys.stdin)
     session: Any = None
-    for phase in ("graph", "load", "warmup", "golden", "variants"):
+    for phase in job["phases"]:
         print(f"genserve: {phase}", file=sys.stderr, flush=True)
         started = time.monotonic()
         try:
@@ -44,37 +42,18 @@ def main() -> None:
         print(json.dumps({"phase": phase, "seconds": seconds, **facts}), flush=True)
 
 
-def registered() -> set[str]:
-    """Names of all ops of this process."""
-    from tensorflow.core.framework import op_def_pb2
-    from tensorflow.python.client import pywrap_tf_session
-
-    ops = op_def_pb2.OpList()
-    ops.ParseFromString(pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList()))
-    return {op.name for op in ops.op}
-
-
 def graph(directory: str) -> dict[str, Any]:
-    """The ops that no stock server has, how many are tf.Text's; strings that are absolute paths."""
-    import tensorflow as tf
+    """The ops that a server needs; strings that are absolute paths."""
+    import tensorflow_text  # noqa: F401  (registers the ops of tf.Text)
     from tensorflow.core.protobuf import saved_model_pb2
 
-    core = registered()
-    import tensorflow_text
-
-    text = registered() - core
     model = saved_model_pb2.SavedModel()
     model.ParseFromString((Path(directory) / "saved_model.pb").read_bytes())
     (meta,) = model.meta_graphs
     functions = meta.graph_def.library.function
     nodes = [*meta.graph_def.node, *(node for function in functions for node in function.node_def)]
-    used = {node.op for node in nodes} - {function.signature.name for function in functions}
     return {
-        "tensorflow": tf.__version__,
-        "tensorflow_text": tensorflow_text.__version__,
-        "ops": len(used),
-        "text_ops": sorted(used & text),
-        "not_stock": sorted((used - core - text) | (used & _PYTHON)),
+        "ops": sorted({node.op for node in nodes} - {function.signature.name for function in functions}),
         "paths": sorted({path for node in nodes for path in paths(node)}),
         "assets": sorted(asset.filename for asset in meta.asset_file_def),
     }
@@ -119,21 +98,39 @@ class Session:
 
     def warmup(self, job: dict[str, Any]) -> dict[str, Any]:
         """Every record once, as a server that loads the version."""
-        import tensorflow as tf
-        from tensorflow_serving.apis import prediction_log_pb2
-
         count = 0
-        path = Path(self._directory) / WARMUP
-        if not job["warmup"] or not path.is_file():
-            return {"records": 0}
-        for record in tf.compat.v1.io.tf_record_iterator(str(path)):
-            request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
-            inputs = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
-            name = request.model_spec.signature_name
+        for name, inputs in self._records() if job["warmup"] else ():
             self.run(name, inputs)
             self._keep_longest(name, inputs)
             count += 1
         return {"records": count}
+
+    def _records(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Signature and inputs of every warmup record."""
+        import tensorflow as tf
+        from tensorflow_serving.apis import prediction_log_pb2
+
+        path = Path(self._directory) / WARMUP
+        for record in tf.compat.v1.io.tf_record_iterator(str(path)) if path.is_file() else ():
+            request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+            inputs = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
+            yield request.model_spec.signature_name, inputs
+
+    def hlo(self, job: dict[str, Any]) -> dict[str, Any]:
+        """The records of the job's signatures, one token each, and which files XLA dumped for each."""
+        if self._limit:
+            self._limit(1)
+        found = []
+        for name, inputs in self._records():
+            if name in job["signatures"]:
+                for value in (inputs[key] for key in ("max_new_tokens",) if key in inputs):
+                    value.fill(1)
+                before = set(Path(job["dump"]).iterdir())
+                self.run(name, inputs)
+                files = sorted(str(path) for path in set(Path(job["dump"]).iterdir()) - before)
+                rows = len(next(iter(inputs.values())))
+                found.append({"signature": name, "rows": rows, "files": files})
+        return {"found": found}
 
     def _keep_longest(self, name: str, inputs: dict[str, Any]) -> None:
         """A row of the longest prompt, for a neighbour."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from exporter.client.answers import SignatureInfo
 from exporter.errors import ServingError
 from exporter.manifest import GoldenAnswer, Manifest
 from exporter.manifest import SignatureInfo as Exported
-from exporter.verification.agreement import Comparison, compare, summary
+from exporter.verification.agreement import Comparison, compare, summary, uncompared
 from exporter.verification.checks import Check, Report, judged
 
 #: The manifest's names of types -> those of TensorFlow's protocol buffers.
@@ -81,7 +82,7 @@ def _golden(client: Client, manifest: Manifest) -> Check:
         return Check(name, "failed", "the manifest has none: nothing says what this version answers")
     compared = [_asked(client, golden) for golden in manifest.golden]
     problems = [problem for one in compared for problem in one.problems]
-    return judged(name, problems, summary(compared))
+    return judged(name, problems or uncompared(compared), summary(compared))
 
 
 def _asked(client: Client, golden: GoldenAnswer) -> Comparison:
@@ -91,7 +92,7 @@ def _asked(client: Client, golden: GoldenAnswer) -> Comparison:
     except ServingError as error:
         return Comparison((f"{what} fails: {error}",))
     found = compare(golden, {key: _plain(value.tolist()) for key, value in outputs.items()}, whole=False)
-    return Comparison(tuple(f"{what}: {text}" for text in found.problems), found.stopped_at, found.margin)
+    return replace(found, problems=tuple(f"{what}: {text}" for text in found.problems))
 
 
 def _plain(value: Any) -> Any:

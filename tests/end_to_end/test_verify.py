@@ -84,8 +84,18 @@ def test_damaged_files_fail_however_they_load(copied: Path, name: str) -> None:
         {"generation": {"num_beams": 3}, "extra_signatures": ["score", "next_token"]},
         {"tokenizer": "none", "extra_signatures": []},
         {"split_by_length": True, "warmup": "minimal"},
+        {
+            "max_new_tokens": 70,
+            "prompt_lengths": [16],
+            "extra_signatures": [],
+            "signatures": {
+                "story": {"do_sample": True, "seed": 5, "num_return_sequences": 2},
+                "searched": {"num_beams": 2},
+                "fresh": {"do_sample": True},
+            },
+        },
     ],
-    ids=["drawn", "seeded", "drawn only", "beams", "tokens", "split"],
+    ids=["drawn", "seeded", "drawn only", "beams", "tokens", "split", "presets that end early"],
 )
 def test_every_kind_of_export_can_be_verified(tmp_path: Path, options: dict[str, Any]) -> None:
     small = {"max_new_tokens": 6, "prompt_lengths": [16, 32], "batch_sizes": [1, 2]}
@@ -96,3 +106,8 @@ def test_every_kind_of_export_can_be_verified(tmp_path: Path, options: dict[str,
     assert {"golden answers", "compilations", "batches"} <= {
         name for name, status in statuses(report).items() if status == "passed"
     }
+    asked = {golden.signature for golden in result.manifest.golden}
+    extra = set(options.get("extra_signatures", ())) | set(options.get("signatures", ()))
+    assert extra <= asked
+    for golden in result.manifest.golden:
+        assert golden.margins or golden.unsure or golden.not_compared, golden

@@ -77,8 +77,9 @@ def test_an_unknown_key_of_a_known_format_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
-    """Greedy, with a penalty; small."""
-    options = {"max_new_tokens": 12, "prompt_lengths": [32], "batch_sizes": [1], "extra_signatures": []}
+    """Greedy, with a penalty; small; and the questions that generate nothing."""
+    options = {"max_new_tokens": 12, "prompt_lengths": [32], "batch_sizes": [1]}
+    options |= {"extra_signatures": ["score", "next_token"]}
     out = tmp_path_factory.mktemp("manifest")
     chosen = make_options({"model": "demo:stories", **options, "generation": {"repetition_penalty": 1.2}})
     return export(chosen, out)
@@ -102,9 +103,12 @@ def test_what_an_export_writes(exported: ExportResult) -> None:
         assert {name: there.get(name) for name in listed} == listed
         expected = {"config.json", "model.safetensors", "tokenizer.json"} if key == "sources" else set(there)
         assert expected <= set(listed)
-    assert facts["programs"] == [
-        {"kind": "generation", "signatures": ["tokens", "serving_default"], "compilations": 1}
-    ]
+    programs = {entry["kind"]: (entry["signatures"], entry["compilations"]) for entry in facts["programs"]}
+    assert programs == {
+        "generation": (["tokens", "serving_default"], 1),
+        "score": (["score"], 1),
+        "next_token": (["next_token"], 1),
+    }
     assert 0 < facts["measured"]["answer_seconds"] < facts["measured"]["compile_seconds"]
     assert facts["measured"]["peak_memory_bytes"] > facts["memory"]["weights_bytes"]
 
@@ -119,7 +123,9 @@ def test_margins_are_the_references(exported: ExportResult) -> None:
     path = demo_path("stories")
     model = transformers.AutoModelForCausalLM.from_pretrained(path).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(path)
-    for golden in exported.manifest.golden:
+    texts = [golden for golden in exported.manifest.golden if golden.signature == "serving_default"]
+    assert len(texts) == 3
+    for golden in texts:
         ids = tokenizer(golden.inputs["text"][0], return_tensors="pt")
         with torch.no_grad():
             answer = model.generate(
@@ -141,3 +147,27 @@ def test_margins_are_the_references(exported: ExportResult) -> None:
             assert known.startswith(text[:count])
             assert count == len(known) or not text.startswith(known)
         assert np.all(np.diff(golden.decided) >= 0)
+
+
+@pytest.mark.end_to_end
+@pytest.mark.parity
+def test_golden_questions_are_answered_as_by_the_reference(exported: ExportResult) -> None:
+    import torch
+    import transformers
+
+    path = demo_path("stories")
+    model = transformers.AutoModelForCausalLM.from_pretrained(path).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(path)
+    golden = {answer.signature: answer for answer in exported.manifest.golden}
+    ids = tokenizer(golden["next_token"].inputs["text"][0], return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        best = torch.topk(model(ids).logits[0, -1], 11).values
+    assert golden["next_token"].margins == pytest.approx([float((best[:-1] - best[1:]).min())], abs=1e-3)
+    continuation = golden["score"].inputs["continuation"][0]
+    new = tokenizer(continuation, add_special_tokens=False, return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        logits = model(torch.cat([ids, new], dim=1)).logits[0, ids.shape[1] - 1 : -1]
+    logprobs = torch.log_softmax(logits, dim=-1)[torch.arange(new.shape[1]), new[0]]
+    assert golden["score"].outputs["score"] == pytest.approx([float(logprobs.sum())], abs=1e-3)
+    assert "greedy" not in golden["score"].outputs
+    assert golden["score"].not_compared

@@ -10,7 +10,7 @@ import pytest
 
 from exporter.client import Client, RequestError, SignatureInfo, TensorInfo, VersionStatus
 from exporter.manifest import GoldenAnswer
-from exporter.verification.agreement import LOW_MARGIN, Comparison, compare
+from exporter.verification.agreement import LOW_MARGIN, Comparison, compare, summary, uncompared
 from exporter.verification.live import verify_server
 from tests.serving_configs.manifests import manifest
 
@@ -58,6 +58,35 @@ def test_a_server_goes_on_where_the_golden_answer_was_ended() -> None:
     assert compare(SHORT, longer, whole=False) == Comparison()
     assert compare(SHORT, longer).problems
     assert compare(SHORT, answer(generated_text=["one tow"]), whole=False).problems
+
+
+def test_what_is_not_compared_is_said() -> None:
+    """Answers without margins, drawn ones, and ones that another number of tokens makes others."""
+    unsure = SURE.model_copy(update={"margins": (), "decided": (), "unsure": "the prompt was cut off"})
+    (problem,) = compare(unsure, answer(num_tokens=[2])).problems
+    assert problem.endswith("(the prompt was cut off)")
+    short = unsure.model_copy(update={"max_new_tokens": 3})
+    searched = SHORT.model_copy(update={"margins": (0.25,), "decided": (0,)})
+    drawn = SURE.model_copy(update={"outputs": {"error": [""]}, "not_compared": "all but errors"})
+    ended = [compare(one, answer(), whole=False) for one in (short, searched)]
+    assert [one.stopped_at for one in ended] == [0, 0]
+    said = summary([*ended, compare(drawn, answer(generated_text=["x"])), compare(SURE, answer())])
+    early = "of 1 not compared: all of it: it was ended early at export, and "
+    assert said.split("; ") == [
+        "1 of 4 equal as a whole",
+        f"{early}the prompt was cut off",
+        f"{early}which of its steps fix what is not known",
+        "of 1 not compared: all but errors",
+    ]
+    assert uncompared(ended)
+    assert not uncompared([*ended, compare(SURE, answer())])
+
+
+def test_probabilities_count_whatever_tokens_tie() -> None:
+    outputs = {"tokens": [[1, 2]], "probabilities": [[0.5, 0.25]], "error": [""]}
+    golden = SURE.model_copy(update={"outputs": outputs, "margins": (0.0,), "decided": (0,)})
+    assert not compare(golden, outputs | {"tokens": [[1, 3]]}).problems
+    assert compare(golden, outputs | {"tokens": [[1, 3]], "probabilities": [[0.5, 0.2]]}).problems
 
 
 def test_floats_are_compared_within_the_tolerance() -> None:
