@@ -35,6 +35,7 @@ class Checkpoint:
     Attributes:
       path: the directory of configuration and tokenizer files.
       source: the directory that ``source_files`` lie in; ``path`` where they are the same.
+      place: what messages call it.
       config: config.json.
       generation_config: generation_config.json, or None.
 
@@ -44,7 +45,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = self.source = Path(path)
+        self.path = self.source = self.place = Path(path)
         self._notes: dict[str, None] = {}
         self._weight_files: tuple[str, ...] = ()
         if not self.path.is_dir():

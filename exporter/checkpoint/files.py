@@ -30,8 +30,7 @@ _OTHERS = {
     "consolidated*": "the format of its maker's own code (Mistral, Meta); take the files that transformers "
     "reads (model*.safetensors) from the same repository, or convert these with transformers' "
     "convert_..._weights_to_hf.py of that model",
-    "*.gguf": "a file of llama.cpp, mostly quantised; export the original checkpoint, or undo it: "
-    f"{_LOAD}, gguf_file='{{name}}'){_SAVE}",
+    "*.gguf": "a file of llama.cpp; name the file itself: DIRECTORY/{name}, or on the hub REPO:{name}",
     "tf_model*.h5": f"weights of TensorFlow; they are read from {TF_WEIGHTS} or the shards of {TF_INDEX}",
     "*.h5": f"an HDF5 file; if transformers wrote it, rename it to {TF_WEIGHTS}",
     "flax_model*.msgpack": f"weights of Flax, {_VERSION_4}flax, {_LOAD}, from_flax=True){_SAVE}",

@@ -52,10 +52,13 @@ def _scan(path: Path) -> list[dict[str, Any]]:
     script = Path(__file__).with_name("h5_scan.py")
     command = [sys.executable, "-P", str(script), str(path.resolve())]
     try:
-        said = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=True, env=_ENVIRONMENT)
+        said = subprocess.run(command, capture_output=True, timeout=_SECONDS, env=_ENVIRONMENT, text=True)
         answer = json.loads(said.stdout)
-    except (subprocess.SubprocessError, ValueError) as error:
-        raise _damaged(path, "HDF5's library gave up on it") from error
+    except subprocess.TimeoutExpired as error:
+        raise _damaged(path, f"HDF5's library did not come to an end in {_SECONDS} seconds") from error
+    except ValueError as error:
+        last = (said.stderr.strip().splitlines() or ["no message"])[-1]
+        raise _damaged(path, f"HDF5's library ended with code {said.returncode}: {last}") from error
     if "refused" in answer:
         raise CheckpointError(f"{path}: {answer['refused']}")
     if "damaged" in answer:
