@@ -84,6 +84,7 @@ class MissingExtraError(GenserveError, ImportError):
 #: What the extra ``export`` installs, by the names that are imported.
 EXPORT_PACKAGES = frozenset(
     {
+        "h5py",
         "huggingface_hub",
         "keras",
         "ml_dtypes",

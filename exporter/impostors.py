@@ -31,7 +31,7 @@ _KNOWN: tuple[tuple[bytes, str], ...] = (
     (b"\x80\x02", _PICKLE),
     (b"\x80\x04", _PICKLE),
     (b"gguf", "a GGUF file of llama.cpp; rename it to .gguf to see how to read it"),
-    (b"\x89hdf", "an HDF5 file of TensorFlow; rename it to tf_model.h5 to see how to read it"),
+    (b"\x89hdf", "an HDF5 file; if TensorFlow's classes of transformers wrote it, rename it to tf_model.h5"),
     (b"\x1f\x8b", "compressed with gzip; unpack it: gzip -dc {name} > OUT"),
 )
 

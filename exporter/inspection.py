@@ -88,7 +88,7 @@ def inspect_checkpoint(path: Path, notes: tuple[str, ...] = ()) -> Report:
         problems.append(str(error))
         tensors, parameters = _readable(checkpoint)
     return Report(
-        path=checkpoint.path,
+        path=checkpoint.place,
         model_type=None if model_type is None else str(model_type),
         supported=not problems,
         reason="\n".join(problems),

@@ -8,10 +8,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from exporter.checkpoint.files import INDEX, is_inside, no_config, other_weights, shards, some, weights_entry
+from exporter.checkpoint.files import (
+    ENTRIES,
+    is_inside,
+    no_config,
+    other_weights,
+    shards,
+    some,
+    weights_entry,
+)
+from exporter.checkpoint.h5_file import read_h5
 from exporter.checkpoint.mxfp4 import with_whole_tensors
 from exporter.checkpoint.safetensors_file import read_header
 from exporter.checkpoint.tensor import StoredTensor
+from exporter.checkpoint.tf_names import by_torch_names, of_tensorflow, whole_name
 from exporter.errors import CheckpointError, raise_all
 from exporter.impostors import what_it_is
 
@@ -25,6 +35,7 @@ class Checkpoint:
     Attributes:
       path: the directory of configuration and tokenizer files.
       source: the directory that ``source_files`` lie in; ``path`` where they are the same.
+      place: what messages call it.
       config: config.json.
       generation_config: generation_config.json, or None.
 
@@ -34,7 +45,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = self.source = Path(path)
+        self.path = self.source = self.place = Path(path)
         self._notes: dict[str, None] = {}
         self._weight_files: tuple[str, ...] = ()
         if not self.path.is_dir():
@@ -61,7 +72,7 @@ class Checkpoint:
         """Every tensor by name; shapes and dtypes are known, nothing is read yet. MXFP4 reads as what it is.
 
         Raises:
-          CheckpointError: no safetensors, a damaged file, or shards that are not there.
+          CheckpointError: no weights, a damaged file, or shards that are not there.
         """
         stored = self._stored_tensors()
         return with_whole_tensors(stored) if self._quantised() == "mxfp4" else stored
@@ -76,7 +87,7 @@ class Checkpoint:
         indexed = entry.endswith(".index.json")
         used = self._shards(entry) if indexed else [entry]
         self._weight_files = tuple(dict.fromkeys([entry, *used]))
-        stored = {name: t for file in used for name, t in read_header(self.path / file).items()}
+        stored = {name: t for file in used for name, t in _read(self.path / file).items()}
         others = other_weights(there, [entry, *used])
         if others:
             self.note(f"weights are read from {entry}, as in transformers; not from {some(others)}")
@@ -87,7 +98,7 @@ class Checkpoint:
         """Names of the files that an export reads: configuration, tokenizer, and the chosen weights."""
         assert self.tensors  # which chooses the weights
         beside = {name for name in _files(self.path) if Path(name).suffix in _READ_SUFFIXES}
-        return sorted(beside - {INDEX} | set(self._weight_files))
+        return sorted(beside.difference(ENTRIES) | set(self._weight_files))
 
     def _shards(self, entry: str) -> list[str]:
         index = self.path / entry
@@ -100,6 +111,16 @@ class Checkpoint:
     def _quantised(self) -> Any:
         quantisation = self.config.get("quantization_config")
         return quantisation.get("quant_method") if isinstance(quantisation, dict) else None
+
+
+def _read(path: Path) -> Mapping[str, StoredTensor]:
+    """A file of weights, by the reference's names."""
+    if path.suffix == ".h5":
+        return by_torch_names(read_h5(path))
+    stored = read_header(path)
+    if not of_tensorflow(stored):
+        return stored
+    return by_torch_names({whole_name(name): tensor for name, tensor in stored.items()})
 
 
 def read_json(path: Path) -> dict[str, Any]:

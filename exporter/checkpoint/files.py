@@ -1,9 +1,9 @@
 """Which files of a checkpoint are its weights: chosen from names alone, in the reference's order.
 
 Source: ``_get_resolved_checkpoint_files`` of transformers 5 (modeling_utils.py): the file that config.json's
-``transformers_weights`` names, model.safetensors, then the shards of model.safetensors.index.json. The same
-rule reads a directory and the hub's list of files. What holds weights in other formats is named, with what
-makes a checkpoint of it.
+``transformers_weights`` names, model.safetensors, then the shards of model.safetensors.index.json; after
+them, as version 4 did, TensorFlow's tf_model.h5 and its shards. The same rule reads a directory and the hub's
+list of files. What holds weights in other formats is named, with what makes a checkpoint of it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from typing import Any
 from exporter.errors import CheckpointError
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+TF_WEIGHTS, TF_INDEX = "tf_model.h5", "tf_model.h5.index.json"
+#: What leads to weights that are read: the first that is there.
+ENTRIES = (WEIGHTS, INDEX, TF_WEIGHTS, TF_INDEX)
 _SAVE = ".save_pretrained(OUT), and export OUT"
 _LOAD = "AutoModelForCausalLM.from_pretrained(DIR"
 _PICKLED = "pickled weights only, which can run code when loaded and are never opened; "
@@ -27,9 +30,9 @@ _OTHERS = {
     "consolidated*": "the format of its maker's own code (Mistral, Meta); take the files that transformers "
     "reads (model*.safetensors) from the same repository, or convert these with transformers' "
     "convert_..._weights_to_hf.py of that model",
-    "*.gguf": "a file of llama.cpp, mostly quantised; export the original checkpoint, or undo it: "
-    f"{_LOAD}, gguf_file='{{name}}'){_SAVE}",
-    "tf_model*.h5": f"weights of TensorFlow, {_VERSION_4}tensorflow, {_LOAD}, from_tf=True){_SAVE}",
+    "*.gguf": "a file of llama.cpp; name the file itself: DIRECTORY/{name}, or on the hub REPO:{name}",
+    "tf_model*.h5": f"weights of TensorFlow; they are read from {TF_WEIGHTS} or the shards of {TF_INDEX}",
+    "*.h5": f"an HDF5 file; if transformers wrote it, rename it to {TF_WEIGHTS}",
     "flax_model*.msgpack": f"weights of Flax, {_VERSION_4}flax, {_LOAD}, from_flax=True){_SAVE}",
     "weights*.npz": "weights of MLX; export the original checkpoint",
     "*.onnx": "an ONNX graph and not a checkpoint; export the original checkpoint",
@@ -46,7 +49,7 @@ _NO_WEIGHTS = {"training_args.bin", "optimizer.bin", "optimizer.pt", "scheduler.
 
 
 def weights_entry(files: Collection[str], config: Mapping[str, Any], where: str) -> str:
-    """The one file that leads to the weights: a safetensors file, or an index.
+    """The one file that leads to the weights: a file of them, or an index.
 
     Args:
       files: the names of all files there, relative to it.
@@ -65,22 +68,23 @@ def weights_entry(files: Collection[str], config: Mapping[str, Any], where: str)
         if named not in files:
             raise CheckpointError(f"{where}: config.json: transformers_weights={named!r} is not there")
         return str(named)
-    entry = next((name for name in (WEIGHTS, INDEX) if name in files), None)
+    entry = next((name for name in ENTRIES if name in files), None)
     if entry is None:
         raise CheckpointError(no_weights(files, where))
     return entry
 
 
 def shards(weight_map: object, index: str) -> list[str]:
-    """The files that an index names; raises CheckpointError for anything but safetensors files inside."""
+    """The files that an index names; raises CheckpointError for anything but files of its kind inside."""
     if not isinstance(weight_map, dict) or not all(map(is_inside, weight_map.values())):
         raise CheckpointError(
             f"{index}: 'weight_map' must map tensor names to file names beside it or in folders below"
         )
     names = sorted(set(weight_map.values()))
-    others = [name for name in names if not name.endswith(".safetensors")]
+    kind = "h5" if index.endswith(".h5.index.json") else "safetensors"
+    others = [name for name in names if not name.endswith(f".{kind}")]
     if others:
-        raise CheckpointError(f"{index} names {others[0]!r}; only safetensors files are read")
+        raise CheckpointError(f"{index} names {others[0]!r}; only {kind} files are read")
     return names
 
 
@@ -99,13 +103,13 @@ def no_weights(files: Iterable[str], where: str) -> str:
         found = [name for name in names if fnmatchcase(name, pattern)]
         if found:
             return f"{where} has no {WEIGHTS}, but {some(found)}: {what.replace('{name}', found[0])}"
-    return f"{where} has no weights: neither {WEIGHTS} nor {INDEX}"
+    return f"{where} has no weights: neither {WEIGHTS} nor {INDEX} nor {TF_WEIGHTS}"
 
 
 def no_config(files: Iterable[str], where: str) -> str:
     """What a place without config.json is; a model in another format needs none."""
     names = set(files)
-    known = {INDEX, WEIGHTS} & names or not other_weights(names, ())
+    known = names.intersection(ENTRIES) or not other_weights(names, ())
     return f"{where} is not a checkpoint: it has no config.json" + (
         "" if known else f"; {no_weights(names, 'it')}"
     )
@@ -115,7 +119,7 @@ def other_weights(files: Iterable[str], used: Iterable[str]) -> list[str]:
     """Files beside the chosen ones that hold weights too, in any format."""
     beside = {name for name in files if "/" not in name} - set(used) - _NO_WEIGHTS
     return sorted(
-        name for name in beside if name == INDEX or any(fnmatchcase(name, pattern) for pattern in _OTHERS)
+        name for name in beside if name in ENTRIES or any(fnmatchcase(name, pattern) for pattern in _OTHERS)
     )
 
 

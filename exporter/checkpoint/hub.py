@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from huggingface_hub import HfApi, constants, hf_hub_download, is_offline_mode, snapshot_download
@@ -25,7 +25,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
 
 from exporter.checkpoint.checkpoint import read_json
-from exporter.checkpoint.files import no_config, shards, weights_entry
+from exporter.checkpoint.files import is_inside, no_config, shards, weights_entry
 from exporter.errors import CheckpointError, raise_all
 
 #: Configuration and tokenizer files. Weights are chosen by name; folders hold other formats (onnx, original).
@@ -64,6 +64,20 @@ def download(model: str, revision: str | None, *, weights: bool = True) -> tuple
             for name in names:
                 hf_hub_download(model, name, revision=commit)
     return path, commit, (_from_cache(commit, silent),) if silent else ()
+
+
+def download_file(model: str, name: str, revision: str | None) -> tuple[Path, str]:
+    """One file of weights that needs no others, and its commit.
+
+    Raises:
+      CheckpointError: it cannot be had; says why and what helps.
+    """
+    if not is_inside(name):
+        raise CheckpointError(f"{model}:{name}: {name!r} must be the name of a file in the repository")
+    with _explained(f"{model}:{name}", revision):
+        path = Path(hf_hub_download(model, name, revision=revision))
+    depth = len(PurePosixPath(name).parts)
+    return path, path.parents[depth - 1].name
 
 
 def _from_cache(commit: str, silent: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from exporter.errors import CheckpointError
 
 DEMO_PREFIX = "demo:"
+GGUF = ".gguf"
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Location:
     """Where a checkpoint lies.
 
     Attributes:
-      path: its directory.
+      path: its directory, or its one file.
       revision: the commit that it was downloaded at, whatever branch or tag was asked for; None of a local
         directory.
       notes: what whoever exports it should know, a line each.
@@ -28,6 +29,8 @@ class Location:
 
 def locate(model: str, revision: str | None = None, *, weights: bool = True) -> Location:
     """Finds ``model``: a local path, ``demo:NAME``, or a hub id (downloaded when not yet cached).
+
+    A GGUF file is named by itself: ``DIRECTORY/FILE.gguf``, or ``REPO:FILE.gguf`` on the hub.
 
     Args:
       weights: False leaves the weights of a hub id where they are.
@@ -43,13 +46,18 @@ def locate(model: str, revision: str | None = None, *, weights: bool = True) -> 
     if model and path.is_dir():
         return Location(path)
     if model and path.exists():
-        raise CheckpointError(f"{model} is a file; name the checkpoint's directory")
-    if not _is_hub_id(model):
+        if path.suffix == GGUF:
+            return Location(path)
+        raise CheckpointError(f"{model} is a file; name the checkpoint's directory, or a {GGUF} file")
+    repository, colon, file = model.partition(":")
+    if not _is_hub_id(repository) or (colon and not file.endswith(GGUF)):
         raise CheckpointError(
             f"{model!r} is neither a directory nor a hub id such as 'openai-community/gpt2'"
         )
-    from exporter.checkpoint.hub import download
+    from exporter.checkpoint.hub import download, download_file
 
+    if file:
+        return Location(*download_file(repository, file, revision))
     path, commit, notes = download(model, revision, weights=weights)
     return Location(path, commit, notes)
 

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 def export(
     model: Annotated[
-        str | None, typer.Argument(help="Hugging Face directory, hub id, or demo:NAME.", metavar="MODEL")
+        str | None,
+        typer.Argument(help="Hugging Face directory, GGUF file, hub id, or demo:NAME.", metavar="MODEL"),
     ] = None,
     out: Annotated[
         str | None, typer.Argument(help="Directory of servables, or a URL such as s3://...", metavar="OUT")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,7 +26,9 @@ _Inspected = Annotated[
         metavar="MODEL",
     ),
 ]
-_Model = Annotated[str, typer.Argument(help="Hugging Face directory, hub id, or demo:NAME.", metavar="MODEL")]
+_Model = Annotated[
+    str, typer.Argument(help="Hugging Face directory, GGUF file, hub id, or demo:NAME.", metavar="MODEL")
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 _Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")]
 
@@ -59,14 +61,15 @@ def inspect(
     if versions:
         _inspect_versions(model, versions, as_json=as_json)
         return
-    from exporter.checkpoint import locate
+    from exporter.checkpoint import locate, tokenizer_files
     from exporter.inspection import inspect_checkpoint
 
     located = locate(model, revision)
     report = inspect_checkpoint(located.path, located.notes)
     if not as_json:
         print(report)
-    prefix = _prefix(model, prefix_text, located.path, report.spec if report.supported else None)
+    with tokenizer_files(located.path) as directory:
+        prefix = _prefix(model, prefix_text, directory, report.spec if report.supported else None)
     if as_json:
         baked = prefix and {"tokens": len(prefix.tokens), "rest": prefix.rest}
         print(json.dumps(report.as_json() | {"prefix": baked}, ensure_ascii=False))
@@ -155,22 +158,15 @@ def verify_tokenizer(
     """
     lines = [line for path in text or [] for line in _lines(path)]
 
-    from exporter.checkpoint import locate
+    from exporter.checkpoint import locate, tokenizer_files
     from exporter.tokenizer import verify_tokenizer as run
     from exporter.tokenizer.oracles import compare_origins
 
-    path = locate(model, revision, weights=False).path
-    report = run(
-        path,
-        lines,
-        count=strings,
-        origin=tokenizer_reference,
-        special_tokens_in_text=special_tokens_in_text,
-    )
-    print(report)
-    others = compare_origins(
-        path, tokenizer_reference, lines, count=strings, special_tokens_in_text=special_tokens_in_text
-    )
+    how: dict[str, Any] = {"count": strings, "special_tokens_in_text": special_tokens_in_text}
+    with tokenizer_files(locate(model, revision, weights=False).path) as path:
+        report = run(path, lines, origin=tokenizer_reference, **how)
+        print(report)
+        others = compare_origins(path, tokenizer_reference, lines, **how)
     if others is not None:
         print(others)
     if report.mismatches:

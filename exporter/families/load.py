@@ -61,7 +61,7 @@ def check(spec: ModelSpec, names: Names, checkpoint: Checkpoint) -> Found:
     missing = [part for part in found.parts if part.name not in tensors and part.default is None]
     needed = [part.name for part in missing if part.name not in own.copies]
     if needed and (prefix := foreign_prefix(checkpoint.tensors, names, wanted, needed)):
-        raise CheckpointError(f"{checkpoint.path}: {explain_prefix(prefix)}")
+        raise CheckpointError(f"{checkpoint.place}: {explain_prefix(prefix)}")
     rest = _unused(names, [*(part.name for part in found.parts), *tables.copies], tensors)
     problems = [
         *_missing(missing, tensors),
@@ -71,7 +71,7 @@ def check(spec: ModelSpec, names: Names, checkpoint: Checkpoint) -> Found:
     inside = rest if problems else _inside(spec, names, found.parts, rest)
     raise_all(
         CheckpointError,
-        f"the tensors of {checkpoint.path} do not fit its config.json ({spec.model_type}):",
+        f"the tensors of {checkpoint.place} do not fit its config.json ({spec.model_type}):",
         [*problems, *(f"unused: {tensors[name].name} {list(tensors[name].shape)}" for name in inside)],
     )
     _note(checkpoint, spec, own, tables, [tensors[name].name for name in rest])
@@ -90,7 +90,7 @@ def _refuse_mlx(checkpoint: Checkpoint) -> None:
     """Each matrix of such a checkpoint is three tensors of other shapes: one line says it better."""
     packed = any(tensor.dtype == "U32" for tensor in checkpoint.tensors.values())
     if packed and isinstance(checkpoint.config.get("quantization"), dict):
-        raise CheckpointError(f"{checkpoint.path}: {QUANTISED['quantization']}")
+        raise CheckpointError(f"{checkpoint.place}: {QUANTISED['quantization']}")
 
 
 def _parts(weights: Iterable[Weight]) -> list[Part]:

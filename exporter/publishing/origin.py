@@ -30,6 +30,6 @@ def refuse_other_source(servable: Path, model: str) -> None:
 
 
 def source_of(model: str) -> str:
-    """What tells models apart: a directory's whole path, and any other name as it is."""
+    """What tells models apart: the whole path of a directory or file, and any other name as it is."""
     path = Path(model).expanduser()
-    return str(path.resolve()) if model and path.is_dir() else model
+    return str(path.resolve()) if model and path.exists() else model

@@ -22,6 +22,7 @@ from exporter.choices import TokenizerReference
 from exporter.errors import CheckpointError, TokenizerUnsupportedError
 from exporter.impostors import what_it_is
 from exporter.tokenizer import nodes
+from exporter.tokenizer.from_gguf import write_tokenizer
 from exporter.tokenizer.from_transformers import WAY_OUT, files_of, load_transformers
 from exporter.tokenizer.neighbours import Neighbours
 
@@ -86,6 +87,7 @@ def read_source(source: Path, origin: TokenizerReference = "files") -> JsonSourc
       TokenizerUnsupportedError: a node that is not known.
     """
     _refuse_impostors(source)
+    write_tokenizer(source)
     path = tokenizer_json(source)
     if path is not None and origin == "files":
         return _from_json(path)

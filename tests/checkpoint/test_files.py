@@ -126,7 +126,8 @@ def test_config_that_names_no_weights(directory: Path, name: Any, message: str) 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("tf_model.h5", ("weights of TensorFlow", "transformers<5", "from_tf=True")),
+        ("tf_model-00001-of-00002.h5", ("weights of TensorFlow", "tf_model.h5.index.json")),
+        ("model.weights.h5", ("an HDF5 file", "rename it to tf_model.h5")),
         ("flax_model.msgpack", ("weights of Flax", "from_flax=True")),
         ("model-Q4_K_M.gguf", ("a file of llama.cpp", "gguf_file='model-Q4_K_M.gguf'")),
         ("pytorch_model.bin", ("pickled weights only", "save_pretrained")),

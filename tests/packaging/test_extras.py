@@ -40,15 +40,15 @@ def _imported() -> set[str]:
 
 
 def test_what_is_imported_is_required() -> None:
-    """By the base install, by ``export``, whose packages the error message knows, or by ``remote``."""
+    """By the base install, by ``export``, whose packages the error message knows, or by a smaller extra."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    base, extra, remote = (
+    base, extra, remote, gguf = (
         {canonicalize_name(Requirement(line).name) for line in lines}
-        for lines in (project["dependencies"], extras["export"], extras["remote"])
+        for lines in (project["dependencies"], extras["export"], extras["remote"], extras["gguf"])
     )
     named = {name: canonicalize_name(DISTRIBUTIONS.get(name, name)) for name in _imported()}
-    assert set(named.values()) <= base | extra | remote
+    assert set(named.values()) <= base | extra | remote | gguf
     assert {name for name, distribution in named.items() if distribution in extra} == EXPORT_PACKAGES
 
 
