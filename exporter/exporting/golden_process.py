@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter.errors import VerificationError
+from exporter.xla_memory import sparing_memory
 
 if TYPE_CHECKING:
     from exporter.exporting.golden import Golden, GoldenJob
@@ -24,8 +25,13 @@ if TYPE_CHECKING:
 _SETTINGS = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
-def golden_answers(job: GoldenJob, directory: Path) -> Golden:
+def golden_answers(job: GoldenJob, directory: Path, weights_bytes: int) -> Golden:
     """``golden_of`` in a fresh process.
+
+    Args:
+      job: the export's.
+      directory: of the written version.
+      weights_bytes: of its weights.
 
     Raises:
       VerificationError: as there; or the process ended without an answer, as where memory does not suffice.
@@ -33,10 +39,11 @@ def golden_answers(job: GoldenJob, directory: Path) -> Golden:
     from exporter.exporting.golden import Golden
 
     path = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path)
+    settings = {**_SETTINGS, **sparing_memory(job.options.dtype, weights_bytes), "PYTHONPATH": path}
     process = subprocess.run(
         [sys.executable, "-P", "-m", __name__, str(directory.resolve())],
         input=pickle.dumps(job),
-        env=os.environ | _SETTINGS | {"PYTHONPATH": path},
+        env=os.environ | settings,
         capture_output=True,
         check=False,
     )

@@ -93,7 +93,8 @@ def _fill(plan: Plan, staged: Staged, report: Report) -> Manifest:
 
 def _verified(plan: Plan, directory: Path) -> dict[str, Any]:
     """What the manifest holds of the version's answers."""
-    golden = golden_answers(GoldenJob(plan.spec, plan.options, plan.generation, plan.prefix), directory)
+    job = GoldenJob(plan.spec, plan.options, plan.generation, plan.prefix)
+    golden = golden_answers(job, directory, plan.memory.weights_bytes)
     ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     most = max(ours, golden.measured.peak_memory_bytes)
     return {
