@@ -36,6 +36,8 @@ GOLDEN_TEXTS = ("The", "1, 2, 3,", "Où est-ce? 東京\n")
 GOLDEN_CONTINUATION = " there"
 #: How much of an answer is kept where a version may generate more: enough to tell one model from another.
 GOLDEN_TOKENS = 64
+#: Of a large model less: as many tokens as read so many bytes of weights, but a few always.
+_GOLDEN_BYTES, _FEWEST = 8 << 30, 4
 #: Ids that every vocabulary has; the golden request of an export without a tokenizer.
 _SAMPLE_IDS = (1, 0, 1, 2)
 #: The outputs that do not depend on what was drawn.
@@ -91,12 +93,20 @@ def golden_of(job: GoldenJob, directory: Path) -> Golden:
     started = time.monotonic()
     loaded = Loaded(directory)
     load_seconds = time.monotonic() - started
-    limit = GOLDEN_TOKENS if job.generation.max_new_tokens > GOLDEN_TOKENS else None
+    most = golden_tokens(
+        sum(value.shape.num_elements() * value.dtype.size for value in loaded.weights.values())
+    )
+    limit = most if job.generation.max_new_tokens > most else None
     loaded.limit(limit)
     with compiled_for(job.options.target):
         asking = _Asking(job, loaded.signatures, _reloaded(job, loaded), limit)
         answers = tuple(asking.golden(name, inputs) for name, inputs in asking.requests())
     return Golden(answers=answers, measured=_measured(load_seconds, asking.seconds))
+
+
+def golden_tokens(weights_bytes: int) -> int:
+    """How many tokens of an answer are kept."""
+    return max(_FEWEST, min(GOLDEN_TOKENS, _GOLDEN_BYTES // weights_bytes))
 
 
 def _reloaded(job: GoldenJob, loaded: Loaded) -> StepModel:

@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,13 @@ if TYPE_CHECKING:
 _SETTINGS = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
-def golden_answers(job: GoldenJob, directory: Path) -> Golden:
+def golden_answers(job: GoldenJob, directory: Path, settings: Mapping[str, str]) -> Golden:
     """``golden_of`` in a fresh process.
+
+    Args:
+      job: the export's.
+      directory: of the written version.
+      settings: further environment variables, as ``sparing_memory`` gives them.
 
     Raises:
       VerificationError: as there; or the process ended without an answer, as where memory does not suffice.
@@ -35,7 +41,7 @@ def golden_answers(job: GoldenJob, directory: Path) -> Golden:
     process = subprocess.run(
         [sys.executable, "-P", "-m", __name__, str(directory.resolve())],
         input=job_to_json(job),
-        env=os.environ | _SETTINGS | {"PYTHONPATH": path},
+        env=os.environ | {**_SETTINGS, **settings, "PYTHONPATH": path},
         capture_output=True,
         check=False,
     )

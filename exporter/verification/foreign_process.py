@@ -7,14 +7,17 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from exporter.manifest import GoldenAnswer, Manifest
 from exporter.verification.agreement import Comparison, compare, summary, uncompared
 from exporter.verification.checks import Check, judged
 from exporter.verification.probe_requests import Request, golden_request, other_requests, variants
+from exporter.xla_memory import sparing_memory
 from serving_configs.served_ops import obstacles, unknown_ops
 
 #: device_compilation_profiler.cc logs one such line per compilation at verbosity 1.
@@ -36,17 +39,25 @@ class Found:
         return "not reached" if facts is None else facts.get("error")
 
 
-def run_isolated(directory: Path, job: dict[str, Any], xla_flags: str = "") -> Found:
+def run_isolated(
+    directory: Path, job: dict[str, Any], settings: Mapping[str, str] = MappingProxyType({})
+) -> Found:
     """Runs ``isolated.py`` on a version, with the devices that this process has.
 
-    ``job["phases"]`` are run in their order; ``xla_flags`` are added to the environment's XLA_FLAGS.
+    Args:
+      directory: the version's.
+      job: what is asked; the phases in ``job["phases"]`` are run in their order.
+      settings: further environment variables.
     """
-    environment = os.environ | {
-        "TF_CPP_MIN_LOG_LEVEL": "0",
-        "TF_CPP_VMODULE": "device_compilation_profiler=1",
-        "TF_XLA_FLAGS": "",
-        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {xla_flags}".strip(),
-    }
+    environment = (
+        os.environ
+        | dict(settings)
+        | {
+            "TF_CPP_MIN_LOG_LEVEL": "0",
+            "TF_CPP_VMODULE": "device_compilation_profiler=1",
+            "TF_XLA_FLAGS": "",
+        }
+    )
     process = subprocess.run(
         [sys.executable, "-P", str(_SCRIPT), str(directory.resolve())],
         input=json.dumps(job),
@@ -96,7 +107,8 @@ def graph_checks(
         requests.append({"signature": "encode", "inputs": {"text": texts}})
     job: dict[str, Any] = {"requests": requests, "variants": variants(manifest, golden), "warmup": warmup}
     job["phases"] = ["graph", "load", "warmup", "golden", "variants"]
-    found = run_isolated(directory, job)
+    settings = sparing_memory(manifest.model.dtype, manifest.memory.weights_bytes)
+    found = run_isolated(directory, job, settings)
     answers = found.phases.get("golden", {}).get("answers")
     checks = [
         *_graph(manifest, found, configured),

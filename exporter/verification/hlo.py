@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -81,7 +82,7 @@ def _chosen(version: Path, manifest: Manifest, signatures: Sequence[str]) -> dic
 def _dumped(version: Path, programs: dict[str, ProgramInfo], folder: Path) -> list[dict[str, Any]]:
     job = {"phases": ["load", "hlo"], "dump": str(folder.resolve()), "signatures": list(programs)}
     flags = f"--xla_dump_to={job['dump']} --xla_dump_hlo_as_text"
-    found = run_isolated(version, job, flags)
+    found = run_isolated(version, job, {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()})
     for phase in ("load", "hlo"):
         if error := found.error(phase):
             raise VerificationError(

@@ -254,6 +254,33 @@ def memory(process: int) -> tuple[int, int]:
     return tuple(int(known.get(key, "0 kB").split()[0]) * 1024 for key in ("VmRSS", "VmHWM"))
 
 
+def table(results: list[Result]) -> str:
+    """As Markdown, by size: gigabytes are 10^9 bytes."""
+    lines = [
+        "| model | weights GB | largest GB | verify | bound GB | most of a process GB | all at a time GB | "
+        "seconds | data files | load average |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for one in sorted(results, key=lambda one: one.weights_bytes):
+        kept = one.weights_bytes if one.verify == "full" else 0
+        bound = kept + one.largest_bytes + 1_500_000_000
+        numbers = (one.weights_bytes, one.largest_bytes, bound, one.process_bytes, one.total_bytes)
+        weights, largest, allowed, process, total = (f"{number / 1e9:.2f}" for number in numbers)
+        load = " to ".join(f"{value:.0f}" for value in one.load)
+        lines.append(
+            f"| {one.model} | {weights} | {largest} | {one.verify} | {allowed} | {process} | {total} | "
+            f"{one.seconds:.0f} | {one.data_files} | {load} |"
+        )
+    return "\n".join(lines)
+
+
+def kept_results(file: Path) -> list[Result]:
+    """The newest result of each model."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    newest = {facts["model"]: Result(**facts) for facts in map(json.loads, lines)}
+    return list(newest.values())
+
+
 def main() -> None:
     """Measures and keeps what it found, a line of JSON per model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -269,6 +296,7 @@ def main() -> None:
             print(line, flush=True)
             with kept.open("a") as file:
                 file.write(f"{line}\n")
+    print(table(kept_results(kept)))
 
 
 if __name__ == "__main__":

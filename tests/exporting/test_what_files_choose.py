@@ -126,6 +126,22 @@ def test_golden_answers_end_whatever_the_cap(checkpoint: Path, tmp_path: Path) -
     assert answer["generated_ids"].numpy()[0, :GOLDEN_TOKENS].tolist() == begun
 
 
+@pytest.mark.end_to_end
+def test_a_version_that_was_not_verified_says_so(checkpoint: Path, tmp_path: Path) -> None:
+    from exporter.exporting.pipeline import NOT_VERIFIED, export
+    from exporter.verification import verify
+
+    result = export(options(checkpoint, verify="none"), tmp_path)
+    assert result.manifest.golden == ()
+    assert result.manifest.measured is None
+    assert NOT_VERIFIED in result.manifest.notes
+    checks = {check.name: check for check in verify(result.directory).checks}
+    assert not [check for check in checks.values() if check.status == "failed"]
+    assert checks["load"].status == checks["files"].status == "passed"
+    assert checks["golden answers"].status == "skipped"
+    assert "--verify none" in checks["golden answers"].detail
+
+
 @pytest.mark.parametrize("value", [42, "linear", ["linear", 2.0], {"type": "linear", "factor": None}])
 def test_a_value_of_a_wrong_type_ends_the_command_with_4(tmp_path: Path, value: Any) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "rope_scaling": value}))
