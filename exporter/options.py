@@ -159,7 +159,7 @@ class ExportOptions(BaseModel):
         """The given name, or one derived from the model: its last path segment, made safe."""
         if self.name is not None:
             return self.name
-        last = self.model.removeprefix("demo:").rstrip("/").rsplit("/", 1)[-1]
+        last = self.model.removeprefix("demo:").rstrip("/").rsplit("/", 1)[-1].removesuffix(".gguf")
         safe = re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip("._-")[:63].rstrip("._-")
         if not safe:
             raise OptionError(f"no servable name can be derived from model {self.model!r}: give --name")

@@ -29,6 +29,7 @@ def test_every_problem_stands_in_one_error() -> None:
         ("org/Llama-3.2-1B", "Llama-3.2-1B"),
         ("/models/my model/", "my-model"),
         ("./.hidden_", "hidden"),
+        ("org/repo:q4/model-Q4_K_M.gguf", "model-Q4_K_M"),
     ],
 )
 def test_servable_name_is_derived_from_the_model(model: str, name: str) -> None:

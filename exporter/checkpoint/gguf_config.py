@@ -96,7 +96,6 @@ _KEYS: dict[str, _Keys] = {
 _TOKENS = {
     "bos_token_id": "bos_token_id",
     "eos_token_id": "eos_token_id",
-    "unknown_token_id": "unk_token_id",
     "padding_token_id": "pad_token_id",
 }
 #: The file's ``general.architecture`` -> model_type, where they differ.

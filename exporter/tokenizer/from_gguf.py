@@ -53,6 +53,7 @@ def write_tokenizer(directory: Path) -> None:
     described = json.loads((directory / PARTS).read_text(encoding="utf-8"))
     try:
         _build(described).save_pretrained(directory)
+        _as_it_stands(directory / "tokenizer_config.json")
     except CheckpointError:
         raise
     except Exception as error:  # whatever the classes make of metadata that do not fit together
@@ -61,6 +62,12 @@ def write_tokenizer(directory: Path) -> None:
             f"{described['file']}: transformers makes no tokenizer of its metadata: {reason}; "
             "'--tokenizer none' exports the model without text signatures"
         ) from error
+
+
+def _as_it_stands(path: Path) -> None:
+    """The model's own class would add to tokenizer.json what it always has, and the file does not say."""
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(settings | {"tokenizer_class": "TokenizersBackend"}), encoding="utf-8")
 
 
 def _build(described: dict[str, Any]) -> Any:

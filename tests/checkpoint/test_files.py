@@ -129,7 +129,7 @@ def test_config_that_names_no_weights(directory: Path, name: Any, message: str) 
         ("tf_model-00001-of-00002.h5", ("weights of TensorFlow", "tf_model.h5.index.json")),
         ("model.weights.h5", ("an HDF5 file", "rename it to tf_model.h5")),
         ("flax_model.msgpack", ("weights of Flax", "from_flax=True")),
-        ("model-Q4_K_M.gguf", ("a file of llama.cpp", "gguf_file='model-Q4_K_M.gguf'")),
+        ("model-Q4_K_M.gguf", ("a file of llama.cpp", "REPO:model-Q4_K_M.gguf")),
         ("pytorch_model.bin", ("pickled weights only", "save_pretrained")),
         ("consolidated.safetensors", ("its maker's own code", "convert_")),
         ("consolidated.00.pth", ("its maker's own code", "convert_")),

@@ -38,7 +38,8 @@ def hub() -> Iterator[Hub]:
         | {"model.safetensors.index.json": index(*SHARDS)},
         "them/sharded": files(*SHARDS, *USED, *BESIDE) | {"model.safetensors.index.json": index(*SHARDS)},
         "them/torn": files(SHARDS[0]) | {"model.safetensors.index.json": index(*SHARDS)},
-        "them/gguf": {"model-q4.gguf": b"GGUF", "README.md": b""},
+        "them/gguf": {"model-q4.gguf": b"GGUF", "q8/model-q8.gguf": b"GGUF8", "README.md": b""},
+        "them/tensorflow": files("tf_model.h5", "pytorch_model.bin", *USED),
         "them/pickled": files("pytorch_model.bin", "tokenizer.json"),
         "them/gated": files("model.safetensors"),
     }
@@ -63,6 +64,19 @@ def test_only_what_is_used_is_fetched_at_the_resolved_commit(hub: Hub, tmp_path:
     assert "read from the hub's cache" in offline["notes"][0]
     assert hub.commit in offline["notes"][0]
     assert hub.fetched == []
+
+
+def test_weights_of_tensorflow_and_a_gguf_file_by_its_name(hub: Hub, tmp_path: Path) -> None:
+    tensorflow, deep, absent = hub.ask(
+        tmp_path,
+        ("them/tensorflow", None),
+        ("them/gguf:q8/model-q8.gguf", "main"),
+        ("them/gguf:other.gguf", None),
+    )
+    assert under(Path(tensorflow["path"])) == sorted(["config.json", *USED, "tf_model.h5"])
+    assert Path(deep["path"]).read_bytes() == b"GGUF8"
+    assert deep["revision"] == hub.commit
+    assert "a file is missing" in absent["error"]
 
 
 def test_a_terminal_shows_a_bar_for_each_file_of_weights(hub: Hub, tmp_path: Path) -> None:
@@ -97,7 +111,7 @@ def test_what_is_not_there_is_explained(hub: Hub, tmp_path: Path) -> None:
         ("them/nothing", None): ("it was not found: check the spelling", "hf auth login"),
         ("them/single", "v9"): ("revision 'v9' does not exist", "/them/single/tree/main"),
         ("them/gated", None): ("access is gated: accept its terms at", "/them/gated", "HF_TOKEN"),
-        ("them/gguf", None): ("it has no config.json", "model-q4.gguf", "gguf_file='model-q4.gguf'"),
+        ("them/gguf", None): ("it has no config.json", "model-q4.gguf", "REPO:model-q4.gguf"),
         ("them/pickled", None): ("pytorch_model.bin: pickled weights only", "save_pretrained"),
         ("them/torn", None): (f"{SHARDS[1]} is missing", "another --revision"),
         ("them/too/many", None): ("neither a directory nor a hub id",),
