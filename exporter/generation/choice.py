@@ -10,6 +10,7 @@ import tensorflow as tf
 from exporter.generation.rows import RowOptions
 from exporter.generation.threefry import uniforms
 from exporter.generation.topk import in_blocks
+from exporter.targets import current_target
 
 T = TypeVar("T")
 
@@ -85,15 +86,16 @@ def drawn_or_best(rows: RowOptions, drawn: Callable[..., T], best: Callable[...,
     """By each row's temperature: two ways of choosing, which give tensors [rows, ...], as one."""
     sampled = rows.temperature > 0
 
+    def by_row(*inputs: tf.Tensor) -> T:
+        return where_rows(sampled, drawn(*inputs), best(*inputs))
+
     def either(*inputs: tf.Tensor) -> T:
         # A batch without a sampled row pays nothing for cutoffs.
-        return tf.cond(
-            tf.reduce_any(sampled & ~rows.finished),
-            lambda: where_rows(sampled, drawn(*inputs), best(*inputs)),
-            lambda: best(*inputs),
-        )
+        some = tf.reduce_any(sampled & ~rows.finished)
+        return tf.cond(some, lambda: by_row(*inputs), lambda: best(*inputs))
 
-    return either
+    # On a GPU a condition costs more than the cutoffs: the host waits for it.
+    return by_row if current_target() == "gpu" else either
 
 
 def where_rows(condition: tf.Tensor, then: T, otherwise: T) -> T:

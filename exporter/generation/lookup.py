@@ -3,8 +3,11 @@
 Guesses are copied from where the newest tokens occurred before, and the model reads them in one step; those
 it would have chosen itself are kept, the rest is taken back. The ids are those of greedy search, whatever is
 guessed (Leviathan et al., "Fast inference from transformers via speculative decoding", 2023; Saxena, "Prompt
-lookup decoding", 2023). Where nothing repeats the loop takes single steps; where guesses turn out wrong it
-guesses rarely, so that they cost a bounded share of the time.
+lookup decoding", 2023).
+
+On the cpu target the loop takes single steps where nothing repeats; where guesses turn out wrong it guesses
+rarely, so that they cost a bounded share of the time. On the gpu target every step reads the guesses: a step
+there takes about as long for some tokens as for one, and choosing between the two would wait for the host.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from exporter.generation.result import Generated, finish_reason
 from exporter.generation.rows import RowOptions
 from exporter.generation.step import Prompt, StepModel
 from exporter.generation.stop import StopAutomaton
+from exporter.targets import current_target
 
 
 class Lookup(NamedTuple):
@@ -64,8 +68,8 @@ _ALLOWANCE = 0.07
 def _price(rows: tf.Tensor, k: int) -> tf.Tensor:
     """float32 []: how many single steps a step with ``k`` guesses costs more than one without.
 
-    A line through estimates for a GPT-2 of 124M parameters on two cores (docs/performance-notes.md).
-    Accelerators charge less; there the loop only guesses more rarely than it could where guesses are wrong.
+    A line through estimates for a GPT-2 of 124M parameters on two cores (docs/performance-notes.md); only the
+    cpu target asks.
     """
     return 0.5 + tf.cast(rows * (k + 1), tf.float32) / 40.0
 
@@ -128,15 +132,18 @@ def lookup_search(
     def guessed(state: Lookup) -> tf.Tensor:
         return tf.reduce_any((state.guesses[:, 0] >= 0) & ~state.finished) & (state.credit >= price)
 
+    def wide(state: Lookup) -> tuple[Lookup]:
+        return (read(state, k + 1),)
+
     def body(state: Lookup) -> tuple[Lookup]:
         # Two inner loops instead of a conditional, which would copy the cache.
         (state,) = tf.while_loop(
             lambda state: unfinished(state) & ~guessed(state), lambda state: (read(state, 1),), (state,)
         )
-        (state,) = tf.while_loop(guessed, lambda state: (read(state, k + 1),), (state,))
+        (state,) = tf.while_loop(guessed, wide, (state,))
         return (state,)
 
-    (state,) = tf.while_loop(unfinished, body, (state,))
+    (state,) = tf.while_loop(unfinished, wide if current_target() == "gpu" else body, (state,))
     return _result(state, options)
 
 

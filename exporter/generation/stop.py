@@ -62,17 +62,15 @@ class StopAutomaton(tf.Module):
         length = tf.shape(prompt.tokens)[1]
         first = length - prompt.lengths  # [batch], the column of the first token
 
-        def read(column: tf.Tensor, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            after = self._look_up(state, prompt.tokens[:, column])
+        def read(turn: tf.Tensor, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            # The last ``reach`` columns, as far as there are so many.
+            column = length - self.reach + turn
+            after = self._look_up(state, prompt.tokens[:, tf.maximum(column, 0)])
             after = tf.where((after < 0) | (column < first), 0, after % self.found)
-            return column + 1, after
+            return turn + 1, after
 
-        columns = tf.minimum(self.reach, length)
         _, state = tf.while_loop(
-            lambda column, _: column < length,
-            read,
-            (length - columns, state),
-            maximum_iterations=self.reach,
+            lambda turn, _: turn < self.reach, read, (0, state), maximum_iterations=self.reach
         )
         return state
 
