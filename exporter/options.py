@@ -208,18 +208,28 @@ def _problem(item: Any) -> str:
     return f"{field}: {message}" + ("" if item["type"] == "value_error" else f", got {item['input']!r}")
 
 
+def job_output(path: Path) -> str | None:
+    """Where a job file says that it exports to: a folder or a URL."""
+    content = _job_file(path)
+    return str(content["output"]) if isinstance(content, dict) and content.get("output") else None
+
+
+def _job_file(path: Path) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise OptionError(f"job file {path} cannot be read: {error}") from error
+
+
 def read_job(path: Path, output: Path | None, flags: Mapping[str, Any]) -> Job:
     """Reads a YAML job file; ``flags`` (given ones only) override every model's entry.
 
     Raises:
       OptionError: unreadable file, unknown keys, no models, two models of one name and version.
     """
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise OptionError(f"job file {path} cannot be read: {error}") from error
+    content = _job_file(path)
     if not isinstance(content, dict) or not isinstance(content.get("models"), list) or not content["models"]:
         raise OptionError(f"job file {path}: needs a non-empty list 'models'")
     known = {"output", "defaults", "models"}
@@ -239,10 +249,6 @@ def read_job(path: Path, output: Path | None, flags: Mapping[str, Any]) -> Job:
         for number, entry in enumerate(content["models"])
     )
     _refuse_twins(exports, path)
-    if output is None and "://" in str(content.get("output")):
-        raise OptionError(
-            f"job file {path}: output {content['output']!r}: give a URL as OUT on the command line"
-        )
     target = output or (Path(content["output"]) if content.get("output") else None)
     if target is None:
         raise OptionError(f"job file {path} has no 'output': give OUT on the command line")

@@ -17,6 +17,12 @@ from serving_configs.serving_options import ServingOptions
 from serving_configs.text import GENERATED
 
 NGINX_IMAGE = "nginx:1.28-alpine"
+PULL_IMAGE = "python:3.12-slim"
+# Variables of whoever starts it that are passed on, where they are set.
+_CREDENTIALS = (
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION"),
+    *("AWS_ENDPOINT_URL", "GOOGLE_CLOUD_PROJECT"),
+)
 # A warmup that was never measured gets this long before the container counts as unhealthy.
 UNMEASURED_START_SECONDS = 900
 # A server slower or colder than the exporting machine may take so many times its warmup.
@@ -46,6 +52,7 @@ def render(manifests: Sequence[Manifest], options: ServingOptions, release: Rele
             "serving-gpu": _serving(manifests, options, release, "gpu"),
             "serving-cpu": _serving(manifests, options, release, "cpu"),
             "front": _front(options),
+            **({"pull": _pull(options.source, options)} if options.source else {}),
         },
         "networks": {"serving": {}},
     }
@@ -85,10 +92,26 @@ def _serving(
         "tmpfs": ["/tmp"],
         "security_opt": ["no-new-privileges:true"],
     }
+    if options.source:
+        service["depends_on"] = {"pull": {"condition": "service_completed_successfully"}}
     if device == "gpu":
         reservation = {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
         service["deploy"] = {"resources": {"reservations": {"devices": [reservation]}}}
     return service
+
+
+def _pull(source: str, options: ServingOptions) -> dict[str, Any]:
+    """Copies the export directory from its store before a server starts: the server itself reads no URL."""
+    command = (
+        "pip install --quiet 'genserve[remote]' && exec genserve pull \"$$SOURCE\" " + options.model_root
+    )
+    return {
+        "profiles": ["gpu", "cpu"],
+        "image": PULL_IMAGE,
+        "command": ["sh", "-c", command],
+        "environment": {"SOURCE": f"${{SOURCE:-{source}}}", **dict.fromkeys(_CREDENTIALS)},
+        "volumes": [f"..:{options.model_root}"],
+    }
 
 
 def _front(options: ServingOptions) -> dict[str, Any]:

@@ -56,10 +56,13 @@ class ServingOptions(_Frozen):
       gpu_memory_gib: memory of the GPU, to plan the server's share of it; None: no plan.
       intra_op_threads, inter_op_threads: the session's thread pools; None: the server's choice.
       xla_cache: whether run files use a compilation cache that ``genserve warm`` has filled.
+      source: URL of the export directory in an object store, which docker-compose.yaml pulls first; an export
+        to a URL sets it.
       server_name, max_request_mib, requests_per_second, burst: the TLS front.
     """
 
     serving_version: str | None = None
+    source: str | None = Field(default=None, pattern=r"^[a-z0-9+.-]+://[^\s${}]+$")
     grpc_port: int = Field(default=8500, ge=1, le=65535)
     rest_port: int = Field(default=8501, ge=1, le=65535)
     https_port: int = Field(default=8443, ge=1, le=65535)

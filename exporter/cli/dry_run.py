@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from exporter.exporting.plan import Plan
 
 
-def print_plans(plans: Sequence[Plan], *, as_json: bool) -> None:
-    """The plans as tables, or as one JSON list of ``Plan.report``."""
+def print_plans(plans: Sequence[Plan], *, as_json: bool, url: str | None = None) -> None:
+    """The plans as tables, or as one JSON list of ``Plan.report``; ``url``: where they are uploaded to."""
     if as_json:
-        print(json.dumps([plan.report() for plan in plans], indent=2, ensure_ascii=False))
+        print(json.dumps([_report(plan, url) for plan in plans], indent=2, ensure_ascii=False))
         return
     for plan in plans:
-        _print_plan(plan)
+        _print_plan(plan, _report(plan, url))
 
 
-def _print_plan(plan: Plan) -> None:
+def _report(plan: Plan, url: str | None) -> dict[str, Any]:
+    place = {"version_directory": f"{url}/{plan.servable.name}/{plan.version}"} if url else {}
+    return plan.report() | place
+
+
+def _print_plan(plan: Plan, report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.filesize import decimal
     from rich.table import Table
 
     console = Console(highlight=False, soft_wrap=True)
-    report = plan.report()
     facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for label, fact in {
         "plan": f"{report['model']} -> {report['version_directory']} (nothing is written)",

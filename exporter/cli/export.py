@@ -113,7 +113,11 @@ def export(
 ) -> None:
     """Export MODEL to OUT/NAME/VERSION, with everything a server needs in OUT/serving."""
     flags = _flags(locals())
+    from exporter.options import job_output
+
     place = model if config is not None and out is None else out
+    if place is None and config is not None:
+        place = job_output(config)
     if place is None or "://" not in place:
         _export_job(_job(model, out, config, flags), dry_run=dry_run, as_json=as_json)
         return
@@ -136,7 +140,7 @@ def _export_job(job: Job, *, dry_run: bool, as_json: bool, url: str | None = Non
     if dry_run:
         from exporter.cli.dry_run import print_plans
 
-        print_plans(plans, as_json=as_json)
+        print_plans(plans, as_json=as_json, url=url)
         return
     published = False
     try:
@@ -144,9 +148,9 @@ def _export_job(job: Job, *, dry_run: bool, as_json: bool, url: str | None = Non
             result = _export_one(plan) if url is None else _export_to(url, plan)
             published = True
             if as_json:
-                print(json.dumps(facts(result, plan.options), ensure_ascii=False), flush=True)
+                print(json.dumps(facts(result, plan.options, url), ensure_ascii=False), flush=True)
             else:
-                print_summary(result, plan.options)
+                print_summary(result, plan.options, url)
     finally:
         if published:
             _render(job.output, url, {plan.servable.name for plan in plans})
@@ -154,7 +158,7 @@ def _export_job(job: Job, *, dry_run: bool, as_json: bool, url: str | None = Non
 
 def _render(output: Path, url: str | None, names: set[str]) -> None:
     """The deployment files with the new versions; of a URL, from what stands there by now."""
-    from exporter.deployment import write_serving_configs
+    from exporter.deployment import change_options, write_serving_configs
     from exporter.publishing import remote
 
     if url is None:
@@ -162,7 +166,7 @@ def _render(output: Path, url: str | None, names: set[str]) -> None:
         _print_not_loaded(output, names)
         return
     with remote.mirrored(url, write=True) as mirror:
-        write_serving_configs(mirror)
+        change_options(mirror, lambda chosen: chosen.update(source=url))
 
 
 def _export_to(url: str, plan: Plan) -> ExportResult:
@@ -174,11 +178,8 @@ def _export_to(url: str, plan: Plan) -> ExportResult:
     name = plan.servable.name
     with remote.claimed(url, name, plan.options.version, force=plan.options.force) as number:
         options = plan.options.model_copy(update={"version": number, "force": True})
-        result = _export_one(replace(plan, options=options, version=number))
+        result = _export_one(replace(plan, options=options, version=number), f"{url}/{name}")
         remote.upload(plan.servable / str(number), url, name, number)
-    print(
-        f"{url}/{name}/{number}: uploaded; 'genserve pull {url} DIR' brings it to a server", file=sys.stderr
-    )
     return result
 
 
@@ -219,8 +220,8 @@ def _job(model: str | None, out: str | None, config: Path | None, given: dict[st
     return Job(output=Path(out), exports=(make_options({"model": model, **given}),))
 
 
-def _export_one(plan: Plan) -> ExportResult:
-    with _steps(f"{plan.options.model} -> {plan.servable}") as report:
+def _export_one(plan: Plan, place: str | None = None) -> ExportResult:
+    with _steps(f"{plan.options.model} -> {place or plan.servable}") as report:
         from exporter.exporting.pipeline import export_planned
 
         return export_planned(plan, report)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from exporter.choices import Device, Engine, ServingVersion
 from exporter.cli.quiet import loud
+from exporter.errors import OptionError
 
-_Out = Annotated[Path, typer.Argument(help="Directory that genserve export wrote.", metavar="OUT")]
+_Place = Annotated[
+    str, typer.Argument(help="Directory that genserve export wrote, or its URL.", metavar="OUT")
+]
 
 
 def config(
-    out: _Out,
+    out: _Place,
     options_file: Annotated[
         Path | None, typer.Option("--options", help="YAML file of serving options (docs/deploying.md).")
     ] = None,
@@ -29,22 +32,46 @@ def config(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Regenerate OUT/serving from the manifests, with the options given or those of the last time."""
+    from exporter.cli.versions import folder_of
+
+    flags = {"serving_version": serving_version, "batching": batching, "source": _url(out)}
+    given = {key: value for key, value in flags.items() if value is not None}
+    with folder_of(out, write=True) as folder:
+        written = [path.relative_to(folder) for path in _write(folder, options_file, given)]
+    paths = [f"{out.rstrip('/')}/{path.as_posix()}" for path in written]
+    print(json.dumps({"files": paths}, ensure_ascii=False) if as_json else "\n".join(paths))
+
+
+def _write(out: Path, options_file: Path | None, given: dict[str, Any]) -> list[Path]:
+    """The deployment files, with the kept options or those of the file, and what was ``given``."""
     from exporter.deployment import ROLLOUT_OPTIONS, read_options, stored_options, write_serving_configs
 
     values = stored_options(out)
     if options_file is not None:
-        # What promotions chose stays, unless the file chooses itself.
+        # What promotions chose stays, and where OUT came from, unless the file chooses itself.
+        kept = {key: value for key, value in values.items() if key == "source"}
         chosen = {key: value for key, value in values.items() if key in ROLLOUT_OPTIONS}
-        given = read_options(options_file)
-        values = given if "version_labels" in given else chosen | given
-    flags = {"serving_version": serving_version, "batching": batching}
-    values |= {key: value for key, value in flags.items() if value is not None}
-    paths = [str(path) for path in write_serving_configs(out, values)]
-    print(json.dumps({"files": paths}, ensure_ascii=False) if as_json else "\n".join(paths))
+        options = read_options(options_file)
+        values = kept | (options if "version_labels" in options else chosen | options)
+    return write_serving_configs(out, values | given)
+
+
+def _url(out: str) -> str | None:
+    return out.rstrip("/") if "://" in out else None
+
+
+def _local(out: str, verb: str) -> Path:
+    """The folder; raises OptionError for a URL, which ``verb`` cannot act on."""
+    if _url(out):
+        raise OptionError(
+            f"genserve {verb} needs the versions on the machine that serves them: "
+            f"genserve pull {out} DIR, then genserve {verb} DIR"
+        )
+    return Path(out)
 
 
 def serve(
-    out: _Out,
+    out: _Place,
     engine: Annotated[Engine, typer.Option(help="auto: the real server where it is installed.")] = "auto",
     device: Annotated[Device, typer.Option(help="For the real servers.")] = "cpu",
     host: Annotated[str, typer.Option(help="Address that the preview server listens on.")] = "127.0.0.1",
@@ -65,20 +92,21 @@ def serve(
     from exporter.preview import launch
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    manifests = read_manifests(out)
-    values = stored_options(out) if options_file is None else read_options(options_file)
+    folder = _local(out, "serve")
+    manifests = read_manifests(folder)
+    values = stored_options(folder) if options_file is None else read_options(options_file)
     ports = {"rest_port": rest_port, "grpc_port": grpc_port}
     values |= {key: value for key, value in ports.items() if value is not None}
     chosen = launch.choose(engine)
     if chosen != "preview":
         loud()  # a real server's log is the user's, from its first line
     options = serving_options(values, manifests)
-    status = launch.serve(out, manifests, options, engine=chosen, device=device, host=host)
+    status = launch.serve(folder, manifests, options, engine=chosen, device=device, host=host)
     raise typer.Exit(status)
 
 
 def warm(
-    out: _Out,
+    out: _Place,
     device: Annotated[Device, typer.Option(help="Where the server will run.")] = "cpu",
 ) -> None:
     """Replay the warmup of every version in OUT once: keep what XLA compiled, beside the models, and how long
@@ -86,13 +114,14 @@ def warm(
     from exporter.deployment import exported_versions, read_manifests, write_serving_configs
     from exporter.preview.fill_cache import warm as run
 
-    read_manifests(out)
-    print(run(out, exported_versions(out), device))
-    for manifest in read_manifests(out):
+    folder = _local(out, "warm")
+    read_manifests(folder)
+    print(run(folder, exported_versions(folder), device))
+    for manifest in read_manifests(folder):
         batch = manifest.warmup.batch_seconds
         print(
             f"{manifest.name} version {manifest.version}: loaded and warmed up in "
             f"{manifest.warmup.seconds or 0:.1f} s"
             + (f", {batch:.3f} s a full batch" if batch is not None else "")
         )
-    write_serving_configs(out)
+    write_serving_configs(folder)

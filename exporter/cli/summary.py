@@ -9,8 +9,11 @@ if TYPE_CHECKING:
     from exporter.options import ExportOptions
 
 
-def facts(result: ExportResult, options: ExportOptions) -> dict[str, Any]:
-    """What was written, at which size, with which options; the keys are those of docs/command-line.md."""
+def facts(result: ExportResult, options: ExportOptions, url: str | None = None) -> dict[str, Any]:
+    """What was written, at which size, with which options; the keys are those of docs/command-line.md.
+
+    ``url``: where the version was uploaded to; ``result.directory`` is gone soon then.
+    """
     from exporter.saved_model.used_ops import used_ops
     from serving_configs.served_ops import obstacles
 
@@ -18,7 +21,7 @@ def facts(result: ExportResult, options: ExportOptions) -> dict[str, Any]:
     model, prefix, buckets = manifest.model, manifest.prefix, manifest.buckets
     releases = obstacles(used_ops(directory), manifest.tensorflow_version)
     return {
-        "version_directory": str(directory),
+        "version_directory": f"{url}/{manifest.name}/{manifest.version}" if url else str(directory),
         "name": manifest.name,
         "version": manifest.version,
         "model_type": model.model_type,
@@ -46,13 +49,13 @@ def facts(result: ExportResult, options: ExportOptions) -> dict[str, Any]:
     }
 
 
-def print_summary(result: ExportResult, options: ExportOptions) -> None:
+def print_summary(result: ExportResult, options: ExportOptions, url: str | None = None) -> None:
     """The facts for a terminal, and how to serve the version."""
     from rich.console import Console
     from rich.table import Table
 
     console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
-    known = facts(result, options)
+    known = facts(result, options, url)
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for label, fact in _lines(known).items():
         table.add_row(label, fact)
@@ -65,6 +68,9 @@ def print_summary(result: ExportResult, options: ExportOptions) -> None:
     console.print("options (* not the default)")
     for name, (value, is_default) in options.effective().items():
         console.print(f"  {' ' if is_default else '*'} {name}: {value}")
+    if url:
+        console.print(f"serve it\n  genserve pull {url} DIR      # then DIR/serving: run lines and configs")
+        return
     output = result.directory.parent.parent
     console.print(
         f"serve it\n  genserve serve {output}      # preview, for development\n"

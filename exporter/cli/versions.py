@@ -36,7 +36,7 @@ def versions(
     """List the versions: created, source, size, labels, whether a server loads them, and verified answers."""
     from exporter.rollout import list_versions, locate
 
-    with _folder(path) as folder:
+    with folder_of(path) as folder:
         facts = list_versions(*locate(folder))
     if as_json:
         print(json.dumps([asdict(fact) for fact in facts], indent=2, ensure_ascii=False))
@@ -82,7 +82,7 @@ def prune(
 
     from exporter.rollout import locate_model, prune
 
-    with _folder(path, write=not dry_run) as folder:
+    with folder_of(path, write=not dry_run) as folder:
         removed = prune(*locate_model(folder), keep, dry_run=dry_run)
     if as_json:
         print(json.dumps([asdict(fact) for fact in removed], indent=2, ensure_ascii=False))
@@ -109,7 +109,7 @@ def pull(
 
 
 @contextmanager
-def _folder(path: str, *, write: bool = False) -> Iterator[Path]:
+def folder_of(path: str, *, write: bool = False) -> Iterator[Path]:
     """``OUT[/NAME]`` as a folder; of a URL, in a mirror that holds what the verbs read."""
     if "://" not in path:
         yield Path(path)
@@ -127,11 +127,11 @@ def _move(
     """Makes the change; where the version must be loaded first and the server is known, waits for that."""
     from exporter.rollout import locate_model
 
-    with _folder(path, write=True) as folder:
+    with folder_of(path, write=True) as folder:
         move = change(*locate_model(folder))
     if move.state == "loading" and url is not None and move.version is not None:
         _wait_until_loaded(url, move.name, move.version, timeout)
-        with _folder(path, write=True) as folder:
+        with folder_of(path, write=True) as folder:
             move = change(*locate_model(folder))
     _print_move(move, as_json)
 

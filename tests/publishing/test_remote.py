@@ -11,6 +11,7 @@ from typing import Any
 
 import fsspec
 import pytest
+import yaml
 
 from exporter import cli
 from exporter.deployment import write_serving_configs
@@ -204,3 +205,53 @@ def test_urls_that_hold_nothing_are_named(url: str, message: str, tmp_path: Path
     with pytest.raises(GenserveError, match=message):
         remote.pull(url, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
+
+
+def test_deployment_files_are_written_anew_behind_a_url(url: str, tmp_path: Path, genserve: Run) -> None:
+    publish(url, tmp_path)
+    written = genserve("config", url, "--no-batching")["files"]
+    assert f"{url}/serving/docker-compose.yaml" in written
+    remote.pull(url, tmp_path / "copy")
+    options = yaml.safe_load((tmp_path / "copy" / "serving" / "options.yaml").read_text())
+    assert options == {"batching": False, "source": url}
+    compose = yaml.safe_load((tmp_path / "copy" / "serving" / "docker-compose.yaml").read_text())
+    assert compose["services"]["pull"]["environment"]["SOURCE"] == f"${{SOURCE:-{url}}}"
+    # An options file of the user's own says nothing of where the folder came from.
+    (tmp_path / "mine.yaml").write_text("poll_seconds: 3")
+    genserve("config", tmp_path / "copy", "--options", tmp_path / "mine.yaml")
+    assert yaml.safe_load((tmp_path / "copy" / "serving" / "options.yaml").read_text())["source"] == url
+
+
+@pytest.mark.parametrize("verb", ["warm", "serve"])
+def test_what_needs_a_folder_says_how_to_get_one(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["genserve", verb, "memory://bucket/models"])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == OptionError.exit_code
+    assert f"genserve pull memory://bucket/models DIR, then genserve {verb} DIR" in capsys.readouterr().err
+
+
+def _job(folder: Path, url: str) -> Path:
+    path = folder / "job.yaml"
+    small = "max_new_tokens: 3, prompt_lengths: [8], batch_sizes: [1], warmup: none, tokenizer: none"
+    path.write_text(f"output: {url}\nmodels:\n- {{model: 'demo:stories', name: stories, {small}}}\n")
+    return path
+
+
+def test_a_job_file_may_name_a_url(tmp_path: Path, genserve: Run) -> None:
+    url = f"memory://{uuid.uuid4().hex}/models"
+    publish(url, tmp_path)
+    (plan,) = genserve("export", "--config", _job(tmp_path, url), "--dry-run")
+    assert plan["version_directory"] == f"{url}/stories/2"
+
+
+@pytest.mark.full
+@pytest.mark.end_to_end
+def test_an_export_to_a_url_prints_the_url(tmp_path: Path, genserve: Run) -> None:
+    url = f"memory://{uuid.uuid4().hex}/models"
+    facts = genserve("export", "--config", _job(tmp_path, url))
+    assert facts["version_directory"] == f"{url}/stories/1"
+    assert remote.pull(url, tmp_path / "copy") == ["stories/1"]
+    assert yaml.safe_load((tmp_path / "copy" / "serving" / "options.yaml").read_text()) == {"source": url}

@@ -113,6 +113,26 @@ def test_compose_says_what_the_run_scripts_say(files: dict[str, str]) -> None:
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
+def test_compose_pulls_from_a_store_first(files: dict[str, str]) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    url = "s3://bucket/models"
+    document = compose_document(render([manifest()], ServingOptions(source=url)))
+    schema = json.loads((ROOT / "tests" / "third_party" / "compose_spec.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(document)
+    pull = document["services"]["pull"]
+    assert pull["command"][-1].endswith('exec genserve pull "$$SOURCE" /models')
+    assert pull["environment"]["SOURCE"] == f"${{SOURCE:-{url}}}"
+    assert pull["volumes"] == ["..:/models"]
+    for device in ("gpu", "cpu"):
+        wait = document["services"][f"serving-{device}"]["depends_on"]
+        assert wait == {"pull": {"condition": "service_completed_successfully"}}
+        assert device in pull["profiles"]
+    assert "pull" not in compose_document(files)["services"]
+    for bad in ("bucket/models", "s3://a b", "s3://a}$(rm)"):
+        with pytest.raises(ValueError, match="source"):
+            ServingOptions(source=bad)
+
+
 def test_compose_gives_the_warmup_its_time() -> None:
     def start(**changes: Any) -> str:
         document = compose_document(render([manifest(**changes)]))
