@@ -199,7 +199,11 @@ class PreviewServer:
         # TensorFlow Serving drops no idle connection; a drain must not wait for them either.
         self._uvicorn = uvicorn.Server(
             uvicorn.Config(
-                app, log_level="warning", timeout_graceful_shutdown=int(_GRACE_SECONDS), lifespan="off"
+                app,
+                log_config=None,  # its own would close every handler of the process, and streams with them
+                log_level="warning",
+                timeout_graceful_shutdown=int(_GRACE_SECONDS),
+                lifespan="off",
             )
         )
         server = self._uvicorn
