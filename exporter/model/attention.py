@@ -32,10 +32,6 @@ class Bias(NamedTuple):
     mask: tf.Tensor
     relative: tf.Tensor | None = None
 
-    def of_queries(self, queries: slice) -> Bias:
-        """The bias of some of the queries; a tensor with one row for all queries stays as it is."""
-        return Bias(*(part if part is None or part.shape[2] == 1 else part[:, :, queries] for part in self))
-
 
 class Segment(NamedTuple):
     """Keys and values that a step attends over.

@@ -1,7 +1,8 @@
-"""Score biases: causality, padding, sliding windows, ALiBi, T5's relative buckets; once a step for each kind
-of layer.
+"""Score biases: causality, padding, sliding windows, ALiBi, T5's relative buckets.
 
-Only differences of positions and key positions matter, so padding on the left never shows.
+A prompt's are made for the columns that are asked for, block by block (``exporter.model.blocks``); a step's
+once for each kind of layer. Only differences of positions and key positions matter, so padding on the left
+never shows.
 """
 
 from __future__ import annotations
@@ -34,14 +35,33 @@ class Sight(NamedTuple):
         return cls(attention.window, attention.alibi, relative, layer if own_table else 0)
 
 
-def source_bias(sight: Sight, lengths: tf.Tensor, length: tf.Tensor, table: tf.Tensor | None = None) -> Bias:
-    """An encoder's right-padded input attending to itself, in both directions; arguments as of the others."""
-    column = tf.range(length)
-    distance = column[:, tf.newaxis] - column  # [query, key]
-    seen = (column < lengths[:, tf.newaxis])[:, tf.newaxis]  # [batch, 1, key]
+class Text(NamedTuple):
+    """A batch of padded texts, each of which attends to itself.
+
+    Attributes:
+      lengths: int32 [batch], tokens in each row.
+      length: int32 [], columns: the bucket.
+      table: float32 [buckets, heads], the relative biases; None without.
+    """
+
+    lengths: tf.Tensor
+    length: tf.Tensor
+    table: tf.Tensor | None = None
+
+    def positions(self, column: tf.Tensor) -> tf.Tensor:
+        """int32 [batch, columns]: which of a left-padded row's tokens stand in ``column``; negative: none."""
+        return column - (self.length - self.lengths[:, tf.newaxis])
+
+
+def source_bias(sight: Sight, text: Text, query: tf.Tensor, key: tf.Tensor) -> Bias:
+    """An encoder's right-padded input attending to itself, in both directions; see ``prompt_bias``."""
+    distance = query[:, tf.newaxis] - key
+    seen = ((key >= 0) & (key < text.lengths[:, tf.newaxis]))[:, tf.newaxis]  # [batch, 1, key]
     if sight.window is not None:
         seen &= tf.abs(distance) < sight.window
-    return Bias(tf.where(seen[:, tf.newaxis], 0.0, MASKED), relative_bias(sight.relative, table, distance))
+    return Bias(
+        tf.where(seen[:, tf.newaxis], 0.0, MASKED), relative_bias(sight.relative, text.table, distance)
+    )
 
 
 def memory_bias(lengths: tf.Tensor, length: tf.Tensor) -> Bias:
@@ -50,39 +70,36 @@ def memory_bias(lengths: tf.Tensor, length: tf.Tensor) -> Bias:
     return Bias(tf.where(seen, 0.0, MASKED)[:, tf.newaxis, tf.newaxis])
 
 
-def prefix_bias(sight: Sight, length: int, kept: int, query: tf.Tensor) -> Bias:
-    """Later tokens attending to the baked prefix, which every row has at positions 0 ... length - 1.
+def prefix_bias(sight: Sight, first: int, query: tf.Tensor, key: tf.Tensor) -> Bias:
+    """Later tokens attending to the baked prefix, which every row has in front.
 
     Args:
-      kept: how many of its last columns the layer keeps.
+      first: the position of the first column that the layer keeps.
       query: int32 [rows, k], positions of the tokens.
+      key: int32 [keys], columns; negative ones are padding.
     """
-    position = tf.range(length - kept, length)[tf.newaxis]  # [1, kept]
-    seen = tf.ones([1, 1, kept], tf.bool)
+    seen, position = (key >= 0)[tf.newaxis, tf.newaxis], (first + key)[tf.newaxis]
     if sight.window is not None:
-        seen = query[:, :, tf.newaxis] - position[:, tf.newaxis] < sight.window  # [rows, k, kept]
+        seen &= query[:, :, tf.newaxis] - position[:, tf.newaxis] < sight.window  # [rows, k, keys]
     return Bias(_mask(sight.alibi, seen, position))
 
 
-def prompt_bias(
-    sight: Sight, lengths: tf.Tensor, length: tf.Tensor, table: tf.Tensor | None = None, start: int = 0
-) -> Bias:
-    """The left-padded prompt attending to itself.
+def prompt_bias(sight: Sight, text: Text, start: int, query: tf.Tensor, key: tf.Tensor) -> Bias:
+    """Some columns of the left-padded prompt attending to some.
 
     Args:
-      lengths: int32 [batch], the prompt's tokens in each row.
-      length: int32 [], the bucket.
-      table: float32 [buckets, heads], the relative biases; None without.
+      text: the prompts behind the baked prefix.
       start: the position of a prompt's first token: the length of the baked prefix.
+      query, key: int32 [queries] and [keys], columns; negative ones are padding.
     """
-    column = tf.range(length)
-    distance = column[:, tf.newaxis] - column  # [query, key]
+    distance = query[:, tf.newaxis] - key
     seen = distance >= 0
     if sight.window is not None:
         seen &= distance < sight.window
-    position = column - (length - lengths[:, tf.newaxis])  # [batch, key]
+    position = text.positions(key)  # [batch, key]
     seen &= (position >= 0)[:, tf.newaxis]
-    return Bias(_mask(sight.alibi, seen, position + start), relative_bias(sight.relative, table, distance))
+    relative = relative_bias(sight.relative, text.table, distance)
+    return Bias(_mask(sight.alibi, seen, position + start), relative)
 
 
 def past_bias(
@@ -101,7 +118,8 @@ def past_bias(
       length: int32 [], the bucket.
       kept: int32 [], how many of its last columns the layer keeps.
       query: int32 [rows, k], positions of the tokens.
-      table, start: as in ``prompt_bias``.
+      table: float32 [buckets, heads], the relative biases; None without.
+      start: the position of a prompt's first token.
     """
     column = length - kept + tf.range(kept)
     position = column - (length - lengths[:, tf.newaxis])  # [rows, kept]
@@ -127,7 +145,7 @@ def generated_bias(
       lengths: int32 [rows], tokens in front of each row's generated ones: baked prefix and prompt.
       tokens: int32 [1 or rows, slots], the generated token in each slot.
       query: int32 [1 or rows, k], indices of the querying tokens among the generated.
-      table: as in ``prompt_bias``.
+      table: as in ``past_bias``.
       owned: bool [rows, slots], the slots that are a row's own, or None where all are.
     """
     distance = query[:, :, tf.newaxis] - tokens[:, tf.newaxis]

@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import tensorflow as tf
 
 from exporter.model.attention import Bias, Segment, attend, project, project_query
+from exporter.model.bias import Sight, Text, prefix_bias, prompt_bias, source_bias
+from exporter.model.blocks import Span, attend_in_blocks
+from exporter.model.cache import LayerPrompt
 from exporter.model.layers import Weights, linear, mlp, norm, times
 from exporter.model.mixture import mixture
 from exporter.model.rotary import Position
 from exporter.model.writing import write
-from exporter.spec import Block, LayerSpec, MlpSpec, MoeSpec
+from exporter.spec import AttentionSpec, Block, LayerSpec, MlpSpec, MoeSpec
 
 
 def prefill_layer(
     spec: LayerSpec,
+    start: int | None,
     last_only: bool,
     weights: Weights,
     x: tf.Tensor,
     position: Position,
-    bias: Bias,
+    text: Text,
     memory: Segment | None,
-    prefix: Segment | None,
+    prefix: LayerPrompt | None,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """The prompt attends to itself, to the baked prefix, and to what the encoder has read.
 
     Args:
+      start: the position of the prompt's first token; None: an encoder's input, read in both directions.
       last_only: only the last position goes on (the final layer's other positions serve no one).
       x: [batch, length, hidden].
-      bias: of the prompt.
+      text: the rows of ``x``.
       memory: the layer's cross-attention, None without.
-      prefix: the baked prefix, None without.
+      prefix: keys and values of the baked prefix, None without.
 
     Returns:
       The new x, and keys and values [batch * kv_heads, length, head_dim].
@@ -41,9 +47,14 @@ def prefill_layer(
     def attention(normed: tf.Tensor) -> tf.Tensor:
         query, key, value = project(normed, weights, spec.attention, position)
         kept.extend((key, value))
-        queries = slice(-1, None) if last_only else slice(None)
-        segments = [*_baked(prefix, queries), (Segment(key, value, bias.of_queries(queries)), 1)]
-        context = attend(query[:, queries], segments, spec.attention, weights)
+        spans = [_own_span(spec.attention, start, text, key, value)]
+        if prefix is not None and start is not None:
+            spans = [_prefix_span(spec.attention, start, text, prefix), *spans]
+        if last_only:
+            segments = [span.seen_by(text.length[tf.newaxis] - 1) for span in spans]
+            context = attend(query[:, -1:], segments, spec.attention, weights)
+        else:
+            context = attend_in_blocks(query, spans, spec.attention, weights)
         return linear(context, weights, "attention.out")
 
     x = _around(spec, weights, x, attention, memory, 1, last_only)
@@ -85,16 +96,30 @@ def extend_layer(
         buffers, heads = (generated.keys, generated.values), spec.attention.kv_heads
         written.extend(write(buffers, (key, value), count, wraps=wraps, sharing=sharing, kv_heads=heads))
         own = [(prompt, copies), (Segment(written[0], written[1], generated.bias), sharing)]
-        segments = [*_baked(prefix, slice(None)), *own]
-        return linear(attend(query, segments, spec.attention, weights), weights, "attention.out")
+        baked: list[tuple[Segment, int | None]] = [] if prefix is None else [(prefix, None)]
+        context = attend(query, [*baked, *own], spec.attention, weights)
+        return linear(context, weights, "attention.out")
 
     x = _around(spec, weights, x, attention, memory, copies, False)
     return x, written[0], written[1]
 
 
-def _baked(prefix: Segment | None, queries: slice) -> list[tuple[Segment, int | None]]:
-    """The prefix as one of the segments that ``attend`` takes: one entry for all rows."""
-    return [] if prefix is None else [(prefix._replace(bias=prefix.bias.of_queries(queries)), None)]
+def _own_span(spec: AttentionSpec, start: int | None, text: Text, keys: tf.Tensor, values: tf.Tensor) -> Span:
+    """The text itself, as its own columns see it."""
+    sight, behind = Sight.of(spec), None if spec.window is None else spec.window - 1
+    if start is None:
+        return Span(keys, values, partial(source_bias, sight, text), behind, behind)
+    return Span(keys, values, partial(prompt_bias, sight, text, start), behind, 0)
+
+
+def _prefix_span(spec: AttentionSpec, start: int, text: Text, prefix: LayerPrompt) -> Span:
+    """The baked prefix, as the prompt's columns see it."""
+    first = start - prefix.keys.shape[1]
+
+    def bias(query: tf.Tensor, key: tf.Tensor) -> Bias:
+        return prefix_bias(Sight.of(spec), first, text.positions(query) + start, key)
+
+    return Span(*prefix, bias, shared=True)
 
 
 def _around(

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from exporter.generation.step import Prompt
 from exporter.model.attention import project_memory
-from exporter.model.bias import Sight, source_bias
+from exporter.model.bias import Sight, Text
 from exporter.model.block import prefill_layer
 from exporter.model.cache import LayerPrompt, Memory
 from exporter.model.embedding import embed
@@ -55,13 +55,13 @@ class EncoderDecoder(Transformer):
             by_column=shares_table and self.shares_head(weights),
         )
         place = memo(lambda turning: position_at(turning, positions, lengths[:, tf.newaxis]))
-        bias = memo(lambda sight: source_bias(sight, lengths, length, relative_table(own, sight)))
         for index, layer in enumerate(stack.layers):
-            x, _, _ = self._layer_function(prefill_layer, layer, False)(
+            table = relative_table(own, Sight.of(layer.attention, index))
+            x, _, _ = self._layer_function(prefill_layer, layer, None, False)(
                 scoped(own, f"layers.{index}."),
                 x,
                 place(Turning.of(layer.attention)),
-                bias(Sight.of(layer.attention, index)),
+                Text(lengths, length, table),
                 None,
                 None,
             )

@@ -14,7 +14,7 @@ import tensorflow as tf
 from exporter.choices import Target
 from exporter.generation.step import Prompt
 from exporter.model.attention import Bias, Segment
-from exporter.model.bias import Sight, generated_bias, past_bias, prefix_bias, prompt_bias
+from exporter.model.bias import Sight, Text, generated_bias, past_bias, prefix_bias
 from exporter.model.block import extend_layer, prefill_layer
 from exporter.model.cache import Baked, KVCache, LayerPrompt, Memory
 from exporter.model.embedding import embed, logits_of
@@ -102,23 +102,19 @@ class Transformer(tf.Module):
         x = self._embed(weights, tf.where(offsets >= 0, prompt.tokens, 0), positions, offsets >= 0)
         seen = prompt.lengths[:, tf.newaxis] + baked.length
         place = memo(lambda turning: position_at(turning, positions, seen))
-        bias = memo(
-            lambda sight: prompt_bias(
-                sight, prompt.lengths, length, relative_table(weights, sight), baked.length
-            )
-        )
-        front = _prefix_segments(baked, layers, positions)
+        front = baked.layers or [None] * len(layers)
         memory = self._read_source(weights, prompt)
         read = memory.segments(1) if memory else [None] * len(layers)
         prompts = []
         for index, layer in enumerate(layers):
             last_only = logits == "last" and index == len(layers) - 1
-            call = self._layer_function(prefill_layer, layer, last_only)
+            call = self._layer_function(prefill_layer, layer, baked.length, last_only)
+            table = relative_table(weights, Sight.of(layer.attention, index))
             x, keys, values = call(
                 scoped(weights, f"layers.{index}."),
                 x,
                 place(Turning.of(layer.attention)),
-                bias(Sight.of(layer.attention, index)),
+                Text(prompt.lengths, length, table),
                 read[index],
                 front[index],
             )
@@ -239,7 +235,7 @@ def _prefix_segments(
     """Each layer's part of the baked prefix, as tokens at ``positions`` (int32 [rows, k]) see it."""
     if not baked.layers:
         return [None] * len(layers)
-    bias = memo(lambda sight, kept: prefix_bias(sight, baked.length, kept, positions))
+    bias = memo(lambda sight, kept: prefix_bias(sight, baked.length - kept, positions, tf.range(kept)))
     return [
         Segment(keys, values, bias(Sight.of(layer.attention, index), keys.shape[1]))
         for index, (layer, (keys, values)) in enumerate(zip(layers, baked.layers, strict=True))

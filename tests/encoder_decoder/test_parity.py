@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from exporter.generation.step import Prompt
+from exporter.model import blocks
 from tests.encoder_decoder import reference
 from tests.encoder_decoder.cases import FAMILIES
 from tests.families.case import VOCAB, Case, FamilyCases
@@ -95,10 +96,23 @@ def steps(model: Any, rows: list[Row], prompt: Prompt, count: int = NEW) -> Any:
     return np.stack(seen, axis=1)
 
 
+@pytest.mark.parametrize("bucket", [12, 14])
+@pytest.mark.parametrize(("family", "case"), SOME)
+def test_encoder_states_in_small_blocks(
+    build: Builder, family: FamilyCases, case: Case, bucket: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(blocks.BLOCK, "cpu", 5)
+    check_encoder_states(build(family, case), bucket)
+
+
 @pytest.mark.parametrize(("family", "case"), CASES)
 def test_encoder_states(build: Builder, family: FamilyCases, case: Case) -> None:
-    built, rows = build(family, case), sequences()
-    prompt = prompt_of(rows)
+    check_encoder_states(build(family, case), 12)
+
+
+def check_encoder_states(built: Built, bucket: int) -> None:
+    rows = sequences()
+    prompt = prompt_of(rows, bucket)
     states = built.ours.encode(prompt.encoder_tokens, prompt.encoder_lengths)
     for index, row in enumerate(rows):
         assert_close(states[index, : len(row.source)], reference.states(built.oracle, row.source))

@@ -67,8 +67,8 @@ def loops(computations: dict[str, Computation]) -> list[tuple[Computation, Instr
 def uncounted_loops(program: str) -> list[str]:
     """The bodies of the loops whose trip count XLA does not know.
 
-    Known is what ``known_trip_count`` says; or where the condition looks at a counter alone, which starts at a
-    constant, and compares it with constants (XLA:CPU says which one the counter is, not how far it goes).
+    Known is what ``known_trip_count`` says; or where the condition looks at a counter alone, which starts at
+    a constant, and compares it with constants (XLA:CPU says which one the counter is, not how far it goes).
     """
     computations = parse(program)
     return [

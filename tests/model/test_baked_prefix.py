@@ -13,7 +13,7 @@ from exporter.generation import generate, score
 from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.rows import default_rows
 from exporter.generation.step import Prompt
-from exporter.model import Transformer
+from exporter.model import Transformer, blocks
 from tests.model.toys import CONFIGS, VOCAB, prompt_of, random_model
 
 #: Longer than every window of the toys: all that a windowed layer keeps of it is in use.
@@ -46,9 +46,10 @@ def whole() -> Prompt:
     return prompt_of([PREFIX + own for own in OWN], BUCKET)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_logits_of_prefill_and_extend(name: str) -> None:
+@pytest.mark.parametrize(("name", "size"), [*((name, 512) for name in CONFIGS), ("window", 4), ("alibi", 4)])
+def test_logits_of_prefill_and_extend(name: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     plain, baked = models(CONFIGS[name])
+    monkeypatch.setitem(blocks.BLOCK, "cpu", size)
     more = tf.constant([[4, 9], [1, 1], [30, 2]])
 
     def read(model: Transformer) -> list[npt.NDArray[np.float32]]:
