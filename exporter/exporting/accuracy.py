@@ -6,7 +6,7 @@ Every token is predicted from those before it. An encoder-decoder model reads a 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -46,14 +46,18 @@ class _Read(NamedTuple):
 
 
 def measure_accuracy(
-    plan: Plan, tokenizers: Tokenizers, plain: Callable[[], StepModel], stored: Callable[[], StepModel]
+    plan: Plan,
+    tokenizers: Tokenizers,
+    plain: Callable[[], StepModel],
+    stored: Callable[[], StepModel],
+    texts: Sequence[str] = TEXTS,
 ) -> AccuracyInfo:
     """Compares the model of plain weights with that of the stored ones; one of them is in memory at a time.
 
     Raises:
       OptionError: the accuracy text cannot be read.
     """
-    rows = list(_rows(plan, tokenizers))
+    rows = list(_rows(plan, tokenizers, texts))
     before = _read_all(plan, plain(), rows)
     gc.collect()  # models and their traced functions know each other
     after = _read_all(plan, stored(), rows)
@@ -75,7 +79,7 @@ def _perplexity(read: list[_Read]) -> float:
     return float(f"{np.exp(-mean):.6g}")
 
 
-def _rows(plan: Plan, tokenizers: Tokenizers) -> Iterator[list[int]]:
+def _rows(plan: Plan, tokenizers: Tokenizers, texts: Sequence[str]) -> Iterator[list[int]]:
     """Ids of the texts, in rows that the model can read at once."""
     spec, tokenizer = plan.spec, tokenizers.prompts
     if tokenizer is None:
@@ -83,7 +87,7 @@ def _rows(plan: Plan, tokenizers: Tokenizers) -> Iterator[list[int]]:
         return
     length = min(_LENGTH, spec.context_length or _LENGTH)
     count = 0
-    for text in [*TEXTS, *_asked(plan)]:
+    for text in [*texts, *_asked(plan)]:
         (ids,) = tokenizer.encode(tf.constant([text])).to_list()
         for start in range(0, len(ids) - 1, length):
             if len(row := ids[start : start + length]) > 1 and count < _ROWS:

@@ -54,26 +54,29 @@ def dequantise(array: Array, scale: Array, axis: int = -2) -> npt.NDArray[np.flo
 class Int8Weights(Weights):
     """``weights`` with those that ``is_int8`` names in int8, and their scales behind them.
 
-    Nothing but scales is kept of what was read.
+    Those that stay in float32 in a float16 model stay so. Nothing but scales is kept of what was read.
     """
 
     def __init__(self, weights: Weights, *, tables: bool) -> None:
         self._weights = weights
         self._scales: dict[str, npt.NDArray[np.float32]] = {}
         self.infos: dict[str, WeightInfo] = {}
+        item = min(info.dtype.itemsize for info in weights.infos.values())
         for name, info in weights.infos.items():
             self.infos[name] = info
-            if is_int8(name, tables=tables):
+            if is_int8(name, tables=tables) and info.dtype.itemsize == item:
                 self.infos[name] = WeightInfo(info.shape, np.dtype(np.int8))
                 channels = tuple(np.delete(info.shape, self._axis(name)).tolist())
                 self.infos[scale_name(name)] = WeightInfo(channels, np.dtype(np.float32))
 
     def __getitem__(self, name: str) -> Array:
-        if name not in self._weights:
-            if name not in self._scales:
-                self._quantised(name.removesuffix(scale_name("")))
-            return self._scales[name]
-        return self._quantised(name) if self.infos[name].dtype == np.int8 else self._weights[name]
+        if self.infos[name].dtype == np.int8:
+            return self._quantised(name)
+        if name in self._weights:
+            return self._weights[name]
+        if name not in self._scales:
+            self._quantised(name.removesuffix(scale_name("")))
+        return self._scales[name]
 
     def _quantised(self, name: str) -> npt.NDArray[np.int8]:
         array, self._scales[scale_name(name)] = quantise(self._weights[name], self._axis(name))
