@@ -10,6 +10,8 @@ from typing import Literal
 #: What a version computes in, and what may be asked for; "auto": see ``exporter.exporting.dtypes``.
 ComputeDtype = Literal["float32", "bfloat16", "float16"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+#: How weights are stored: in the dtype that the version computes in, or in int8 with scales.
+StoredWeights = Literal["plain", "int8"]
 Tokenizer = Literal["auto", "none"]
 #: Whose ids are compiled where there is a tokenizer.json: the published files', or AutoTokenizer's.
 TokenizerReference = Literal["files", "transformers"]

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from exporter import __version__
-from exporter.choices import Device, Target, TokenizerReference
+from exporter.choices import Device, StoredWeights, Target, TokenizerReference
 from exporter.errors import OutputError, did_you_mean
 
 MANIFEST_PATH = Path("assets.extra") / "genserve.json"
@@ -55,6 +55,8 @@ class ModelInfo(_Frozen):
     Attributes:
       source: a hub id, ``demo:NAME``, or the whole path of a local directory.
       revision: the commit of a hub id, whatever branch or tag was asked for; None of a local directory.
+      dtype: what it computes in.
+      weights: how its weights are stored: "plain" in that dtype, or kernels in "int8".
       target: what its programs are made for; they run on the other device too.
     """
 
@@ -66,6 +68,7 @@ class ModelInfo(_Frozen):
     vocab_size: int
     context_length: int | None
     dtype: str
+    weights: StoredWeights = "plain"
     target: Target = "cpu"
     unread_config_keys: tuple[str, ...] = Field(
         default=(), description="keys of config.json that the reference does not read"
@@ -92,6 +95,23 @@ class BucketMemory(_Frozen):
     prompt_length: int
     temporary_bytes: int
     result_bytes: int
+
+
+class AccuracyInfo(_Frozen):
+    """What weights in int8 cost, on texts that were read with them and with plain ones.
+
+    Attributes:
+      tokens: predictions that were compared.
+      token_match: share of them with the same best token.
+      logit_error: root mean square of the logits' differences, relative to the logits' standard deviation.
+      perplexity, perplexity_plain: of the texts, with int8 and with plain weights.
+    """
+
+    tokens: int
+    token_match: float
+    logit_error: float
+    perplexity: float
+    perplexity_plain: float
 
 
 class WarmupInfo(_Frozen):
@@ -264,6 +284,7 @@ class Manifest(_Frozen):
     options: dict[str, Any]
     memory: MemoryInfo
     measured: MeasuredInfo | None = None
+    accuracy: AccuracyInfo | None = Field(default=None, description="of weights in int8")
     prefix: PrefixInfo | None = None
     notes: tuple[str, ...] = ()
     warmup: WarmupInfo = WarmupInfo()

@@ -26,6 +26,7 @@ from exporter.choices import (
     Output,
     Overflow,
     RowErrors,
+    StoredWeights,
     Target,
     Tokenizer,
     TokenizerReference,
@@ -59,6 +60,9 @@ class ExportOptions(BaseModel):
       target: what the programs are made for; a version of either answers alike on both.
       dtype: type of weights and activations in the compiled function; "auto": float32 for the target "cpu",
         the checkpoint's own for "gpu".
+      weights: "int8" stores kernels in int8, with a scale for every output channel; "plain" in ``dtype``.
+      int8_tables: the token embedding and the output head in int8 too.
+      accuracy_text: a text file, UTF-8, on which int8 weights are compared with plain ones too.
       tokenizer: "auto" compiles the checkpoint's tokenizer, "none" exports token signatures only.
       tokenizer_reference: whose ids are compiled where there is a tokenizer.json: "files", the published
         files with their neighbours' settings, or "transformers", AutoTokenizer of the installed version.
@@ -93,6 +97,9 @@ class ExportOptions(BaseModel):
     batch_sizes: tuple[_Positive, ...] = (1, 8)
     target: Target = "gpu"
     dtype: Dtype = "auto"
+    weights: StoredWeights = "plain"
+    int8_tables: bool = False
+    accuracy_text: Path | None = None
     tokenizer: Tokenizer = "auto"
     tokenizer_reference: TokenizerReference = "files"
     special_tokens_in_text: bool = True
@@ -141,6 +148,17 @@ class ExportOptions(BaseModel):
             raise ValueError("prefix_text excludes prefix_file")
         if (self.prefix_text is not None or self.prefix_file) and self.tokenizer == "none":
             raise ValueError("prefix_text needs a tokenizer; tokenizer 'none' exports token signatures only")
+        return self
+
+    @model_validator(mode="after")
+    def _int8_asked_for(self) -> ExportOptions:
+        for name in ("int8_tables", "accuracy_text"):
+            if self.weights != "int8" and getattr(self, name):
+                raise ValueError(f"{name} needs weights 'int8', got weights {self.weights!r}")
+        if self.accuracy_text and self.tokenizer == "none":
+            raise ValueError(
+                "accuracy_text needs a tokenizer; tokenizer 'none' exports token signatures only"
+            )
         return self
 
     def prefix(self) -> str | None:

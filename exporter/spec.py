@@ -107,7 +107,8 @@ class NormSpec:
     """A normalisation; ``scale`` and ``bias`` say which weights it has.
 
     ``offset`` is added to the stored scale. ``round_first`` tells that a half-precision model rounds the
-    normalised numbers to its dtype before it scales them, not after.
+    normalised numbers to its dtype before it scales them, not after. ``wide`` keeps the weights of a float16
+    model's in float32 (the reference's ``_keep_in_fp32_modules``).
     """
 
     kind: NormKind
@@ -116,6 +117,7 @@ class NormSpec:
     bias: bool = False
     offset: float = 0.0
     round_first: bool = False
+    wide: bool = False
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from exporter.choices import (
     Output,
     Overflow,
     RowErrors,
+    StoredWeights,
     Target,
     Tokenizer,
     TokenizerReference,
@@ -60,6 +61,16 @@ def export(
         typer.Option(
             help="Type of weights and activations; auto (default): the checkpoint's own, float32 for a CPU."
         ),
+    ] = None,
+    weights: Annotated[
+        StoredWeights | None, typer.Option(help="int8: kernels in int8, a scale for each output channel.")
+    ] = None,
+    int8_tables: Annotated[
+        bool | None, typer.Option("--int8-tables", help="Token embedding and output head in int8 too.")
+    ] = None,
+    accuracy_text: Annotated[
+        Path | None,
+        typer.Option(help="A text file on which int8 weights are compared with plain ones too."),
     ] = None,
     tokenizer: Annotated[Tokenizer | None, typer.Option(help="none: token signatures only.")] = None,
     tokenizer_reference: Annotated[

@@ -28,6 +28,8 @@ def facts(result: ExportResult, options: ExportOptions, url: str | None = None) 
         "parameters": model.parameters,
         "target": model.target,
         "dtype": model.dtype,
+        "weights": model.weights,
+        "accuracy": manifest.accuracy and manifest.accuracy.model_dump(mode="json"),
         "bytes": sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()),
         "graph_bytes": (directory / "saved_model.pb").stat().st_size,
         "data_files": len(list((directory / "variables").glob("variables.data-*"))),
@@ -94,6 +96,12 @@ def _lines(known: dict[str, Any]) -> dict[str, str]:
         "warmup": f"{known['warmup_records']} records",
         "served by": f"TensorFlow Serving {', '.join(known['serving_releases']) or '(no known release)'}",
     }
+    if accuracy := known["accuracy"]:
+        lines["weights"] = (
+            f"int8: of {accuracy['tokens']} tokens {accuracy['token_match']:.1%} are those of plain weights, "
+            f"logits are off by {accuracy['logit_error']:.2%}, perplexity {accuracy['perplexity']} instead "
+            f"of {accuracy['perplexity_plain']}"
+        )
     if prefix := known["prefix"]:
         lines["prefix"] = (
             f"{prefix['tokens']} tokens baked ({decimal(prefix['bytes'])}), "

@@ -45,6 +45,7 @@ def describe(plan: Plan, version: int, model: Transformer, tokenizers: Tokenizer
             vocab_size=spec.vocab_size,
             context_length=spec.context_length,
             dtype=plan.dtype,
+            weights=options.weights,
             target=options.target,
             unread_config_keys=spec.unread_config_keys,
         ),

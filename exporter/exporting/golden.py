@@ -52,6 +52,7 @@ class GoldenJob:
     spec: ModelSpec
     options: ExportOptions
     generation: GenerationOptions
+    dtype: str
     prefix: Prefix | None
     served: tuple[Served, ...]
     presets: tuple[str, ...]
@@ -111,7 +112,7 @@ def golden_tokens(weights_bytes: int) -> int:
 
 def _reloaded(job: GoldenJob, loaded: Loaded) -> StepModel:
     """The model over the version's own variables."""
-    model = build_model(job.spec, loaded.weights)
+    model = build_model(job.spec, loaded.weights, job.dtype)
     if job.prefix:
         model.bake_prefix(job.prefix.tokens, loaded.prefix)
     return model

@@ -8,16 +8,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from exporter.errors import OutputError
+from exporter.exporting.accuracy import measure_accuracy
 from exporter.exporting.description import describe
 from exporter.exporting.golden import GoldenJob
 from exporter.exporting.golden_process import golden_answers
-from exporter.exporting.plan import Plan, plan_export
+from exporter.exporting.plan import Plan, plan_export, stored_weights
 from exporter.exporting.tokenizers import Tokenizers, compile_tokenizers
 from exporter.families import load_weights
 from exporter.file_hashes import written_files
@@ -98,6 +100,7 @@ def _verified(plan: Plan, directory: Path) -> dict[str, Any]:
         plan.spec,
         plan.options,
         plan.generation,
+        plan.dtype,
         plan.prefix,
         plan.served,
         presets=tuple(plan.presets),
@@ -114,8 +117,14 @@ def _verified(plan: Plan, directory: Path) -> dict[str, Any]:
 
 def _write(plan: Plan, staged: Staged, tokenizers: Tokenizers, report: Report) -> Manifest:
     """Writes all but the manifest, which is returned; of the weights at most one is held at a time."""
-    weights = load_weights(plan.spec, plan.checkpoint, plan.dtype)
-    model = build_model(plan.spec, unwritten_variables(weights.infos))
+    weights = stored_weights(plan.options, plan.spec, plan.checkpoint, plan.dtype)
+    accuracy = None
+    if plan.options.weights == "int8":
+        with report("Compare int8 weights with plain ones"):
+            plain = load_weights(plan.spec, plan.checkpoint, plan.dtype)
+            models = [partial(_model, plan, kind) for kind in (plain, weights)]
+            accuracy = measure_accuracy(plan, tokenizers, *models)
+    model = build_model(plan.spec, unwritten_variables(weights.infos), plan.dtype)
     if plan.prefix:
         with report("Read the prefix"):
             model.bake_prefix(plan.prefix.tokens, _read_prefix(plan, weights))
@@ -127,16 +136,20 @@ def _write(plan: Plan, staged: Staged, tokenizers: Tokenizers, report: Report) -
         wrapper.save_version(staged.path, weights)
         write_warmup(staged.path, plan.servable.name, requests, infos)
     offered = {name: info for name, info in infos.items() if name != WARM_UP}
-    found = {"signatures": offered, "warmup": WarmupInfo(records=len(requests))}
+    found = {"signatures": offered, "warmup": WarmupInfo(records=len(requests)), "accuracy": accuracy}
     return describe(plan, staged.version, model, tokenizers).model_copy(update=found)
 
 
 def _read_prefix(plan: Plan, weights: Weights) -> dict[str, tf.Tensor]:
     """Keys and values of the prefix. All weights are in memory for it, once, and let go of."""
     assert plan.prefix is not None
-    values = build_model(plan.spec, weights).read_prefix(plan.prefix.tokens)
+    values = _model(plan, weights).read_prefix(plan.prefix.tokens)
     gc.collect()  # the model and its traced functions know each other
     return values
+
+
+def _model(plan: Plan, weights: Weights) -> Transformer:
+    return build_model(plan.spec, weights, plan.dtype)
 
 
 @contextmanager

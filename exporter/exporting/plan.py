@@ -14,8 +14,9 @@ from exporter.checkpoint import Checkpoint, Location, locate, open_checkpoint
 from exporter.choices import ComputeDtype
 from exporter.errors import GenserveError, OptionError
 from exporter.exporting.dtypes import resolve_dtype
-from exporter.exporting.memory import ITEM_BYTES, baked_bytes, cache_bytes_per_row
-from exporter.families import count_weights, read_spec, unread_notes
+from exporter.exporting.memory import baked_bytes, cache_bytes_per_row
+from exporter.families import count_weights, load_weights, read_spec, unread_notes
+from exporter.families.int8 import Int8Weights
 from exporter.generation.generation_options import GenerationOptions, asked_length, resolve_options
 from exporter.manifest import Buckets, MemoryInfo
 from exporter.options import ExportOptions, Job
@@ -28,6 +29,7 @@ from exporter.saved_model.records import Record, warmup_records
 from exporter.saved_model.served import Served, programs_of, served_signatures
 from exporter.spec import ModelSpec
 from exporter.tokenizer.sources import read_source
+from exporter.weights import Weights
 
 #: What an export generates at most where neither the caller nor the checkpoint says so; the reference's
 #: own fallback of 20 tokens surprises everyone who serves text.
@@ -113,6 +115,7 @@ class Plan:
             "parameters": self.parameters,
             "target": self.options.target,
             "dtype": self.dtype,
+            "weights": self.options.weights,
             "max_new_tokens": self.generation.max_new_tokens,
             "signatures": [served.name for served in self.served],
             "prompt_lengths": list(lengths),
@@ -154,6 +157,8 @@ def plan_export(options: ExportOptions, output: Path) -> Plan:
     served = served_signatures(options, generation, presets, buckets, spec.vocab_size)
     parameters = count_weights(spec, checkpoint)
     dtype = resolve_dtype(options, checkpoint)
+    weights = stored_weights(options, spec, checkpoint, dtype)
+    weights_bytes = sum(info.nbytes for info in weights.infos.values())
     return Plan(
         options=options,
         servable=servable,
@@ -171,10 +176,18 @@ def plan_export(options: ExportOptions, output: Path) -> Plan:
         served=served,
         records=warmup_records(served, buckets, options.warmup, options.row_errors),
         parameters=parameters,
-        memory=_memory(dtype, spec, parameters, served, buckets, prefix),
+        memory=_memory(dtype, spec, weights_bytes, served, buckets, prefix),
         warnings=_warnings(options, served, buckets),
         not_followed=_not_followed(options, checkpoint, spec, generation),
     )
+
+
+def stored_weights(
+    options: ExportOptions, spec: ModelSpec, checkpoint: Checkpoint, dtype: ComputeDtype
+) -> Weights:
+    """The weights as the version keeps them; none is read yet."""
+    plain = load_weights(spec, checkpoint, dtype)
+    return Int8Weights(plain, tables=options.int8_tables) if options.weights == "int8" else plain
 
 
 def plan_job(job: Job) -> list[Plan]:
@@ -211,7 +224,7 @@ def _generating(served: tuple[Served, ...]) -> list[GenerationOptions]:
 def _memory(
     dtype: ComputeDtype,
     spec: ModelSpec,
-    parameters: int,
+    weights_bytes: int,
     served: tuple[Served, ...],
     buckets: Buckets,
     prefix: Prefix | None,
@@ -219,7 +232,7 @@ def _memory(
     baked = baked_bytes(spec, len(prefix.tokens), dtype) if prefix else 0
     longest = buckets.prompt_lengths[-1]
     return MemoryInfo(
-        weights_bytes=parameters * ITEM_BYTES[dtype] + baked,
+        weights_bytes=weights_bytes + baked,
         cache_bytes_per_row=cache_bytes_per_row(spec, longest, _generating(served), dtype),
     )
 

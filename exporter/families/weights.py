@@ -248,7 +248,8 @@ class _Table:
 
     def norm(self, target: str, stored: str, spec: NormSpec | None, size: int) -> Iterator[Weight]:
         if spec and spec.scale:
-            yield Weight(f"{target}.scale", ((Part(f"{stored}.weight", (size,), as_is),),))
+            part = Part(f"{stored}.weight", (size,), as_is)
+            yield Weight(f"{target}.scale", ((part,),), wide=spec.wide)
         if spec and spec.bias:
             yield Weight(f"{target}.bias", ((Part(f"{stored}.bias", (size,), as_is),),))
 

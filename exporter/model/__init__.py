@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["CacheState", "EncoderDecoder", "KVCache", "Transformer", "build_model", "unwritten_variables"]
 
 
-def build_model(spec: ModelSpec, weights: Mapping[str, npt.NDArray[Any] | tf.Variable]) -> Transformer:
+def build_model(
+    spec: ModelSpec,
+    weights: Mapping[str, npt.NDArray[Any] | tf.Variable],
+    dtype: npt.DTypeLike | None = None,
+) -> Transformer:
     """A ``StepModel`` over ``weights`` (names and layout: ``exporter.families.weights``).
 
     Arrays become variables, one after the other; variables are used as they are, and may hold nothing where
-    the model is only traced (``unwritten_variables``).
+    the model is only traced (``unwritten_variables``). ``dtype`` is that of activations; None takes the
+    narrowest floating type among the weights.
     """
-    return (EncoderDecoder if spec.encoder else Transformer)(spec, weights)
+    return (EncoderDecoder if spec.encoder else Transformer)(spec, weights, dtype)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from exporter.model.layers import Weights, linear, norm, times
+from exporter.model.layers import INT8_UNIT, Weights, linear, norm, times
 from exporter.spec import EmbeddingSpec, ModelSpec, PositionKind
 
 
@@ -20,18 +20,17 @@ def embed(
     prompt: tf.Tensor | None = None,
     start: int = 0,
     by_column: bool = False,
+    dtype: tf.DType = tf.float32,
 ) -> tf.Tensor:
     """int32 [rows, k] tokens and positions -> [rows, k, hidden].
 
     Args:
+      dtype: of the result where the token table is in int8.
       prompt: bool [rows, k]: where a prompt's tokens are, if these are whole prompts.
       start: the position of their first token.
       by_column: the token table is [hidden, vocab], as one tied to the head is.
     """
-    table = weights["embedding.tokens"]
-    x = tf.gather(table, tokens, axis=1 if by_column else 0)
-    if by_column:
-        x = tf.transpose(x, [1, 2, 0])  # [hidden, rows, k] -> [rows, k, hidden]
+    x = _looked_up(weights, tokens, by_column, dtype)
     x = x * tf.cast(embedding.scale, x.dtype) if embedding.rounded_scale else times(x, embedding.scale)
     if "embedding.project_in.kernel" in weights:
         x = linear(x, weights, "embedding.project_in")
@@ -48,6 +47,8 @@ def logits_of(spec: ModelSpec, weights: Weights, x: tf.Tensor) -> tf.Tensor:
         x = linear(x, weights, "head.project_out")
     kernel = "head.kernel" if "head.kernel" in weights else "embedding.tokens"
     head = {"head.kernel": weights[kernel]}
+    if f"{kernel}_scale" in weights:
+        head["head.kernel_scale"] = weights[f"{kernel}_scale"]
     if spec.head.bias:
         head["head.bias"] = weights["head.bias"]
     logits = tf.cast(linear(x, head, "head"), tf.float32)
@@ -56,6 +57,17 @@ def logits_of(spec: ModelSpec, weights: Weights, x: tf.Tensor) -> tf.Tensor:
     if spec.head.softcap is not None:
         logits = spec.head.softcap * tf.tanh(logits / spec.head.softcap)
     return logits
+
+
+def _looked_up(weights: Weights, tokens: tf.Tensor, by_column: bool, dtype: tf.DType) -> tf.Tensor:
+    """[rows, k, size]: the tokens' entries of the table."""
+    x = tf.gather(weights["embedding.tokens"], tokens, axis=1 if by_column else 0)
+    if by_column:
+        x = tf.transpose(x, [1, 2, 0])  # [hidden, rows, k] -> [rows, k, hidden]
+    if "embedding.tokens_scale" not in weights:
+        return x
+    scale = tf.gather(weights["embedding.tokens_scale"], tokens)[:, :, tf.newaxis] / INT8_UNIT
+    return tf.cast(tf.cast(x, tf.float32) * scale, dtype)
 
 
 def _place(

@@ -42,7 +42,7 @@ class EncoderDecoder(Transformer):
         assert stack is not None
         shares_table = "embedding.tokens" not in own
         if shares_table:
-            own["embedding.tokens"] = weights["embedding.tokens"]
+            own |= {name: value for name, value in weights.items() if name.startswith("embedding.tokens")}
         length = tf.shape(tokens)[1]
         positions = tf.range(length)[tf.newaxis] + tf.zeros_like(tokens)  # [batch, length]
         real = positions < lengths[:, tf.newaxis]
@@ -53,6 +53,7 @@ class EncoderDecoder(Transformer):
             positions,
             prompt=real,
             by_column=shares_table and self.shares_head(weights),
+            dtype=self.dtype,
         )
         place = memo(lambda turning: position_at(turning, positions, lengths[:, tf.newaxis]))
         for index, layer in enumerate(stack.layers):

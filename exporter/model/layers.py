@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import pairwise
 
 import tensorflow as tf
 
@@ -27,10 +28,13 @@ def scoped(weights: Weights, prefix: str) -> dict[str, tf.Tensor]:
 
 def linear(x: tf.Tensor, weights: Weights, name: str) -> tf.Tensor:
     """[..., in] -> [..., out]; adds the bias where there is one."""
-    kernel = weights[f"{name}.kernel"]
-    x = tf.cast(x, kernel.dtype)
+    kernel, scale = weights[f"{name}.kernel"], weights.get(f"{name}.kernel_scale")
+    x = tf.cast(x, kernel.dtype) if scale is None else x
     # One matrix product over all positions: [..., in] -> [positions, in] -> [..., out].
-    flat = _product(tf.reshape(x, [-1, kernel.shape[0]]), kernel, step=x.shape[1] == 1)
+    flat, step = tf.reshape(x, [-1, kernel.shape[0]]), x.shape[1] == 1
+    flat = (
+        _product(flat, kernel, step=step) if scale is None else int8_product(flat, kernel, scale, step=step)
+    )
     if f"{name}.bias" in weights:
         flat += weights[f"{name}.bias"]
     return tf.reshape(flat, tf.concat([tf.shape(x)[:-1], [kernel.shape[1]]], axis=0))
@@ -61,11 +65,52 @@ def _product(x: tf.Tensor, kernel: tf.Tensor, *, step: bool) -> tf.Tensor:
     return tf.ensure_shape(tf.cond(tf.shape(x)[0] == 1, in_parts, whole), [None, kernel.shape[1]])
 
 
+#: An int8 number counts in so many parts of its channel's scale, see ``exporter.families.int8``.
+INT8_UNIT = 128
+#: On a CPU an int8 matrix is read in so many blocks of columns.
+_BLOCKS = 8
+
+
+def int8_product(x: tf.Tensor, kernel: tf.Tensor, scale: tf.Tensor, *, step: bool) -> tf.Tensor:
+    """[rows, in] times int8 [in, out] with float32 scales [out]; ``step`` as of ``_product``.
+
+    XLA:CPU converts the whole matrix before a product. Of one row, a multiplication and a sum over blocks of
+    columns are fused with the conversion and take a half to a tenth of the time.
+    """
+
+    def plain(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(x, tf.cast(kernel, x.dtype) / INT8_UNIT)
+
+    def in_blocks() -> tf.Tensor:
+        wide = tf.cast(tf.transpose(x[:1]), tf.float32)
+        sums = [
+            tf.reduce_sum(wide * tf.cast(block, tf.float32), axis=0, keepdims=True) / INT8_UNIT
+            for block in tf.split(kernel, _even_blocks(kernel.shape[1]), axis=1)
+        ]
+        return tf.cast(tf.concat(sums, axis=1), x.dtype)
+
+    if step and current_target() == "cpu" and in_compiled_code():
+        product = tf.cond(tf.shape(x)[0] == 1, in_blocks, lambda: plain(x, kernel))
+    else:
+        product = plain(x, kernel)
+    scaled = tf.cast(tf.cast(product, tf.float32) * scale, x.dtype)
+    return tf.ensure_shape(scaled, [None, kernel.shape[1]])
+
+
+def _even_blocks(columns: int) -> list[int]:
+    """Sizes of at most ``_BLOCKS`` parts, which differ by one at most."""
+    ends = [columns * index // _BLOCKS for index in range(_BLOCKS + 1)]
+    return [size for start, end in pairwise(ends) if (size := end - start)]
+
+
 def norm(x: tf.Tensor, weights: Weights, name: str, spec: NormSpec | None) -> tf.Tensor:
-    """Normalises the last axis in float32, to the scale's dtype; the identity where ``spec`` is None."""
+    """Normalises the last axis in float32; the identity where ``spec`` is None.
+
+    Of a norm that rounds first the result has the scale's dtype: what it reads may be in float32.
+    """
     if spec is None:
         return x
-    dtype = weights[f"{name}.scale"].dtype if spec.scale else x.dtype
+    dtype = weights[f"{name}.scale"].dtype if spec.round_first else x.dtype
     x = tf.cast(x, tf.float32)
     if spec.kind is NormKind.LAYER:
         x -= tf.reduce_mean(x, axis=-1, keepdims=True)

@@ -24,7 +24,9 @@ from exporter.targets import current_target
 # into the product and then reads the kernel by column, twenty times slower.
 _FEWEST, _MOST = 16, 128
 
-_EXPERT_WEIGHTS = frozenset(f"moe.{part}" for part in ("up.kernel", "up.bias", "down.kernel", "down.bias"))
+_EXPERT_WEIGHTS = frozenset(
+    f"moe.{name}.{part}" for name in ("up", "down") for part in ("kernel", "kernel_scale", "bias")
+)
 
 
 class Blocks(NamedTuple):

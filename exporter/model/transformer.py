@@ -8,6 +8,7 @@ from functools import cache as memo
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
@@ -31,10 +32,15 @@ class Transformer(tf.Module):
     Identical layers share one function of the graph, which takes the layer's weights as arguments.
     """
 
-    def __init__(self, spec: ModelSpec, weights: Mapping[str, npt.NDArray[Any] | tf.Variable]) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        weights: Mapping[str, npt.NDArray[Any] | tf.Variable],
+        dtype: npt.DTypeLike | None = None,
+    ) -> None:
         super().__init__(name="transformer")
         self.weights = variables(weights)
-        self.dtype = _model_dtype(self.weights)
+        self.dtype = tf.as_dtype(np.dtype(dtype)) if dtype is not None else _model_dtype(self.weights)
         self.spec = _in_dtype(spec, self.dtype)
         self.prefix: dict[str, tf.Variable] = {}
         self.prefix_tokens: tuple[int, ...] = ()
@@ -180,6 +186,7 @@ class Transformer(tf.Module):
             prompt=prompt,
             start=len(self.prefix_tokens),
             by_column=by_column,
+            dtype=self.dtype,
         )
 
     @staticmethod

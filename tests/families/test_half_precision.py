@@ -13,7 +13,7 @@ import tensorflow as tf
 from tests.families import reference
 from tests.families.cases import FAMILIES, Case, FamilyCases
 from tests.families.conftest import read
-from tests.families.half_precision import DTYPES, MARGIN, check, reference_in, ulps
+from tests.families.half_precision import DTYPES, MARGIN, check, is_mixture, reference_in, ulps
 from tests.families.test_parity import BUCKET, LENGTHS, NEW, Builder, greedy, padded, sequences
 
 pytestmark = pytest.mark.parity
@@ -61,7 +61,9 @@ def test_steps_in_half_precision(build: Builder, family: FamilyCases, case: Case
         ours.append(np.stack([step[row] for step in steps]))
         theirs.append(reference.cached_logits(half, ids, length))
         exact.append(reference.cached_logits(built.oracle, ids, length))
-    check(dtype, *map(np.concatenate, (ours, theirs, exact)), f"{family.model_type}: {case.touches}")
+    read_by = map(np.concatenate, (ours, theirs, exact))
+    name, mixture = f"{family.model_type}: {case.touches}", is_mixture(half.config)
+    check(dtype, *read_by, name, mixture=mixture)
 
 
 def _built(build: Builder, family: FamilyCases, case: Case, dtype: str) -> tuple[Any, Any]:
