@@ -122,8 +122,9 @@ def _write(plan: Plan, staged: Staged, tokenizers: Tokenizers, report: Report) -
     if plan.options.weights == "int8":
         with report("Compare int8 weights with plain ones"):
             plain = load_weights(plan.spec, plan.checkpoint, plan.dtype)
-            models = [partial(_model, plan, kind) for kind in (plain, weights)]
-            accuracy = measure_accuracy(plan, tokenizers, *models)
+            accuracy = measure_accuracy(
+                plan, tokenizers, partial(_model, plan, plain), partial(_model, plan, weights)
+            )
     model = build_model(plan.spec, unwritten_variables(weights.infos), plan.dtype)
     if plan.prefix:
         with report("Read the prefix"):
