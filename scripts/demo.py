@@ -32,7 +32,7 @@ def main() -> int:
         for name in PROMPTS:
             run(
                 "export", f"demo:{name}", folder, "--prompt-lengths", "32", "--batch-sizes", "1",
-                "--max-new-tokens", "96", "--warmup", "minimal",
+                "--max-new-tokens", "96", "--warmup", "minimal", "--target", "cpu",
             )  # fmt: skip
         rest, grpc = free_ports()
         with served(folder, rest, grpc):

@@ -159,7 +159,7 @@ class Bench:
         tokenizer = [] if case.text else ["--tokenizer", "none"]
         command = [
             sys.executable, "-m", "exporter", "export", str(checkpoint), str(output), "--name", "model",
-            *tokenizer, "--warmup", "none", "--batch-sizes", str(case.batch),
+            *tokenizer, "--target", "cpu", "--warmup", "none", "--batch-sizes", str(case.batch),
             "--prompt-lengths", str(case.prompt), "--max-new-tokens", str(case.new_tokens), *options,
         ]  # fmt: skip
         call(command, self.settings.threads)
