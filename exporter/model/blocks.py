@@ -25,7 +25,7 @@ from exporter.spec import AttentionSpec
 from exporter.targets import current_target
 
 #: Columns of a block at most; see docs/performance-notes.md.
-BLOCK: dict[Target, int] = {"gpu": 512, "cpu": 512}
+BLOCK: dict[Target, int] = {"gpu": 512, "cpu": 256}
 
 
 class Span(NamedTuple):
