@@ -33,6 +33,7 @@ class VersionReport:
             "options": manifest.options,
             "generation": manifest.generation,
             "sources": [info.model_dump(mode="json") for info in manifest.sources],
+            "adapter": manifest.adapter and manifest.adapter.model_dump(mode="json"),
             "bytes": sum(self.sizes.values()),
             "file_bytes": self.sizes,
             "signatures": {
@@ -64,6 +65,12 @@ class VersionReport:
         lines += [
             f"  {info.path:<28}{info.bytes:>14,} bytes  sha256 {info.sha256}" for info in manifest.sources
         ]
+        if manifest.adapter:
+            lines.append(f"  {'adapter':<12}{manifest.adapter.source}")
+            lines += [
+                f"  {info.path:<28}{info.bytes:>14,} bytes  sha256 {info.sha256}"
+                for info in manifest.adapter.files
+            ]
         lines += [f"  note: {note}" for note in manifest.notes]
         for name, signature in manifest.signatures.items():
             lines += [

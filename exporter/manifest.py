@@ -211,6 +211,21 @@ class FileInfo(_Frozen):
     sha256: str
 
 
+class AdapterInfo(_Frozen):
+    """A PEFT adapter that was merged into the model.
+
+    Attributes:
+      source: a hub id, or the whole path of a directory; ``revision`` the commit of a hub id.
+      base: the model that its configuration says it was trained on.
+      files: what was read of it: configuration, weights, and the tokenizer where it has one.
+    """
+
+    source: str
+    revision: str | None = None
+    base: str | None = None
+    files: tuple[FileInfo, ...] = ()
+
+
 class Libraries(_Frozen):
     """What exported beside TensorFlow. ``xla``: the build of TensorFlow, whose XLA is compiled in."""
 
@@ -272,6 +287,7 @@ class Manifest(_Frozen):
     version: int
     created: str = Field(description="ISO 8601, UTC")
     model: ModelInfo
+    adapter: AdapterInfo | None = Field(default=None, description="None where none was merged")
     tokenizer: str | None = Field(description="kind of the compiled tokenizer, None with --tokenizer none")
     tokenizer_reference: TokenizerReferenceInfo | None = Field(
         default=None, description="None without a tokenizer.json"

@@ -50,7 +50,8 @@ class ExportOptions(BaseModel):
     Attributes:
       model: a local Hugging Face directory, a hub id, or ``demo:NAME``.
       revision: branch, tag or commit of a hub id.
-      name: servable name; None derives it from ``model``.
+      adapter: a PEFT LoRA adapter that is merged into ``model``: a directory or a hub id.
+      name: servable name; None derives it from ``adapter`` or ``model``.
       version: version number; None takes the next free one.
       force: replace an existing version.
       max_new_tokens: cap of generated tokens per request; None takes generation_config.json's, or 64.
@@ -87,6 +88,7 @@ class ExportOptions(BaseModel):
 
     model: str
     revision: str | None = None
+    adapter: str | None = None
     name: str | None = None
     version: _Positive | None = None
     force: bool = False
@@ -173,14 +175,22 @@ class ExportOptions(BaseModel):
             raise OptionError("prefix_text: '' is empty; allowed: a text, or no prefix_text at all")
         return text
 
+    @property
+    def origin(self) -> str:
+        """What tells exports apart that are named alike."""
+        return self.model + (f" with the adapter {self.adapter}" if self.adapter else "")
+
     def servable_name(self) -> str:
         """The given name, or one derived from the model: its last path segment, made safe."""
         if self.name is not None:
             return self.name
-        last = self.model.removeprefix("demo:").rstrip("/").rsplit("/", 1)[-1].removesuffix(".gguf")
+        last = (self.adapter or self.model).removeprefix("demo:").rstrip("/").rsplit("/", 1)[-1]
+        last = last.removesuffix(".gguf")
         safe = re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip("._-")[:63].rstrip("._-")
         if not safe:
-            raise OptionError(f"no servable name can be derived from model {self.model!r}: give --name")
+            raise OptionError(
+                f"no servable name can be derived from model {self.adapter or self.model!r}: give --name"
+            )
         if safe.lower() in RESERVED_NAMES:
             raise OptionError(f"name: {_reserved(safe)}: give --name")
         return safe
@@ -292,7 +302,7 @@ def _refuse_twins(exports: Sequence[ExportOptions], path: Path) -> None:
         if (name, options.version) in seen and options.version is not None:
             problems.append(f"{name} version {options.version} is named twice")
         seen.add((name, options.version))
-        other = models.setdefault(name, options.model)
-        if options.name is None and other != options.model:
-            problems.append(f"{other} and {options.model} are both called {name}: give one a 'name'")
+        other = models.setdefault(name, options.origin)
+        if options.name is None and other != options.origin:
+            problems.append(f"{other} and {options.origin} are both called {name}: give one a 'name'")
     raise_all(OptionError, f"job file {path} cannot be used:", problems)

@@ -59,10 +59,11 @@ it, run on each prompt alone and unpadded, the tests compare:
 
 Experts are read from tensors of their own or from the joint ones that version 5 of the reference can write;
 those of gpt-oss from MXFP4 too, as published: every value is exactly what the reference's `dequantize=True`
-gives. Any other `quantization_config` is refused. `auto_map` names code of the checkpoint's own, which is
-never run. For a model_type that transformers has a class for, transformers does not run it either, unless
-told to (`trust_remote_code`): it loads its own class, and so does genserve for every family below; summary
-and manifest say so. What that code would compute beyond the class is not exported.
+gives. docs/formats.md says which other methods of quantisation are read; the rest is refused. `auto_map`
+names code of the checkpoint's own, which is never run. For a model_type that transformers has a class for,
+transformers does not run it either, unless told to (`trust_remote_code`): it loads its own class, and so does
+genserve for every family below; summary and manifest say so. What that code would compute beyond the
+class is not exported.
 """
 
 

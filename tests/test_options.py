@@ -125,3 +125,16 @@ def test_folders_of_the_export_directory_are_no_servables(name: str) -> None:
 def test_missing_job_file(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="cannot be read"):
         read_job(tmp_path / "none.yaml", None, {})
+
+
+def test_adapters_of_one_base_are_servables_of_their_own(tmp_path: Path) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text(
+        "output: o\nmodels: [{model: a/m}, {model: a/m, adapter: ./sql}, {model: a/m, adapter: b/chat}]"
+    )
+    assert [options.servable_name() for options in read_job(job, None, {}).exports] == ["m", "sql", "chat"]
+    job.write_text("output: o\nmodels: [{model: a/m, adapter: x/l}, {model: a/m, adapter: y/l}]")
+    with pytest.raises(
+        OptionError, match="a/m with the adapter x/l and a/m with the adapter y/l are both called l"
+    ):
+        read_job(job, None, {})

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from exporter.checkpoint.files import (
     ENTRIES,
@@ -18,15 +19,18 @@ from exporter.checkpoint.files import (
     weights_entry,
 )
 from exporter.checkpoint.h5_file import read_h5
-from exporter.checkpoint.mxfp4 import with_whole_tensors
+from exporter.checkpoint.quantised import dequantised
 from exporter.checkpoint.safetensors_file import read_header
 from exporter.checkpoint.tensor import StoredTensor
 from exporter.checkpoint.tf_names import by_torch_names, of_tensorflow, whole_name
 from exporter.errors import CheckpointError, raise_all
 from exporter.impostors import what_it_is
 
+if TYPE_CHECKING:
+    from exporter.checkpoint.adapters import Adapter
+
 #: Of configuration and tokenizer files; which of them a tokenizer reads is its class's own business.
-_READ_SUFFIXES = frozenset({".json", ".model", ".spm", ".txt"})
+SMALL_SUFFIXES = frozenset({".json", ".model", ".spm", ".txt"})
 
 
 class Checkpoint:
@@ -38,6 +42,7 @@ class Checkpoint:
       place: what messages call it.
       config: config.json.
       generation_config: generation_config.json, or None.
+      adapter: what is merged into the tensors once they have the reference's names; None without.
 
     Raises:
       CheckpointError: no directory, no config.json, or JSON that cannot be read. Weights are looked at only
@@ -46,6 +51,7 @@ class Checkpoint:
 
     def __init__(self, path: Path | str) -> None:
         self.path = self.source = self.place = Path(path)
+        self.adapter: Adapter | None = None
         self._notes: dict[str, None] = {}
         self._weight_files: tuple[str, ...] = ()
         if not self.path.is_dir():
@@ -67,27 +73,33 @@ class Checkpoint:
         """Adds a line to ``notes``, once."""
         self._notes[line] = None
 
+    def own_folder(self, folder: TemporaryDirectory[str]) -> None:
+        """Takes configuration and tokenizer files from a temporary folder, which lives as long as this."""
+        self._folder, self.path = folder, Path(folder.name)
+
     @cached_property
     def tensors(self) -> Mapping[str, StoredTensor]:
-        """Every tensor by name; shapes and dtypes are known, nothing is read yet. MXFP4 reads as what it is.
+        """Every tensor by name; shapes and dtypes are known, no weight is read yet.
+
+        Quantised weights read as the numbers that they are; where nothing reads their method, as stored.
 
         Raises:
-          CheckpointError: no weights, a damaged file, or shards that are not there.
+          CheckpointError: no weights, a damaged file, shards that are not there, or quantised weights that
+            do not fit config.json.
         """
-        stored = self._stored_tensors()
-        return with_whole_tensors(stored) if self._quantised() == "mxfp4" else stored
+        return dequantised(self._stored_tensors(), self.config.get("quantization_config"), self.note)
 
     def _stored_tensors(self) -> Mapping[str, StoredTensor]:
         """Of the files that the reference reads. Of a tensor that two shards hold, the last one counts."""
-        there = _files(self.path)
+        there = _files(self.source)
         named = self.config.get("transformers_weights")
-        if is_inside(named) and (self.path / str(named)).is_file():
+        if is_inside(named) and (self.source / str(named)).is_file():
             there.append(str(named))
-        entry = weights_entry(there, self.config, str(self.path))
+        entry = weights_entry(there, self.config, str(self.source))
         indexed = entry.endswith(".index.json")
         used = self._shards(entry) if indexed else [entry]
         self._weight_files = tuple(dict.fromkeys([entry, *used]))
-        stored = {name: t for file in used for name, t in _read(self.path / file).items()}
+        stored = {name: t for file in used for name, t in _read(self.source / file).items()}
         others = other_weights(there, [entry, *used])
         if others:
             self.note(f"weights are read from {entry}, as in transformers; not from {some(others)}")
@@ -97,20 +109,16 @@ class Checkpoint:
     def source_files(self) -> list[str]:
         """Names of the files that an export reads: configuration, tokenizer, and the chosen weights."""
         assert self.tensors  # which chooses the weights
-        beside = {name for name in _files(self.path) if Path(name).suffix in _READ_SUFFIXES}
+        beside = {name for name in _files(self.source) if Path(name).suffix in SMALL_SUFFIXES}
         return sorted(beside.difference(ENTRIES) | set(self._weight_files))
 
     def _shards(self, entry: str) -> list[str]:
-        index = self.path / entry
+        index = self.source / entry
         # The reference joins the names of an index to the checkpoint's directory, wherever the index lies.
         used = shards(read_json(index).get("weight_map"), str(index))
-        missing = [f"{shard} is missing" for shard in used if not (self.path / shard).is_file()]
+        missing = [f"{shard} is missing" for shard in used if not (self.source / shard).is_file()]
         raise_all(CheckpointError, f"{index} names shards that are not there (fetch them again):", missing)
         return used
-
-    def _quantised(self) -> Any:
-        quantisation = self.config.get("quantization_config")
-        return quantisation.get("quant_method") if isinstance(quantisation, dict) else None
 
 
 def _read(path: Path) -> Mapping[str, StoredTensor]:

@@ -19,14 +19,14 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 TF_WEIGHTS, TF_INDEX = "tf_model.h5", "tf_model.h5.index.json"
 #: What leads to weights that are read: the first that is there.
 ENTRIES = (WEIGHTS, INDEX, TF_WEIGHTS, TF_INDEX)
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _SAVE = ".save_pretrained(OUT), and export OUT"
 _LOAD = "AutoModelForCausalLM.from_pretrained(DIR"
 _PICKLED = "pickled weights only, which can run code when loaded and are never opened; "
 _VERSION_4 = "which only version 4 of transformers reads: in an environment with 'transformers<5' and "
 #: Files with weights that are not read: pattern -> what they are, and what makes a checkpoint of them.
 _OTHERS = {
-    "adapter_model.*": "an adapter of PEFT, which needs its base model; merge them: "
-    f"AutoPeftModelForCausalLM.from_pretrained(DIR).merge_and_unload(){_SAVE}",
+    "adapter_model.*": f"an adapter of PEFT without its {ADAPTER_CONFIG}, which names the base: fetch it",
     "consolidated*": "the format of its maker's own code (Mistral, Meta); take the files that transformers "
     "reads (model*.safetensors) from the same repository, or convert these with transformers' "
     "convert_..._weights_to_hf.py of that model",
@@ -72,6 +72,24 @@ def weights_entry(files: Collection[str], config: Mapping[str, Any], where: str)
     if entry is None:
         raise CheckpointError(no_weights(files, where))
     return entry
+
+
+def names_adapter(files: Collection[str]) -> bool:
+    """Whether a place is an adapter of PEFT, and not a whole model with one beside it."""
+    return ADAPTER_CONFIG in files and not {WEIGHTS, INDEX} & set(files)
+
+
+def adapter_weights(files: Collection[str], where: str) -> list[str]:
+    """The weights of an adapter, a list of one; raises CheckpointError where there are none."""
+    missing = {ADAPTER_CONFIG, ADAPTER_WEIGHTS} - set(files)
+    if not missing:
+        return [ADAPTER_WEIGHTS]
+    if ADAPTER_CONFIG in files and "adapter_model.bin" in files:
+        raise CheckpointError(
+            f"{where} has no {ADAPTER_WEIGHTS}, but adapter_model.bin: {_PICKLED}convert them where you "
+            f"trust them: AutoPeftModelForCausalLM.from_pretrained(DIR){_SAVE}"
+        )
+    raise CheckpointError(f"{where} is no adapter of PEFT: it has no {' and no '.join(sorted(missing))}")
 
 
 def shards(weight_map: object, index: str) -> list[str]:

@@ -25,7 +25,14 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
 
 from exporter.checkpoint.checkpoint import read_json
-from exporter.checkpoint.files import is_inside, no_config, shards, weights_entry
+from exporter.checkpoint.files import (
+    adapter_weights,
+    is_inside,
+    names_adapter,
+    no_config,
+    shards,
+    weights_entry,
+)
 from exporter.errors import CheckpointError, raise_all
 
 #: Configuration and tokenizer files. Weights are chosen by name; folders hold other formats (onnx, original).
@@ -35,8 +42,12 @@ _FAILURES = (cast(type[Exception], HfHubHTTPError.__mro__[1]), OSError, RuntimeE
 _LOG_IN = "log in with 'hf auth login' or set HF_TOKEN"
 
 
-def download(model: str, revision: str | None, *, weights: bool = True) -> tuple[Path, str, tuple[str, ...]]:
+def download(
+    model: str, revision: str | None, *, weights: bool = True, adapter: bool = False
+) -> tuple[Path, str, tuple[str, ...]]:
     """The snapshot's directory, its commit, and notes; each file of weights draws a bar on a terminal.
+
+    Of an adapter of PEFT the adapter alone is fetched; ``adapter`` says that one is looked for.
 
     Raises:
       CheckpointError: it cannot be had; says why and what helps.
@@ -54,11 +65,14 @@ def download(model: str, revision: str | None, *, weights: bool = True) -> tuple
         commit = path.name
         files, silent = _listing(model, commit, path)
         where = f"{model!r} at {commit[:7]}"
-        if "config.json" not in files:
+        adapter = adapter or names_adapter(files)
+        if "config.json" not in files and not adapter:
             raise CheckpointError(no_config(files, where))
         if weights:
             try:
-                names = _weights(model, commit, path, files, where)
+                names = (
+                    adapter_weights(files, where) if adapter else _weights(model, commit, path, files, where)
+                )
             except CheckpointError as error:
                 raise CheckpointError(f"{error}{_partly(where, silent)}") from error
             for name in names:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from exporter.errors import CheckpointError
@@ -20,20 +20,25 @@ class Location:
       revision: the commit that it was downloaded at, whatever branch or tag was asked for; None of a local
         directory.
       notes: what whoever exports it should know, a line each.
+      asked: what it was asked for as.
     """
 
     path: Path
     revision: str | None = None
     notes: tuple[str, ...] = ()
+    asked: str = field(default="", compare=False)
 
 
-def locate(model: str, revision: str | None = None, *, weights: bool = True) -> Location:
+def locate(
+    model: str, revision: str | None = None, *, weights: bool = True, adapter: bool = False
+) -> Location:
     """Finds ``model``: a local path, ``demo:NAME``, or a hub id (downloaded when not yet cached).
 
     A GGUF file is named by itself: ``DIRECTORY/FILE.gguf``, or ``REPO:FILE.gguf`` on the hub.
 
     Args:
       weights: False leaves the weights of a hub id where they are.
+      adapter: an adapter is looked for, whatever else the repository of a hub id has.
 
     Raises:
       CheckpointError: nothing is found under that name; the message says where it was looked for.
@@ -41,10 +46,10 @@ def locate(model: str, revision: str | None = None, *, weights: bool = True) -> 
     if model.startswith(DEMO_PREFIX):
         from exporter.demo import demo_path
 
-        return Location(Path(demo_path(model.removeprefix(DEMO_PREFIX))))
+        return Location(Path(demo_path(model.removeprefix(DEMO_PREFIX))), asked=model)
     path = Path(model).expanduser()
     if model and path.is_dir():
-        return Location(path)
+        return Location(path, asked=model)
     if model and path.exists():
         if path.suffix == GGUF:
             return Location(path)
@@ -57,9 +62,9 @@ def locate(model: str, revision: str | None = None, *, weights: bool = True) -> 
     from exporter.checkpoint.hub import download, download_file
 
     if file:
-        return Location(*download_file(repository, file, revision))
-    path, commit, notes = download(model, revision, weights=weights)
-    return Location(path, commit, notes)
+        return Location(*download_file(repository, file, revision), asked=model)
+    path, commit, notes = download(model, revision, weights=weights, adapter=adapter)
+    return Location(path, commit, notes, model)
 
 
 def _is_hub_id(model: str) -> bool:

@@ -6,23 +6,62 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from exporter.checkpoint.adapters import Adapter, with_adapter
 from exporter.checkpoint.checkpoint import Checkpoint, read_json
-from exporter.checkpoint.files import ENTRIES, some
+from exporter.checkpoint.files import ENTRIES, names_adapter, some
+from exporter.checkpoint.locate import Location, locate
 from exporter.errors import CheckpointError
 
 
-def open_checkpoint(path: Path) -> Checkpoint:
-    """The checkpoint at ``path``: a directory, or a GGUF file.
+def open_checkpoint(path: Path, adapter: Location | None = None) -> Checkpoint:
+    """The checkpoint at ``path``: a directory, or a GGUF file; with ``adapter`` merged into it.
+
+    Where an adapter lies there it is the adapter's base, with that.
 
     Raises:
       CheckpointError: no known format, or one that cannot be read.
     """
+    if adapter is not None:
+        return with_adapter(_opened(path), Adapter(adapter.path, adapter.asked, adapter.revision))
+    if _is_adapter(path):
+        return _on_its_base(Adapter(path))
+    return _opened(path)
+
+
+def _opened(path: Path) -> Checkpoint:
     file = path if path.is_file() else _only_gguf(path)
     if file is None:
         return Checkpoint(path)
     from exporter.checkpoint.gguf import GgufCheckpoint
 
     return GgufCheckpoint(file)
+
+
+def _is_adapter(path: Path) -> bool:
+    return path.is_dir() and names_adapter([file.name for file in path.iterdir()])
+
+
+def _on_its_base(adapter: Adapter) -> Checkpoint:
+    if adapter.base is None:
+        raise CheckpointError(
+            f"{adapter.path} does not say which model it belongs to (base_model_name_or_path): give the base "
+            f"as MODEL, and --adapter {adapter.path}"
+        )
+    try:
+        base = locate(adapter.base, adapter.base_revision)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"the base of the adapter {adapter.path} was not found: {error}; if it lies elsewhere, give it "
+            f"as MODEL, and --adapter {adapter.path}"
+        ) from error
+    if _is_adapter(base.path):
+        raise CheckpointError(
+            f"{adapter.path}: its base {adapter.base!r} is an adapter itself: merge that first"
+        )
+    checkpoint = with_adapter(_opened(base.path), adapter)
+    at = f" at commit {base.revision}" if base.revision else ""
+    checkpoint.note(f"the adapter's base is {adapter.base}{at}")
+    return checkpoint
 
 
 @contextmanager

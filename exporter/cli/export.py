@@ -46,6 +46,9 @@ def export(
     name: Annotated[str | None, typer.Option(help="Servable name.")] = None,
     version: Annotated[int | None, typer.Option(help="Version number; default: the next free one.")] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
+    adapter: Annotated[
+        str | None, typer.Option(help="A PEFT LoRA adapter to merge: a directory or hub id.")
+    ] = None,
     max_new_tokens: Annotated[int | None, typer.Option(help="Cap of generated tokens.")] = None,
     prompt_lengths: Annotated[
         str | None, typer.Option(help="Length buckets in tokens, e.g. 32,128,512.")

@@ -14,6 +14,7 @@ from exporter.exporting.plan import Plan
 from exporter.exporting.tokenizers import Tokenizers
 from exporter.file_hashes import file_infos
 from exporter.manifest import (
+    AdapterInfo,
     Libraries,
     Manifest,
     ModelInfo,
@@ -49,6 +50,7 @@ def describe(plan: Plan, version: int, model: Transformer, tokenizers: Tokenizer
             target=options.target,
             unread_config_keys=spec.unread_config_keys,
         ),
+        adapter=_adapter_info(plan),
         tokenizer=tokenizers.prompts.kind if tokenizers.prompts else None,
         tokenizer_reference=_reference_info(tokenizers),
         buckets=plan.buckets,
@@ -90,6 +92,18 @@ def _programs(plan: Plan) -> tuple[ProgramInfo, ...]:
 def _reference_info(tokenizers: Tokenizers) -> TokenizerReferenceInfo | None:
     found = tokenizers.reference
     return None if found is None else TokenizerReferenceInfo.model_validate(asdict(found))
+
+
+def _adapter_info(plan: Plan) -> AdapterInfo | None:
+    adapter = plan.checkpoint.adapter
+    if adapter is None:
+        return None
+    return AdapterInfo(
+        source=source_of(adapter.source),
+        revision=adapter.revision,
+        base=adapter.base,
+        files=file_infos(adapter.path, adapter.source_files),
+    )
 
 
 def _prefix_info(plan: Plan, model: Transformer) -> PrefixInfo | None:

@@ -143,9 +143,10 @@ def plan_export(options: ExportOptions, output: Path) -> Plan:
     servable = output / options.servable_name()
     version = choose_version(servable, options.version, force=options.force)
     if options.name is None:
-        refuse_other_source(servable, options.model)
+        refuse_other_source(servable, options.model, options.adapter)
     located = locate(options.model, options.revision)
-    checkpoint = open_checkpoint(located.path)
+    adapter = None if options.adapter is None else locate(options.adapter, adapter=True)
+    checkpoint = open_checkpoint(located.path, adapter)
     spec = read_spec(checkpoint.config, ignore_config_keys=options.ignore_config_keys)
     if options.tokenizer != "none":
         read_source(checkpoint.path, options.tokenizer_reference)  # what is missing or broken is known now

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from exporter.checkpoint import Checkpoint, StoredTensor
 from exporter.checkpoint.files import some
 from exporter.errors import CheckpointError, did_you_mean, raise_all
+from exporter.families.adapted import adapted
+from exporter.families.dequantised import as_stored
 from exporter.families.names import Names, Tables
 from exporter.families.reader import QUANTISED
 from exporter.families.stored_names import by_reference_names, explain_prefix, foreign_prefix
@@ -55,7 +57,9 @@ def check(spec: ModelSpec, names: Names, checkpoint: Checkpoint) -> Found:
     names = stored_names(names, checkpoint.tensors)
     own = own_tables(names)
     wanted = {*own.copies, *(part.name for part in _parts(plan(spec, names, own)))}
-    tensors = by_reference_names(checkpoint.tensors, names, wanted)
+    tensors = as_stored(by_reference_names(checkpoint.tensors, names, wanted), names)
+    if checkpoint.adapter:
+        tensors = adapted(checkpoint.adapter, spec, names, tensors, wanted)
     tables = find_tables(spec, names, tensors)
     found = Found(list(plan(spec, names, tables)), tensors)
     missing = [part for part in found.parts if part.name not in tensors and part.default is None]

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+from exporter.checkpoint import quantised
 from exporter.errors import UnsupportedError, did_you_mean, raise_all
 from exporter.generation.attributes import ATTRIBUTES
 
@@ -38,7 +39,7 @@ GENERATION = frozenset(ATTRIBUTES) | {"force_bos_token_to_be_generated"}
 
 # Keys that say what the weights are, whether the reference's config class reads them or not.
 QUANTISED = {
-    "quantization_config": "the weights are quantised; export the unquantised checkpoint",
+    "quantization_config": "the weights are quantised",
     "quantization": "the weights are quantised by MLX; export the unquantised checkpoint, or undo it: "
     "mlx_lm.convert --hf-path DIR --dequantize --mlx-path OUT",
 }
@@ -246,6 +247,9 @@ class ConfigReader:
                 continue
             if name in ignore:
                 allowed.append(name)
+            elif name == "quantization_config" and value:
+                if why_not := quantised.problem(value):
+                    problems.append(f"{name}={_shown(value)}: {why_not}")
             elif key in QUANTISED and value:
                 problems.append(
                     f"{name}={_shown(value)}: {QUANTISED[key]}; export the unquantised checkpoint"

@@ -29,16 +29,21 @@ def own_tables(names: Names) -> Tables:
     return Tables(tokens, encoder, head, copies=(*common, tokens, *([encoder] if encoder else []), head))
 
 
-def find_tables(spec: ModelSpec, names: Names, tensors: Tensors) -> Tables:
-    """The tables of a checkpoint; names of missing tensors are those that the config asks for."""
+def tied_tables(spec: ModelSpec, names: Names) -> list[str]:
+    """The names that config.json makes one and the same table."""
     own = own_tables(names)
-    assert own.head is not None
-    tied = [
+    return [
         name
         for name in own.copies
         if (name != own.head or spec.head.tied) and (name != own.encoder or names.common)
     ]
-    group = _Group(tied, tensors)
+
+
+def find_tables(spec: ModelSpec, names: Names, tensors: Tensors) -> Tables:
+    """The tables of a checkpoint; names of missing tensors are those that the config asks for."""
+    own = own_tables(names)
+    assert own.head is not None
+    group = _Group(tied_tables(spec, names), tensors)
     tokens = group.source(own.tokens)
     head = group.source(own.head) if spec.head.tied else own.head
     encoder = own.encoder and (group.source(own.encoder) if names.common else own.encoder)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from exporter.file_hashes import file_info
-from exporter.manifest import Manifest
+from exporter.manifest import FileInfo, Manifest
+from exporter.publishing.origin import source_of
 from exporter.verification.checks import Check, judged
 
 _NAME = "tokenizer"
@@ -29,21 +30,38 @@ def tokenizer_sample(manifest: Manifest) -> Sample:
         return Sample(why_not="exported with --tokenizer none")
     if manifest.prefix or manifest.options.get("source_lang") or manifest.options.get("target_lang"):
         return Sample(why_not="a prefix or languages stand around every text")
-    path = _source(manifest)
-    if path is None:
-        return Sample(why_not=f"{manifest.model.source} is not on this machine")
-    if not manifest.sources:
-        return Sample(why_not="a manifest of format 1 does not say which files it was")
-    for info in manifest.sources:
-        if not info.path.endswith(".safetensors") and _changed(path, info):
-            return Sample(why_not=f"{path / info.path} is not the file that was exported")
-    return _sample(path, special_tokens_in_text=manifest.options.get("special_tokens_in_text", True))
+    places = []
+    for source, files in _read(manifest):
+        path = _path(source)
+        if path is None:
+            return Sample(why_not=f"{source} is not on this machine")
+        if not files:
+            return Sample(why_not="a manifest of format 1 does not say which files it was")
+        for info in files:
+            if not info.path.endswith(".safetensors") and _changed(path, info):
+                return Sample(why_not=f"{path / info.path} is not the file that was exported")
+        places.append(path)
+    special = manifest.options.get("special_tokens_in_text", True)
+    if manifest.adapter is None:
+        return _sample(places[0], special_tokens_in_text=special)
+    from exporter.checkpoint import Location, open_checkpoint
+
+    merged = open_checkpoint(places[0], Location(places[1]))
+    return _sample(merged.path, special_tokens_in_text=special)
 
 
-def _source(manifest: Manifest) -> Path | None:
+def _read(manifest: Manifest) -> list[tuple[str, tuple[FileInfo, ...]]]:
+    """What was exported, and which files of it; of a merged adapter its base before itself."""
+    adapter = manifest.adapter
+    if adapter is None:
+        return [(manifest.model.source, manifest.sources)]
+    base = manifest.model.source if manifest.options.get("adapter") else source_of(adapter.base or "")
+    return [(base, manifest.sources), (adapter.source, adapter.files)]
+
+
+def _path(source: str) -> Path | None:
     from exporter.checkpoint.locate import DEMO_PREFIX
 
-    source = manifest.model.source
     if source.startswith(DEMO_PREFIX):
         from exporter.demo import demo_path
 

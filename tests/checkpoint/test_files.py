@@ -134,7 +134,7 @@ def test_config_that_names_no_weights(directory: Path, name: Any, message: str) 
         ("consolidated.safetensors", ("its maker's own code", "convert_")),
         ("consolidated.00.pth", ("its maker's own code", "convert_")),
         ("model.pth", ("pickled weights only", "with the code that wrote them")),
-        ("adapter_model.safetensors", ("an adapter of PEFT", "merge_and_unload")),
+        ("adapter_model.safetensors", ("an adapter of PEFT", "adapter_config.json")),
         ("model.fp16.safetensors", ("rename it to model.safetensors",)),
         ("weights.npz", ("weights of MLX",)),
         ("model.onnx", ("an ONNX graph",)),

@@ -41,10 +41,25 @@ def hub() -> Iterator[Hub]:
         "them/gguf": {"model-q4.gguf": b"GGUF", "q8/model-q8.gguf": b"GGUF8", "README.md": b""},
         "them/tensorflow": files("tf_model.h5", "pytorch_model.bin", *USED),
         "them/pickled": files("pytorch_model.bin", "tokenizer.json"),
+        "them/adapter": {
+            "adapter_config.json": b"{}",
+            **dict.fromkeys(
+                ("adapter_model.safetensors", "tokenizer.json", "adapter_model.bin", "x.py"), b""
+            ),
+        },
+        "them/pickled-adapter": {"adapter_config.json": b"{}", "adapter_model.bin": b""},
         "them/gated": files("model.safetensors"),
     }
     with running(Hub(repositories=repositories, gated={"them/gated"})) as served:
         yield served
+
+
+def test_of_an_adapter_the_adapter_alone_is_fetched(hub: Hub, tmp_path: Path) -> None:
+    adapter, pickled = hub.ask(tmp_path, ("them/adapter", None), ("them/pickled-adapter", None))
+    names = ["adapter_config.json", "adapter_model.safetensors", "tokenizer.json"]
+    assert under(Path(adapter["path"])) == names
+    assert adapter["revision"] == hub.commit
+    assert "no adapter_model.safetensors, but adapter_model.bin: pickled weights only" in pickled["error"]
 
 
 def test_only_what_is_used_is_fetched_at_the_resolved_commit(hub: Hub, tmp_path: Path) -> None:

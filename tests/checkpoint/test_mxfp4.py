@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
-from exporter.checkpoint.mxfp4 import with_whole_tensors
+from exporter.checkpoint.quantised.mxfp4 import with_whole_tensors
 from exporter.checkpoint.safetensors_file import read_header
 
 

@@ -38,3 +38,19 @@ def test_versions_of_one_servable_are_of_one_source(tmp_path: Path, monkeypatch:
         refuse_other_source(servable, model)
     with pytest.raises(OutputError, match="was exported from"):
         refuse_other_source(servable, "out")
+
+
+def test_adapters_are_sources_of_their_own(tmp_path: Path) -> None:
+    """Versions of one model with two adapters are no versions of one servable."""
+    servable = tmp_path / "out" / "m"
+    known = manifest(name="m", version=1)
+    known.model_copy(
+        update={
+            "model": known.model.model_copy(update={"source": "them/m"}),
+            "options": {**known.options, "adapter": "them/sql"},
+        }
+    ).write(servable / "1")
+    refuse_other_source(servable, "them/m", "them/sql")
+    for adapter in (None, "them/chat"):
+        with pytest.raises(OutputError, match="was exported from them/m with the adapter them/sql, and this"):
+            refuse_other_source(servable, "them/m", adapter)
