@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from itertools import pairwise
 
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 from exporter.generation.compiled import in_compiled_code
 from exporter.spec import Activation, MlpSpec, NormKind, NormSpec
@@ -67,40 +67,19 @@ def _product(x: tf.Tensor, kernel: tf.Tensor, *, step: bool) -> tf.Tensor:
 
 #: An int8 number counts in so many parts of its channel's scale, see ``exporter.families.int8``.
 INT8_UNIT = 128
-#: On a CPU an int8 matrix is read in so many blocks of columns.
-_BLOCKS = 8
 
 
 def int8_product(x: tf.Tensor, kernel: tf.Tensor, scale: tf.Tensor, *, step: bool) -> tf.Tensor:
     """[rows, in] times int8 [in, out] with float32 scales [out]; ``step`` as of ``_product``.
 
-    XLA:CPU converts the whole matrix before a product. Of one row, a multiplication and a sum over blocks of
-    columns are fused with the conversion and take a half to a tenth of the time.
+    XLA moves the conversion of a matrix out of a decoding loop, since it is the same at every step. On the
+    cpu target that is welcome: a step then costs what it costs in float32. On a GPU it would take the memory
+    that int8 saves, so there the matrix is tied to ``x``, and the conversion stays beside its product.
     """
-
-    def plain(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        return tf.matmul(x, tf.cast(kernel, x.dtype) / INT8_UNIT)
-
-    def in_blocks() -> tf.Tensor:
-        wide = tf.cast(tf.transpose(x[:1]), tf.float32)
-        sums = [
-            tf.reduce_sum(wide * tf.cast(block, tf.float32), axis=0, keepdims=True) / INT8_UNIT
-            for block in tf.split(kernel, _even_blocks(kernel.shape[1]), axis=1)
-        ]
-        return tf.cast(tf.concat(sums, axis=1), x.dtype)
-
-    if step and current_target() == "cpu" and in_compiled_code():
-        product = tf.cond(tf.shape(x)[0] == 1, in_blocks, lambda: plain(x, kernel))
-    else:
-        product = plain(x, kernel)
-    scaled = tf.cast(tf.cast(product, tf.float32) * scale, x.dtype)
-    return tf.ensure_shape(scaled, [None, kernel.shape[1]])
-
-
-def _even_blocks(columns: int) -> list[int]:
-    """Sizes of at most ``_BLOCKS`` parts, which differ by one at most."""
-    ends = [columns * index // _BLOCKS for index in range(_BLOCKS + 1)]
-    return [size for start, end in pairwise(ends) if (size := end - start)]
+    if current_target() == "gpu" and in_compiled_code():
+        x, kernel = gen_xla_ops.xla_optimization_barrier([x, kernel])
+    product = _product(x, tf.cast(kernel, x.dtype) / INT8_UNIT, step=step)
+    return tf.cast(tf.cast(product, tf.float32) * scale, x.dtype)
 
 
 def norm(x: tf.Tensor, weights: Weights, name: str, spec: NormSpec | None) -> tf.Tensor:

@@ -19,13 +19,14 @@ GB = 1 << 30
 
 def job() -> GoldenJob:
     spec = read_spec({"model_type": "gpt2", "n_embd": 8, "n_head": 2, "n_layer": 1, "vocab_size": 16})
-    return GoldenJob(spec, make_options({"model": "m"}), GenerationOptions(), None)
+    options = make_options({"model": "m"})
+    return GoldenJob(spec, options, GenerationOptions(), "float32", None, (), (), ())
 
 
 def test_an_end_without_an_answer_is_an_error(tmp_path: Path) -> None:
     """As where memory does not suffice; here nothing can be loaded."""
     with pytest.raises(VerificationError, match=r"ended with code 1: .*SavedModel file does not exist"):
-        golden_answers(job(), tmp_path, 0)
+        golden_answers(job(), tmp_path, {})
 
 
 def test_large_models_are_asked_for_less() -> None:

@@ -15,6 +15,7 @@ from exporter.families import load_weights, read_spec
 from exporter.families.int8 import Int8Weights, dequantise, is_int8, quantise, scale_name
 from exporter.generation.step import Prompt
 from exporter.model import build_model
+from exporter.model.layers import int8_product
 from exporter.targets import compiled_for
 from tests.families.cases import BY_TYPE
 from tests.families.test_parity import BUCKET, LENGTHS, NEW, Builder, padded, sequences
@@ -93,6 +94,24 @@ def test_compiled_steps_of_either_target(build: Builder, rows: int, target: Any)
 
     ours, meant = step(build_model(spec, stored)), step(build_model(spec, _meant(weights, stored)))
     np.testing.assert_allclose(ours, meant, atol=1e-5 * np.ptp(meant))
+
+
+@pytest.mark.parametrize("target", ["cpu", "gpu"])
+def test_only_a_cpu_converts_matrices_before_a_loop(target: Any) -> None:
+    """XLA moves what every step does out of a loop: on a GPU that would take the memory of float32."""
+    kernel, scale = tf.Variable(np.ones([24, 40], np.int8)), tf.Variable(np.ones(40, np.float32))
+
+    @tf.function(jit_compile=True, autograph=False)
+    def run(x: tf.Tensor) -> tf.Tensor:
+        def step(index: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return index + 1, int8_product(x, kernel, scale, step=True)[:, :24]
+
+        return tf.while_loop(lambda index, _: index < 5, step, (0, x))[1]
+
+    with compiled_for(target):
+        text = run.experimental_get_compiler_ir(tf.zeros([1, 24]))(stage="optimized_hlo")
+    entry = text[text.index("ENTRY") :]
+    assert ("f32[24,40]" in entry) == (target == "cpu")
 
 
 def test_half_precision_models_keep_float32_scales(build: Builder) -> None:
