@@ -262,8 +262,7 @@ def table(results: list[Result]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for one in sorted(results, key=lambda one: one.weights_bytes):
-        kept = one.weights_bytes if one.verify == "full" else 0
-        bound = kept + one.largest_bytes + 1_500_000_000
+        bound = one.weights_bytes + one.largest_bytes + 1_500_000_000
         numbers = (one.weights_bytes, one.largest_bytes, bound, one.process_bytes, one.total_bytes)
         weights, largest, allowed, process, total = (f"{number / 1e9:.2f}" for number in numbers)
         load = " to ".join(f"{value:.0f}" for value in one.load)
