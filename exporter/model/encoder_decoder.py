@@ -73,7 +73,7 @@ class EncoderDecoder(Transformer):
             raise ValueError(f"{self.spec.model_type} needs encoder_tokens and encoder_lengths in its prompt")
         states = self._encode(weights, prompt.encoder_tokens, prompt.encoder_lengths)
         kept = []
-        for index, layer in enumerate(self.spec.decoder.layers):
+        for index, layer in enumerate(self.layers):
             assert layer.cross_attention is not None
             own = scoped(weights, f"layers.{index}.")
             kept.append(LayerPrompt(*project_memory(states, own, layer.cross_attention)))

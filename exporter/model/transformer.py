@@ -41,7 +41,8 @@ class Transformer(tf.Module):
         super().__init__(name="transformer")
         self.weights = variables(weights)
         self.dtype = tf.as_dtype(np.dtype(dtype)) if dtype is not None else _model_dtype(self.weights)
-        self.spec = _in_dtype(spec, self.dtype)
+        self.spec = spec
+        self.layers = _in_dtype(spec.decoder.layers, self.dtype)
         self.prefix: dict[str, tf.Variable] = {}
         self.prefix_tokens: tuple[int, ...] = ()
         self._layer_functions = memo(_layer_function)
@@ -92,7 +93,7 @@ class Transformer(tf.Module):
             LayerPrompt(
                 *(tf.convert_to_tensor(self.prefix[f"layers.{i}.{name}"]) for name in LayerPrompt._fields)
             )
-            for i in range(len(self.spec.decoder.layers) if self.prefix else 0)
+            for i in range(len(self.layers) if self.prefix else 0)
         ]
         return Baked(len(self.prefix_tokens), tuple(layers))
 
@@ -100,7 +101,7 @@ class Transformer(tf.Module):
         self, prompt: Prompt, *, max_new_tokens: int, logits: Literal["last", "all"] = "last"
     ) -> tuple[tf.Tensor, KVCache]:
         """Reads left-padded prompts; see ``StepModel.prefill``."""
-        weights, layers, baked = self._read(), self.spec.decoder.layers, self._baked()
+        weights, layers, baked = self._read(), self.layers, self._baked()
         prompt = _behind(prompt, baked.length)
         length = tf.shape(prompt.tokens)[1]
         offsets = tf.range(length) - (length - prompt.lengths[:, tf.newaxis])  # [batch, length]
@@ -140,7 +141,7 @@ class Transformer(tf.Module):
         x = self._embed(weights, tokens, positions)
         place = memo(lambda turning: position_at(turning, positions, positions + 1))
         biases: dict[Sight, tuple[Bias, Bias]] = {}
-        layers = self.spec.decoder.layers
+        layers = self.layers
         read = cache.memory.segments(cache.copies) if cache.memory else [None] * len(layers)
         front = _prefix_segments(cache.baked, layers, positions)
         keys, values = [], []
@@ -208,8 +209,8 @@ def _model_dtype(weights: Mapping[str, tf.Variable]) -> tf.DType:
     return min((dtype for dtype in dtypes if dtype.is_floating), key=lambda dtype: dtype.size)
 
 
-def _in_dtype(spec: ModelSpec, dtype: tf.DType) -> ModelSpec:
-    """``spec`` with the name of the model's dtype where something is rounded to that."""
+def _in_dtype(layers: Sequence[LayerSpec], dtype: tf.DType) -> tuple[LayerSpec, ...]:
+    """``layers`` with the name of the model's dtype where something is rounded to that."""
 
     def layer(layer: LayerSpec) -> LayerSpec:
         alibi = layer.attention.alibi
@@ -218,8 +219,7 @@ def _in_dtype(spec: ModelSpec, dtype: tf.DType) -> ModelSpec:
         attention = replace(layer.attention, alibi=replace(alibi, rounded=dtype.name))
         return replace(layer, attention=attention)
 
-    layers = tuple(layer(each) for each in spec.decoder.layers)
-    return replace(spec, decoder=replace(spec.decoder, layers=layers))
+    return tuple(layer(each) for each in layers)
 
 
 def _layer_function(target: Target, function: Callable[..., Any], *static: Any) -> Callable[..., Any]:
