@@ -32,7 +32,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "mixture": {
         **LLAMA,
         "model_type": "qwen3_moe",
-        "num_hidden_layers": 1,
+        "num_hidden_layers": 2,
         "hidden_size": 256,
         "intermediate_size": 256,
         "moe_intermediate_size": 128,
@@ -97,7 +97,7 @@ def _program(options: argparse.Namespace, batch: int, length: int) -> tuple[Call
 
     with compiled_for(options.target):
         read.get_concrete_function()
-    return read, (tf.ones([batch, length], tf.int32), tf.fill([batch], length))
+    return read, (tf.random.uniform([batch, length], 0, 64, tf.int32, seed=0), tf.fill([batch], length))
 
 
 def _times(call: Callable[[], Any], trials: int) -> list[float]:
