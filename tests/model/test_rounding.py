@@ -16,7 +16,7 @@ from transformers.models.olmo2 import modeling_olmo2
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
 from exporter.families.alibi import interleaved_slopes
-from exporter.model.bias import Sight, prompt_bias
+from exporter.model.bias import Sight, past_bias
 from exporter.model.layers import norm, times
 from exporter.model.rotary import rotate
 from exporter.spec import AlibiSpec, NormKind, NormSpec, RopeLayout, RotaryRounding, RotarySpec
@@ -93,7 +93,10 @@ def test_blooms_distances_are_rounded(dtype: str) -> None:
     """From position 257 on bfloat16 cannot hold every multiple of a slope."""
     spec = AlibiSpec(interleaved_slopes(6), rounded=dtype)
     length = 400
-    ours = prompt_bias(Sight(None, spec), tf.constant([length]), tf.constant(length)).mask[0, :, -1]
+    size = tf.constant(length)
+    ours = past_bias(Sight(None, spec), tf.constant([length]), size, size, tf.constant([[length]])).mask[
+        0, :, 0
+    ]
     theirs = build_alibi_tensor(torch.ones(1, length), 6, getattr(torch, dtype))[:, 0]
     np.testing.assert_array_equal(ours, theirs.float().numpy())
 
