@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exporter.errors import OptionError
 from exporter.lazy import names_its_extra
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @names_its_extra
 def export(
-    model: str | Path,
+    model: Any,
     output: str | Path,
     *,
     report: Callable[[str], AbstractContextManager[Any]] = lambda _: nullcontext(),
@@ -25,7 +26,8 @@ def export(
     """Exports a checkpoint to ``output/NAME/VERSION``, with everything a server needs in ``output/serving``.
 
     Args:
-      model: a local Hugging Face directory, a hub id, or ``demo:NAME``.
+      model: a local Hugging Face directory, a hub id, ``demo:NAME``, a KerasHub preset (a directory or its
+        handle), or a ``keras_hub`` CausalLM or Seq2SeqLM in memory.
       output: the directory that a server's base paths lie in.
       report: called with each step's name; the step runs inside the returned context.
       **options: those of ``ExportOptions``: lengths in tokens, batch sizes in rows.
@@ -52,7 +54,15 @@ def export(
     from exporter.exporting.pipeline import export as run
     from exporter.options import make_options
 
-    result = run(make_options({"model": str(model), **options}), Path(output), report)
+    checkpoint = None
+    if not isinstance(model, (str, Path)):
+        from exporter.exporting.keras_hub_task import checkpoint_of, name_of
+
+        if options.get("adapter") is not None:
+            raise OptionError("adapter does not go with a task in memory: merge it into the task first")
+        options = {"name": model.name, **options} if hasattr(model, "name") else options
+        model, checkpoint = name_of(model), checkpoint_of(model)
+    result = run(make_options({"model": str(model), **options}), Path(output), report, checkpoint)
     write_serving_configs(Path(output))
     return result
 

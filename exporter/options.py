@@ -48,7 +48,8 @@ class ExportOptions(BaseModel):
     """Everything that decides what one exported version looks like.
 
     Attributes:
-      model: a local Hugging Face directory, a hub id, or ``demo:NAME``.
+      model: a local directory (Hugging Face or KerasHub), a hub id, a handle of a KerasHub preset, or
+        ``demo:NAME``.
       revision: branch, tag or commit of a hub id.
       adapter: a PEFT LoRA adapter that is merged into ``model``: a directory or a hub id.
       name: servable name; None derives it from ``adapter`` or ``model``.

@@ -9,6 +9,8 @@ from exporter.errors import CheckpointError
 
 DEMO_PREFIX = "demo:"
 GGUF = ".gguf"
+#: Of KerasHub presets, as its ``from_preset`` takes them.
+PRESET_SCHEMES = ("kaggle://", "hf://", "modelscope://")
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,9 @@ class Location:
 def locate(
     model: str, revision: str | None = None, *, weights: bool = True, adapter: bool = False
 ) -> Location:
-    """Finds ``model``: a local path, ``demo:NAME``, or a hub id (downloaded when not yet cached).
+    """Finds ``model``: a local path, ``demo:NAME``, a KerasHub preset's handle, or a hub id.
+
+    What is downloaded is cached.
 
     A GGUF file is named by itself: ``DIRECTORY/FILE.gguf``, or ``REPO:FILE.gguf`` on the hub.
 
@@ -47,6 +51,10 @@ def locate(
         from exporter.demo import demo_path
 
         return Location(Path(demo_path(model.removeprefix(DEMO_PREFIX))), asked=model)
+    if model.startswith(PRESET_SCHEMES):
+        from exporter.checkpoint.keras_hub.handles import fetch_preset
+
+        return Location(*fetch_preset(model, revision, weights=weights), asked=model)
     path = Path(model).expanduser()
     if model and path.is_dir():
         return Location(path, asked=model)

@@ -9,6 +9,7 @@ from pathlib import Path
 from exporter.checkpoint.adapters import Adapter, with_adapter
 from exporter.checkpoint.checkpoint import Checkpoint, read_json
 from exporter.checkpoint.files import ENTRIES, names_adapter, some
+from exporter.checkpoint.keras_hub.detection import is_preset
 from exporter.checkpoint.locate import Location, locate
 from exporter.errors import CheckpointError
 
@@ -29,6 +30,10 @@ def open_checkpoint(path: Path, adapter: Location | None = None) -> Checkpoint:
 
 
 def _opened(path: Path) -> Checkpoint:
+    if is_preset(path):
+        from exporter.checkpoint.keras_hub.preset import PresetCheckpoint, read_preset
+
+        return PresetCheckpoint(read_preset(path))
     file = path if path.is_file() else _only_gguf(path)
     if file is None:
         return Checkpoint(path)
@@ -69,8 +74,14 @@ def tokenizer_files(path: Path) -> Iterator[Path]:
     """The directory of a checkpoint's tokenizer files; it need hold nothing else.
 
     Raises:
-      CheckpointError: as ``open_checkpoint`` does of a GGUF file.
+      CheckpointError: as ``open_checkpoint`` does of a GGUF file; a KerasHub preset that has no tokenizer.
     """
+    if is_preset(path):
+        from exporter.checkpoint.keras_hub.preset import preset_tokenizer
+
+        with preset_tokenizer(path) as folder:
+            yield folder
+        return
     inside = path.is_file() or (path.is_dir() and _only_gguf(path) is not None)
     checkpoint = open_checkpoint(path) if inside else None  # whose directory is there as long as it lives
     yield checkpoint.path if checkpoint else path

@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 def export(
     model: Annotated[
         str | None,
-        typer.Argument(help="Hugging Face directory, GGUF file, hub id, or demo:NAME.", metavar="MODEL"),
+        typer.Argument(
+            help="Hugging Face directory, KerasHub preset, GGUF file, hub id, or demo:NAME.", metavar="MODEL"
+        ),
     ] = None,
     out: Annotated[
         str | None, typer.Argument(help="Directory of servables, or a URL such as s3://...", metavar="OUT")

@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 _Inspected = Annotated[
     str,
     typer.Argument(
-        help="Hugging Face directory, hub id or demo:NAME; a version OUT/NAME/VERSION, or OUT.",
+        help="Hugging Face directory, KerasHub preset, GGUF file, hub id or demo:NAME; a version "
+        "OUT/NAME/VERSION, or OUT.",
         metavar="MODEL",
     ),
 ]
 _Model = Annotated[
-    str, typer.Argument(help="Hugging Face directory, GGUF file, hub id, or demo:NAME.", metavar="MODEL")
+    str,
+    typer.Argument(
+        help="Hugging Face directory, KerasHub preset, GGUF file, hub id, or demo:NAME.", metavar="MODEL"
+    ),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 _Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")]
@@ -133,10 +137,12 @@ def _prefix(model: str, text: str | None, path: Path, spec: ModelSpec | None) ->
     """What could be baked of a prefix; None where none was asked about, or nothing can be exported."""
     if text is None or spec is None:
         return None
+    from exporter.checkpoint import tokenizer_files
     from exporter.options import make_options
     from exporter.prompts.prefix import resolve_prefix
 
-    return resolve_prefix(make_options({"model": model, "prefix_text": text}), path, spec)
+    with tokenizer_files(path) as folder:
+        return resolve_prefix(make_options({"model": model, "prefix_text": text}), folder, spec)
 
 
 def verify_tokenizer(

@@ -14,6 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from exporter.checkpoint import Checkpoint
 from exporter.errors import OutputError
 from exporter.exporting.accuracy import measure_accuracy
 from exporter.exporting.description import describe
@@ -50,19 +51,25 @@ class ExportResult:
     seconds: float
 
 
-def export(options: ExportOptions, output: Path, report: Report = lambda _: nullcontext()) -> ExportResult:
+def export(
+    options: ExportOptions,
+    output: Path,
+    report: Report = lambda _: nullcontext(),
+    checkpoint: Checkpoint | None = None,
+) -> ExportResult:
     """Exports one model to ``output/NAME/VERSION``; nothing is visible there before all of it is.
 
     Args:
       options: what to export, and how.
       output: the directory that a server's base paths lie in.
       report: called with each step's name; the step runs inside the returned context.
+      checkpoint: what is exported, where it is no place that ``options.model`` names.
 
     Raises:
       GenserveError: whichever step refuses; nothing has been published then.
     """
     with report("Read the checkpoint"):
-        plan = plan_export(options, output)
+        plan = plan_export(options, output, checkpoint)
     return export_planned(plan, report)
 
 

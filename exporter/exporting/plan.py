@@ -134,8 +134,11 @@ class Plan:
         }
 
 
-def plan_export(options: ExportOptions, output: Path) -> Plan:
+def plan_export(options: ExportOptions, output: Path, checkpoint: Checkpoint | None = None) -> Plan:
     """Decides what an export of ``options`` to ``output/NAME/VERSION`` will be.
+
+    Args:
+      checkpoint: what is exported, where it is no place that ``options.model`` names.
 
     Raises:
       GenserveError: the first thing that cannot be done.
@@ -144,9 +147,9 @@ def plan_export(options: ExportOptions, output: Path) -> Plan:
     version = choose_version(servable, options.version, force=options.force)
     if options.name is None:
         refuse_other_source(servable, options.model, options.adapter)
-    located = locate(options.model, options.revision)
+    located = Location(checkpoint.path) if checkpoint else locate(options.model, options.revision)
     adapter = None if options.adapter is None else locate(options.adapter, adapter=True)
-    checkpoint = open_checkpoint(located.path, adapter)
+    checkpoint = checkpoint or open_checkpoint(located.path, adapter)
     spec = read_spec(checkpoint.config, ignore_config_keys=options.ignore_config_keys)
     if options.tokenizer != "none":
         read_source(checkpoint.path, options.tokenizer_reference)  # what is missing or broken is known now

@@ -43,12 +43,15 @@ def test_what_is_imported_is_required() -> None:
     """By the base install, by ``export``, whose packages the error message knows, or by a smaller extra."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    base, extra, remote, gguf = (
+    base, extra, *smaller = (
         {canonicalize_name(Requirement(line).name) for line in lines}
-        for lines in (project["dependencies"], extras["export"], extras["remote"], extras["gguf"])
+        for lines in (
+            project["dependencies"],
+            *(extras[name] for name in ("export", "remote", "gguf", "keras-hub")),
+        )
     )
     named = {name: canonicalize_name(DISTRIBUTIONS.get(name, name)) for name in _imported()}
-    assert set(named.values()) <= base | extra | remote | gguf
+    assert set(named.values()) <= base.union(extra, *smaller)
     assert {name for name, distribution in named.items() if distribution in extra} == EXPORT_PACKAGES
 
 
