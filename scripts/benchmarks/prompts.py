@@ -81,11 +81,12 @@ def _program(options: argparse.Namespace, batch: int, length: int) -> tuple[Call
     import tensorflow as tf
 
     from exporter.generation.step import Prompt
-    from exporter.model import blocks
     from exporter.targets import compiled_for
     from tests.model.toys import random_model
 
     if options.block:
+        from exporter.model import blocks
+
         blocks.BLOCK[options.target] = options.block
     model = random_model(KINDS[options.kind])
     open_shapes = [tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)]
