@@ -105,6 +105,8 @@ def _variables(path: Path) -> dict[str, Variable]:
 
 
 def _variable(path: Path, name: str, item: Any) -> Variable:
+    if item.external or item.is_virtual:
+        raise CheckpointError(f"{path}: {name!r} lies in another file, which is not read")
     bfloat16 = item.attrs.get("dtype") == "bfloat16" and item.dtype.itemsize == 2
     dtype = "BF16" if bfloat16 else _NAMES.get(item.dtype)
     if dtype is None:

@@ -147,6 +147,11 @@ def _rename(old: str, new: str) -> Change:
     return change
 
 
+def _elsewhere(preset: Path) -> None:
+    with h5py.File(preset / WEIGHTS, "a") as file:
+        file.create_dataset("layers/a/vars/0", (4,), np.float32, external=[("/etc/hostname", 0, 16)])
+
+
 def _class(name: str, class_name: str) -> Change:
     def change(preset: Path) -> None:
         found = json.loads((preset / name).read_text())
@@ -163,6 +168,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "empty weights": (_cut(WEIGHTS, 0), "weights.h5 is empty"),
     "a pointer": (_write(WEIGHTS, "version https://git-lfs.github.com/spec/v1\n"), "Git LFS pointer"),
     "another file": (_write(WEIGHTS, "PK is no such file"), "is no HDF5 file"),
+    "data elsewhere": (_elsewhere, "lies in another file"),
     "no weights": (lambda preset: (preset / WEIGHTS).unlink(), "without weights"),
     "a missing variable": (_rename(_DOWN, "layers/other/vars/0"), "no place for:\n  - layers/other/vars/0"),
     "other sizes": (_edit("config.json", num_query_heads=8, intermediate_dim=48), "wrong shape: .*down_proj"),
