@@ -1,6 +1,6 @@
-"""One HDF5 file of weights, as the TensorFlow classes of transformers 4 wrote them: numbers at known places.
+"""One HDF5 file of weights, of transformers 4's TensorFlow classes or of Keras: numbers at known places.
 
-They write every dataset as one run of bytes, so a tensor is mapped from its place, as one of safetensors is;
+Both write every dataset as one run of bytes, so a tensor is mapped from its place, as one of safetensors is;
 HDF5 is asked only where that is, in a process of its own (``h5_scan``).
 """
 
@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,11 +28,13 @@ _SECONDS = 600
 _ENVIRONMENT = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
 
 
-def read_h5(path: Path) -> dict[str, MappedTensor]:
-    """The tensors of a file by the names of their TensorFlow variables; of one name, the last counts.
+def read_h5(path: Path, writer: Literal["transformers", "keras"] = "transformers") -> dict[str, MappedTensor]:
+    """The tensors of a file by their names in it; of one name, the last counts.
+
+    Those of transformers have the names of their TensorFlow variables, Keras's the path of their dataset.
 
     Raises:
-      CheckpointError: the file is truncated, damaged, something else, or holds what transformers never wrote.
+      CheckpointError: the file is truncated, damaged, something else, or holds what the writer never wrote.
     """
     try:
         with path.open("rb") as file:
@@ -44,13 +46,13 @@ def read_h5(path: Path) -> dict[str, MappedTensor]:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     if not whole:
         raise _damaged(path, "it does not begin as an HDF5 file")
-    tensors = [_stored(path, file_bytes, **entry) for entry in _scan(path)]
+    tensors = [_stored(path, file_bytes, **entry) for entry in _scan(path, writer)]
     return {tensor.name: tensor for tensor in tensors}
 
 
-def _scan(path: Path) -> list[dict[str, Any]]:
+def _scan(path: Path, writer: str) -> list[dict[str, Any]]:
     script = Path(__file__).with_name("h5_scan.py")
-    command = [sys.executable, "-P", str(script), str(path.resolve())]
+    command = [sys.executable, "-P", str(script), str(path.resolve()), writer]
     try:
         said = subprocess.run(command, capture_output=True, timeout=_SECONDS, env=_ENVIRONMENT, text=True)
         answer = json.loads(said.stdout)

@@ -259,8 +259,8 @@ def rewrite(path: Path, put: Callable[[Any, str], Any]) -> None:
     [
         (keras_model, "no attribute 'layer_names', but a whole model of Keras"),
         (keras_three, "no weights that transformers wrote: it has no attribute 'layer_names'$"),
-        (external, "is a link to '/secret' .ExternalLink.; transformers writes none"),
-        (soft, "is a link to '/transformer' .SoftLink.; transformers writes none"),
+        (external, "is a link to '/secret' .ExternalLink.; weights have none"),
+        (soft, "is a link to '/transformer' .SoftLink.; weights have none"),
         (elsewhere, "is not stored as one run of bytes in this file.*h5repack -l CONTI"),
         (virtual, "is not stored as one run of bytes in this file"),
         (compressed, "is not stored as one run of bytes in this file"),
@@ -273,7 +273,7 @@ def rewrite(path: Path, put: Callable[[Any, str], Any]) -> None:
 def test_files_that_are_refused(gpt2: Path, change: Callable[[Path], None], message: str) -> None:
     change(gpt2 / "tf_model.h5")
     with pytest.raises((RefusedError, ValueError), match=message):
-        scan(str(gpt2 / "tf_model.h5"))
+        scan(str(gpt2 / "tf_model.h5"), "transformers")
 
 
 @pytest.mark.parametrize(("change", "message"), [(soft, "h5: .* is a link to"), (gone, "damaged: it names")])
