@@ -106,7 +106,8 @@ def test_an_interrupt_is_quiet() -> None:
 @pytest.mark.parametrize(
     ("verb", "choices"),
     [
-        ("export", "float32|bfloat16|float16 auto|none error|truncate_left|truncate_right answer|raise"),
+        ("export", "auto|float32|bfloat16|float16 gpu|cpu plain|int8 auto|none"),
+        ("export", "error|truncate_left|truncate_right answer|raise"),
         ("export", "none|minimal|full score|prompt_tokens|truncated generate|score|next_token"),
         ("serve", "auto|preview|tensorflow_model_server|docker gpu|cpu"),
         ("warm", "gpu|cpu"),
