@@ -107,20 +107,18 @@ def _before(queries: tf.Tensor, size: tf.Tensor, spec: AttentionSpec, weights: W
 
 def _over(span: Span, queries: tf.Tensor, sums: Sums, length: tf.Tensor, spec: AttentionSpec) -> Sums:
     """Adds the keys of one span: a pass for every pair of a block of queries and a block of keys."""
-    blocks, rows = tf.shape(queries)[0], tf.shape(queries)[1]
+    blocks = tf.shape(queries)[0]
     size, key_size = _block_size(length), _block_size(tf.shape(span.keys)[1])
     keys, values = (_in_blocks(part, key_size) for part in (span.keys, span.values))
     first = -length % size, -tf.shape(span.keys)[1] % key_size
     pairs = Pairs.of(span, blocks, tf.shape(keys)[1], size)
 
-    def block(x: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-        part = tf.gather(x, index, axis=1)
-        return tf.tile(part, [rows // spec.kv_heads, 1, 1]) if span.shared else part
-
     def step(index: tf.Tensor, i: tf.Tensor, j: tf.Tensor, sums: Sums) -> tuple[tf.Tensor, ...]:
         columns = i * size - first[0] + tf.range(size), j * key_size - first[1] + tf.range(key_size)
-        scores = _scores(tf.gather(queries, i), block(keys, j), span.bias(*columns), spec)
-        added = _added(Sums(*(tf.gather(part, i) for part in sums)), scores, block(values, j))
+        key, value = tf.gather(keys, j, axis=1), tf.gather(values, j, axis=1)
+        product = _times(tf.gather(queries, i), key, span.shared, transposed=True)
+        scores = _scores(product, span.bias(*columns), spec)
+        added = _added(Sums(*(tf.gather(part, i) for part in sums)), scores, value, span.shared)
         new = Sums(*(update_entry(part, entry, i) for part, entry in zip(sums, added, strict=True)))
         return index + 1, *pairs.after(i, j), new
 
@@ -166,9 +164,22 @@ class Pairs(NamedTuple):
         return tf.where(last, i + 1, i), tf.where(last, tf.maximum(i + 1 - self.behind, 0), j + 1)
 
 
-def _scores(queries: tf.Tensor, keys: tf.Tensor, bias: Bias, spec: AttentionSpec) -> tf.Tensor:
-    """float32 [batch * kv_heads, groups * size, keys]."""
-    scores = tf.cast(tf.matmul(queries, keys, transpose_b=True), tf.float32)
+def _times(x: tf.Tensor, y: tf.Tensor, shared: bool, *, transposed: bool = False) -> tf.Tensor:
+    """[batch * kv_heads, n, k] times [batch * kv_heads, k, m], or times one [kv_heads, k, m] for all rows.
+
+    ``transposed``: ``y`` is [..., m, k].
+    """
+    if not shared:
+        return tf.matmul(x, y, transpose_b=transposed)
+    rows = tf.reshape(x, tf.concat([[-1, y.shape[0]], tf.shape(x)[1:]], axis=0))
+    product = tf.einsum("bhnk,hmk->bhnm" if transposed else "bhnk,hkm->bhnm", rows, y)
+    width = y.shape[1 if transposed else 2]
+    return tf.reshape(product, [tf.shape(x)[0], tf.shape(x)[1], -1 if width is None else width])
+
+
+def _scores(product: tf.Tensor, bias: Bias, spec: AttentionSpec) -> tf.Tensor:
+    """float32 [batch * kv_heads, groups * size, keys], from queries times keys."""
+    scores = tf.cast(product, tf.float32)
     if spec.softcap is not None:
         scores = spec.softcap * tf.tanh(scores / spec.softcap)
     groups = spec.heads // spec.kv_heads
@@ -179,11 +190,11 @@ def _scores(queries: tf.Tensor, keys: tf.Tensor, bias: Bias, spec: AttentionSpec
     return tf.reshape(scores, shape)
 
 
-def _added(sums: Sums, scores: tf.Tensor, values: tf.Tensor) -> Sums:
+def _added(sums: Sums, scores: tf.Tensor, values: tf.Tensor, shared: bool) -> Sums:
     """The sums of one block of queries with one more block of keys."""
     largest = tf.maximum(sums.largest, tf.reduce_max(scores, axis=-1))
     shares, kept = tf.exp(scores - largest[..., tf.newaxis]), tf.exp(sums.largest - largest)
-    more = tf.cast(tf.matmul(tf.cast(shares, values.dtype), values), tf.float32)
+    more = tf.cast(_times(tf.cast(shares, values.dtype), values, shared), tf.float32)
     return Sums(
         largest,
         sums.weight * kept + tf.reduce_sum(shares, axis=-1),
