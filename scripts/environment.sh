@@ -47,7 +47,7 @@ make_environment() {
 
 # Installs the project, editable, with what exporting and its tests need into .venv.
 main_environment() {
-    make_environment .venv "$(git hash-object pyproject.toml)" --editable '.[test]'
+    make_environment .venv "$(git hash-object pyproject.toml)" --editable '.[test,references]'
 }
 
 # Installs the same into .venv-lowest, every direct dependency at the lowest version its bound allows.
