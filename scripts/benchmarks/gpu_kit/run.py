@@ -3,12 +3,13 @@
     python run.py [--seconds 480] [--output results.json]
     python run.py --rehearse          the same on the CPU, two layers of 64 features: shows that it runs
 
-Needs jax with its CUDA plugin, numpy and, for the comparison, torch and transformers. Programs are compiled by
-JAX's XLA from TensorFlow's HLO, weights are drawn on the device. Cases run in order of value, each framework in
-a process of its own; results.json is written anew after each, and what the time did not suffice for is named.
+Needs jax with its CUDA plugin, numpy and, for the comparison, torch and transformers. Programs are compiled
+by JAX's XLA from TensorFlow's HLO, weights are drawn on the device. Cases run in order of value, each framework
+in a process of its own; results.json is written anew after each, and what there was no time for is named.
 """
 
 import argparse
+import contextlib
 import gzip
 import json
 import os
@@ -97,7 +98,7 @@ class Run:
         return 1 if errors or wrong else 0
 
     def stretches(self):
-        """(framework, names): the first model's programs, PyTorch beside them, all other programs, the rest."""
+        """(framework, names): the first model's programs, PyTorch beside them, other programs, the rest."""
         models = [self.cases[name]["model"] for name in self.wanted]
         own = next((model for model in models if model != "demo"), None)
         first = 0
@@ -208,7 +209,9 @@ def _line(name, result, about, bandwidth):
         return f"{name:44} FAILED: {result['error'].splitlines()[-1][:90]}"
     if "step_seconds" not in result:
         return f"{name:44} {result}"
-    share = f"{about['step_bytes'] / bandwidth / result['step_seconds']:.2f}" if bandwidth and about else ""
+    share = ""
+    if bandwidth and about and "step_bytes" in about:
+        share = f"{about['step_bytes'] / bandwidth / result['step_seconds']:.2f}"
     peak = f"{result['peak_bytes'] / 2**30:.1f} GiB" if result.get("peak_bytes") else ""
     first, step = result["first_token_seconds"] * 1e3, result["step_seconds"] * 1e3
     speed = result["tokens_per_second"]
@@ -252,7 +255,7 @@ def work_jax(folder, cases, options):
     except (ImportError, AttributeError) as error:
         emit(
             "probe",
-            {"error": f"this jax has other private names than the runner knows (0.10.2 is tried): {error}"},
+            {"error": f"not the private names of jax that the runner knows (tried: 0.10.2): {error}"},
         )
         return
     except RuntimeError as error:
@@ -381,14 +384,12 @@ class Xla:
     def memory(self, program):
         """The most that this process held so far, and the program's own temporaries."""
         found = {"peak_bytes": (self.device.memory_stats() or {}).get("peak_bytes_in_use")}
-        try:
+        with contextlib.suppress(AttributeError, RuntimeError):
             found["temporary_bytes"] = program.get_compiled_memory_stats().temp_size_in_bytes
-        except (AttributeError, RuntimeError):
-            pass
         return found
 
     def arguments(self, case, weights):
-        """Prompts of random tokens that fill the bucket, the case's own row values, and weights from ``weights``."""
+        """Random prompts that fill the bucket, the case's own row values, and weights from ``weights``."""
         import numpy as np
 
         random, batch, values = np.random.default_rng(0), case["batch"], []
