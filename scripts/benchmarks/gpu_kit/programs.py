@@ -110,7 +110,7 @@ def trace(
         function = tf.function(whole, jit_compile=True, autograph=False)
         specs = [tf.TensorSpec(each["shape"], each["dtype"]) for each in parameters]
         outputs = function.get_concrete_function(*specs).structured_outputs
-        hlo = function.experimental_get_compiler_ir(*specs)(stage="hlo_serialized")
+        hlo = function.experimental_get_compiler_ir(*specs)(stage="hlo_serialized", platform_name="GPU")
     named = [{"name": name, "dtype": value.dtype.name} for name, value in sorted(outputs.items())]
     return Traced(hlo, parameters, named)
 

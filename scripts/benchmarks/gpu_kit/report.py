@@ -29,14 +29,14 @@ _HOW = """\
 
     python -m scripts.benchmarks gpu-kit DIR                 anywhere; a folder of at most 40 MiB
     python DIR/run.py --rehearse                             on a CPU: tiny shapes, shows that it runs
-    python DIR/run.py --output results.json                  with the GPU: stops by itself after 8 minutes
+    python DIR/run.py --output results.json                  with the GPU: ends by itself after 8 minutes
     python -m scripts.benchmarks gpu-report results.json     writes this page
 
 `run.py` needs jax (0.10.2 is tried) with its CUDA plugin, numpy, torch and transformers, neither TensorFlow
 nor genserve. The time to the first token is that of a call for one token, a step the difference to a call for
-all of them; medians of five calls after a warm-up. Bandwidth is the faster of a reduction and a copy of 4 GiB
-on the same card, arithmetic that of a bfloat16 product of 8,192 x 8,192; what a step must read is every weight
-but the token and position tables, of a mixture the experts that its tokens can choose at most. Beside
+all of them; medians of five calls after a warm-up. Bandwidth is the faster of a reduction and a copy of 4
+GiB on the same card, arithmetic that of a bfloat16 product of 8,192 x 8,192; what a step must read is every
+weight but the token and position tables, of a mixture the experts that its tokens can choose at most. Beside
 `results.json` the programs after XLA's optimisations lie in `results-hlo/`.
 """
 
@@ -203,7 +203,7 @@ def peers(results: Results) -> str:
     """A line for every mode of PyTorch that ran."""
     rows = [["shape", "mode", "first token", "a step", "tokens/s", "peak memory"]]
     for name, found in results["torch"].items():
-        for mode, one in found.get("modes", {"": found}).items():
+        for mode, one in found["modes"].items():
             if "error" in one:
                 rows.append([name, mode, f"failed: {_short(one['error'])}", *[MISSING] * 3])
                 continue

@@ -4,8 +4,9 @@
     python run.py --rehearse          the same on the CPU, two layers of 64 features: shows that it runs
 
 Needs jax with its CUDA plugin, numpy and, for the comparison, torch and transformers. Programs are compiled
-by JAX's XLA from TensorFlow's HLO, weights are drawn on the device. Cases run in order of value, each framework
-in a process of its own; results.json is written anew after each, and what there was no time for is named.
+by JAX's XLA from TensorFlow's HLO, weights are drawn on the device. Cases run in order of value, each
+framework in a process of its own; results.json is written anew after each, and what there was no time for is
+named.
 """
 
 import argparse
@@ -26,6 +27,8 @@ HERE = Path(__file__).resolve().parent
 CALLS = 5
 #: A process is not worth starting with fewer seconds left.
 LEAST_SECONDS = 20
+#: The most that PyTorch may take at a time: compiling may take minutes.
+TORCH_SECONDS = 150
 _MARK = "RESULT "
 
 
@@ -83,7 +86,7 @@ class Run:
                     self.results["skipped"] += [f"{framework}: {name}" for name in left]
                     left = []
                 elif left:  # the process died over the first one
-                    self.keep(framework, left[0], {"error": "the process ended; see above"})
+                    self.keep(framework, left[0], ended(framework))
                     left = left[1:]
                 if framework == "jax" and self.results["cases"].get("probe", {}).get("error"):
                     failed = self.results["cases"]["probe"]["error"]
@@ -91,9 +94,7 @@ class Run:
         print(table(self.results))
         if failed:
             print(failed)
-        errors = [
-            each for part in ("cases", "torch") for each in self.results[part].values() if "error" in each
-        ]
+        errors = [each for each in self.results["cases"].values() if "error" in each]
         wrong = self.results["cases"].get("demo", {}).get("equal") is False
         return 1 if errors or wrong else 0
 
@@ -128,7 +129,8 @@ class Run:
             json.dumps(names),
         ]
         command += ["--output", str(self.options.output.resolve())]
-        command += ["--seconds", str(self.ends - time.monotonic())] + ["--rehearse"] * self.options.rehearse
+        ends = min(self.ends, time.monotonic() + TORCH_SECONDS) if framework == "torch" else self.ends
+        command += ["--seconds", str(ends - time.monotonic())] + ["--rehearse"] * self.options.rehearse
         environment = os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_CPP_MIN_LOG_LEVEL": "2"}
         if self.options.rehearse:
             environment |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "-1"}
@@ -137,7 +139,7 @@ class Run:
         threading.Thread(target=_forward, args=(process.stdout, lines), daemon=True).start()
         done = set()
         try:
-            while (line := lines.get(timeout=max(0.1, self.ends - time.monotonic()))) is not None:
+            while (line := lines.get(timeout=max(0.1, ends - time.monotonic()))) is not None:
                 if line.startswith(_MARK):
                     name, result = json.loads(line.removeprefix(_MARK))
                     self.keep(framework, name, result)
@@ -154,9 +156,12 @@ class Run:
             self.results["machine"] = self.results.get("machine", {}) | result
         else:
             self.results["cases" if framework == "jax" else "torch"][name] = result
-        shown = {key: value for key, value in result.items() if not isinstance(value, (dict, list))}
-        print(f"{framework}: {name}: {shown}", flush=True)
+        about = self.results["facts"].get(name)
+        print("\n".join(lines_of(framework, name, result, about, self.bandwidth())), flush=True)
         self.write()
+
+    def bandwidth(self):
+        return None if self.options.rehearse else self.results.get("machine", {}).get("bandwidth")
 
     def out_of_time(self):
         return self.ends - time.monotonic() < LEAST_SECONDS
@@ -171,6 +176,12 @@ def _forward(stream, lines):
     for line in stream:
         lines.put(line)
     lines.put(None)
+
+
+def ended(framework):
+    """The result of what a process was at when it died."""
+    error = {"error": "the process ended, or had no time left; see its output"}
+    return error if framework == "jax" else {"modes": {"": error}}
 
 
 def facts(case):
@@ -191,31 +202,34 @@ def card():
 
 def table(results):
     """A line for every case and peer, then what was skipped."""
-    lines = [f"{'':44} {'first token':>12} {'a step':>10} {'tokens/s':>9} {'of bandwidth':>12} {'peak':>9}"]
-    bandwidth = results.get("machine", {}).get("bandwidth")
-    for part, of in (("cases", ""), ("torch", "torch ")):
+    lines = [f"{'':56} {'first token':>12} {'a step':>10} {'tokens/s':>9} {'of bandwidth':>12} {'peak':>9}"]
+    bandwidth = None if results["rehearsal"] else results.get("machine", {}).get("bandwidth")
+    for framework, part in (("jax", "cases"), ("torch", "torch")):
         for name, result in results[part].items():
-            if "modes" in result:
-                for mode, found in result["modes"].items():
-                    lines.append(_line(f"{of}{mode} {name}", found, None, None))
-            else:
-                lines.append(_line(name, result, results["facts"].get(name), bandwidth))
+            lines += lines_of(framework, name, result, results["facts"].get(name), bandwidth)
     lines += [f"skipped for want of time: {name}" for name in results["skipped"]]
     return "\n".join(lines)
 
 
+def lines_of(framework, name, result, about, bandwidth):
+    """What the table says of one result; of PyTorch a line for each mode."""
+    if framework == "jax":
+        return [_line(name, result, about, bandwidth)]
+    return [_line(f"torch {mode} {name}", found, None, None) for mode, found in result["modes"].items()]
+
+
 def _line(name, result, about, bandwidth):
     if "error" in result:
-        return f"{name:44} FAILED: {result['error'].splitlines()[-1][:90]}"
+        return f"{name:56} FAILED: {result['error'].splitlines()[-1][:90]}"
     if "step_seconds" not in result:
-        return f"{name:44} {result}"
+        return f"{name:56} {result}"
     share = ""
     if bandwidth and about and "step_bytes" in about:
         share = f"{about['step_bytes'] / bandwidth / result['step_seconds']:.2f}"
     peak = f"{result['peak_bytes'] / 2**30:.1f} GiB" if result.get("peak_bytes") else ""
     first, step = result["first_token_seconds"] * 1e3, result["step_seconds"] * 1e3
     speed = result["tokens_per_second"]
-    return f"{name:44} {first:9.2f} ms {step:7.3f} ms {speed:9.1f} {share:>12} {peak:>9}"
+    return f"{name:56} {first:9.2f} ms {step:7.3f} ms {speed:9.1f} {share:>12} {peak:>9}"
 
 
 def emit(name, result):
@@ -233,7 +247,7 @@ def median_of(call):
 
 
 def figures(call, batch, tokens):
-    """Times ``call(n)``, which generates n tokens a row, for one token and for all; after a warm-up of both."""
+    """Times ``call(n)``, which generates n tokens a row, for one and for all; after a warm-up of both."""
     for count in (1, tokens):
         call(count)
     first, whole = median_of(lambda: call(1)), median_of(lambda: call(tokens))
@@ -369,6 +383,8 @@ class Xla:
             )
         elif not (answer["num_tokens"] == case["new_tokens"]).all():
             raise ValueError(f"generated {answer['num_tokens'].tolist()} tokens, not {case['new_tokens']}")
+        # One alone would say that logits are not numbers.
+        result["distinct_tokens"] = len(np.unique(answer["sequences"]))
         result |= figures(call, case["batch"], case["new_tokens"])
         return result | self.memory(program)
 
@@ -452,7 +468,7 @@ def work_torch(folder, cases, options):
         import transformers
     except ImportError as error:
         for case in cases:
-            emit(case["name"], {"error": str(error)})
+            emit(case["name"], {"modes": {"": {"error": str(error)}}})
         return
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
     device = "cpu" if options.rehearse else "cuda"
@@ -473,7 +489,7 @@ def work_torch(folder, cases, options):
             del model
         except Exception as error:
             traceback.print_exc()
-            emit(case["name"], {"error": f"{type(error).__name__}: {error}"[:2000]})
+            emit(case["name"], {"modes": {"": {"error": f"{type(error).__name__}: {error}"[:2000]}}})
 
 
 def torch_model(case, device):
