@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import importlib
 import shlex
 import sys
 from datetime import UTC, datetime
@@ -17,9 +18,17 @@ from scripts.benchmarks.harness import Bench, RunFailedError, Settings
 from scripts.benchmarks.machine import describe
 from scripts.benchmarks.peers import PEERS
 
+#: Verbs beside the benchmark itself -> where their ``main(arguments)`` is.
+VERBS = {
+    "gpu-kit": "scripts.benchmarks.gpu_kit.kit",
+    "gpu-report": "scripts.benchmarks.gpu_kit.report",
+}
+
 
 def main(arguments: list[str]) -> int:
     """Measures what is missing, then writes the report; 1 when a measurement failed."""
+    if arguments and arguments[0] in VERBS:
+        return int(importlib.import_module(VERBS[arguments[0]]).main(arguments[1:]))
     options = _parser().parse_args(arguments)
     settings = Settings(threads=options.threads, warmup=options.warmup, trials=options.trials)
     bench = Bench(options.directory, options.environments, settings)
