@@ -170,6 +170,6 @@ CASES = (
 def tiny_cases() -> tuple[Case, ...]:
     """Every case with two layers of 64 features and few tokens, each once: shows that runners run."""
     return tuple(
-        replace(case, tiny=True, prompt=case.prompt // 16, batch=min(case.batch, 4), new_tokens=8)
+        replace(case, tiny=True, prompt=case.prompt // 16, batch=min(case.batch, 4), new_tokens=48)
         for case in CASES
     )

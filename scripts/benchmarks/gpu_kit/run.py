@@ -157,7 +157,7 @@ class Run:
         else:
             self.results["cases" if framework == "jax" else "torch"][name] = result
         about = self.results["facts"].get(name)
-        print("\n".join(lines_of(framework, name, result, about, self.bandwidth())), flush=True)
+        print(lines_of(framework, name, result, about, self.bandwidth())[-1], flush=True)
         self.write()
 
     def bandwidth(self):
@@ -251,7 +251,9 @@ def figures(call, batch, tokens):
     for count in (1, tokens):
         call(count)
     first, whole = median_of(lambda: call(1)), median_of(lambda: call(tokens))
-    step = max(whole - first, 1e-9) / (tokens - 1)
+    if whole <= first:
+        raise ValueError(f"{tokens} tokens took {whole} s, one token {first} s: the times are noise")
+    step = (whole - first) / (tokens - 1)
     return {
         "first_token_seconds": first,
         "whole_seconds": whole,
