@@ -36,8 +36,10 @@ _HOW = """\
 nor genserve. The time to the first token is that of a call for one token, a step the difference to a call for
 all of them; medians of five calls after a warm-up. Bandwidth is the faster of a reduction and a copy of 4
 GiB on the same card, arithmetic that of a bfloat16 product of 8,192 x 8,192; what a step must read is every
-weight but the token and position tables, of a mixture the experts that its tokens can choose at most. Beside
-`results.json` the programs after XLA's optimisations lie in `results-hlo/`.
+weight but the token and position tables, of a mixture the experts that its tokens can choose at most.
+Temporaries are what XLA plans for the program alone; the peak is the most that the process has held so far.
+Beside `results.json` the programs after XLA's optimisations lie in `results-hlo/`: whether int8 kernels are
+converted within the products that read them is seen there.
 """
 
 _NONE = """\
@@ -172,20 +174,23 @@ def _figure(target: Target, results: Results) -> float | None:
 def programs(results: Results) -> str:
     """A line for every case that ran."""
     bandwidth = results.get("machine", {}).get("bandwidth")
-    rows = [["program", "first token", "a step", "tokens/s", "of bandwidth", "temporaries", "compilation"]]
+    rows = [
+        ["program", "first token", "a step", "tokens/s", "of bandwidth", "temporaries", "peak", "compilation"]
+    ]
     for name, found in results["cases"].items():
         if "error" in found:
-            rows.append([name, f"failed: {_short(found['error'])}", *[MISSING] * 5])
+            rows.append([name, f"failed: {_short(found['error'])}", *[MISSING] * 6])
             continue
         read = results["facts"].get(name, {}).get("step_bytes")
         share = f"{read / found['step_seconds'] / bandwidth:.2f}" if read and bandwidth else MISSING
-        held = found.get("temporary_bytes")
+        held, peak = found.get("temporary_bytes"), found.get("peak_bytes")
         rows.append(
             [
                 name + _answers(found),
                 *_times(found),
                 share,
                 f"{held / 2**30:.2f} GiB" if held is not None else MISSING,
+                f"{peak / 2**30:.1f} GiB" if peak else MISSING,
                 f"{found['compile_seconds']:.1f} s",
             ]
         )

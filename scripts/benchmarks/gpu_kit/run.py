@@ -82,14 +82,15 @@ class Run:
             while left and not failed:
                 done = self.worker(framework, left)
                 left = [name for name in left if name not in done]
+                failed = self.results["cases"].get("probe", {}).get("error", "")
+                if failed:
+                    break
                 if left and self.out_of_time():
                     self.results["skipped"] += [f"{framework}: {name}" for name in left]
                     left = []
                 elif left:  # the process died over the first one
                     self.keep(framework, left[0], ended(framework))
                     left = left[1:]
-                if framework == "jax" and self.results["cases"].get("probe", {}).get("error"):
-                    failed = self.results["cases"]["probe"]["error"]
             self.write()
         print(table(self.results))
         if failed:
