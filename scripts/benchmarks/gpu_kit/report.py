@@ -181,6 +181,9 @@ def programs(results: Results) -> str:
         if "error" in found:
             rows.append([name, f"failed: {_short(found['error'])}", *[MISSING] * 6])
             continue
+        if "step_seconds" not in found:
+            rows.append([name + _answers(found), *[MISSING] * 6, f"{found['compile_seconds']:.1f} s"])
+            continue
         read = results["facts"].get(name, {}).get("step_bytes")
         share = f"{read / found['step_seconds'] / bandwidth:.2f}" if read and bandwidth else MISSING
         held, peak = found.get("temporary_bytes"), found.get("peak_bytes")

@@ -349,7 +349,7 @@ class Xla:
         }
 
     def run(self, folder, case, weights, output):
-        """Compiles and times one case; of the demo, compares the answers."""
+        """Compiles and times one case; of the demo only the answers count."""
         import numpy as np
 
         computation = self.read(gzip.decompress((folder / f"{case['name']}.hlo.gz").read_bytes()))
@@ -386,6 +386,8 @@ class Xla:
             )
         elif not (answer["num_tokens"] == case["new_tokens"]).all():
             raise ValueError(f"generated {answer['num_tokens'].tolist()} tokens, not {case['new_tokens']}")
+        if held is not None:
+            return result | self.memory(program)
         # One alone would say that logits are not numbers.
         result["distinct_tokens"] = len(np.unique(answer["sequences"]))
         result |= figures(call, case["batch"], case["new_tokens"])
