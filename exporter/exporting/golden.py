@@ -144,7 +144,9 @@ class _Asking:
             ids = [*_SAMPLE_IDS, *[0] * places][:places]
             yield "tokens", {"input_ids": [ids], "num_tokens": [min(len(_SAMPLE_IDS), places)]}
             return
-        for seed, text in enumerate(GOLDEN_TEXTS, 1):
+        # One, of a model whose answers are as short as they may be: each step reads all of its weights.
+        texts = GOLDEN_TEXTS[-1:] if self._limit == _FEWEST else GOLDEN_TEXTS
+        for seed, text in enumerate(texts, 1):
             yield "serving_default", {"text": [text]}
             if _is_anew(self._job.generation) and "generate" in self._signatures:
                 yield "generate", {"text": [text], **self._row_options(seed)}

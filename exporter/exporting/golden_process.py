@@ -21,7 +21,8 @@ from exporter.errors import VerificationError
 if TYPE_CHECKING:
     from exporter.exporting.golden import Golden, GoldenJob
 
-_SETTINGS = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+#: One arena: what one thread of TensorFlow frees, another one takes.
+_SETTINGS = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2", "MALLOC_ARENA_MAX": "1"}
 
 
 def golden_answers(job: GoldenJob, directory: Path, settings: Mapping[str, str]) -> Golden:

@@ -48,6 +48,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
             "batch_sizes": [1, 3],
             "warmup": "none",
             "extra_signatures": [],
+            "verify": "none",
         }
     )
     result = export(options, base / "out")

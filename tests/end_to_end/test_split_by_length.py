@@ -29,6 +29,7 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
             "split_by_length": True,
             "overflow": "truncate_right",
             "outputs": ["truncated"],
+            "verify": "none",
         }
     )
     return export(options, tmp_path_factory.mktemp("split"))

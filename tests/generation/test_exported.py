@@ -46,6 +46,7 @@ def job(path: Path, model: Path, presets: dict[str, Any]) -> Any:
         "batch_sizes": [4],
         "outputs": ["score"],
         "warmup": "none",
+        "verify": "none",
         "signatures": presets,
     }
     path.write_text(yaml.safe_dump({"models": [entry]}))

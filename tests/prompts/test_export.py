@@ -67,6 +67,7 @@ def options_of(path: Path, **changes: Any) -> Any:
             "prompt_lengths": [32],
             "batch_sizes": [1, 4],
             "warmup": "none",
+            "verify": "none",
             **changes,
         }
     )
