@@ -61,7 +61,7 @@ class Tier:
 
 
 TIERS = {
-    "quick": Tier(GROUPS, 20),
+    "quick": Tier(GROUPS, 30),
     "full": Tier(GROUPS, 240, ["--full"]),
     "load": Tier({"load": ["tests/preview/test_load.py"]}, 8, ["--load"]),
     "lowest": Tier({"lowest versions": LOWEST}, 5),

@@ -99,7 +99,7 @@ def test_an_error_of_genserve_is_its_message() -> None:
 
 
 def test_an_interrupt_is_quiet() -> None:
-    result = _python(_failing("os.kill(os.getpid(), 2)"))
+    result = _python(_failing("import time; os.kill(os.getpid(), 2); time.sleep(60)"))
     assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
 
 
