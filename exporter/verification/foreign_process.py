@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -213,10 +213,16 @@ def _signatures(
         return Check(name, "skipped", why)
     problems = []
     for request, answer in zip(requests, answers, strict=True):
-        errors = [answer[""]] if "" in answer else [text for text in answer.get("error", ()) if text]
+        errors = [answer[""]] if "" in answer else [text for text in _flat(answer.get("error", ())) if text]
         problems += [f"{request['signature']}({request['inputs']}): {error}" for error in errors[:1]]
     asked = sorted({request["signature"] for request in requests})
     return judged(name, problems, f"{', '.join(asked)} answer the golden prompts")
+
+
+def _flat(errors: Sequence[Any]) -> Iterator[str]:
+    """Of rows, or of several sequences a row."""
+    for error in errors:
+        yield from error if isinstance(error, list) else [error]
 
 
 def _batches(golden: list[GoldenAnswer], found: Found) -> Check:

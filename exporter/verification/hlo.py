@@ -54,7 +54,9 @@ def write_hlo(version: Path, directory: Path, signatures: Sequence[str] = ()) ->
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".hlo-", dir=directory) as folder:
-            dumped = _dumped(version, programs, Path(folder))
+            dumped = _dumped(
+                version, [manifest.programs.index(own) for own in programs.values()], Path(folder)
+            )
             return list(_sorted(manifest, programs, dumped, directory))
     except OSError as error:
         raise OutputError(f"--hlo {directory} cannot be written: {error.strerror or error}") from None
@@ -79,8 +81,8 @@ def _chosen(version: Path, manifest: Manifest, signatures: Sequence[str]) -> dic
     return {program.signatures[0]: program for program in wanted}
 
 
-def _dumped(version: Path, programs: dict[str, ProgramInfo], folder: Path) -> list[dict[str, Any]]:
-    job = {"phases": ["load", "hlo"], "dump": str(folder.resolve()), "signatures": list(programs)}
+def _dumped(version: Path, numbers: list[int], folder: Path) -> list[dict[str, Any]]:
+    job = {"phases": ["load", "hlo"], "dump": str(folder.resolve()), "programs": numbers}
     flags = f"--xla_dump_to={job['dump']} --xla_dump_hlo_as_text"
     found = run_isolated(version, job, {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()})
     for phase in ("load", "hlo"):
@@ -95,14 +97,13 @@ def _dumped(version: Path, programs: dict[str, ProgramInfo], folder: Path) -> li
 def _sorted(
     manifest: Manifest, programs: dict[str, ProgramInfo], records: list[dict[str, Any]], directory: Path
 ) -> Iterator[HloFile]:
-    """Moves the dumps to their names; the records of a signature are in the order of its buckets."""
-    lengths, sizes = manifest.buckets.prompt_lengths, manifest.buckets.batch_sizes
+    """Moves the dumps to their names."""
     for name, program in programs.items():
-        own = [record for record in records if record["signature"] == name]
-        buckets = [(length, rows) for length in lengths for rows in sizes]
-        if [record["rows"] for record in own] != [rows for _, rows in buckets]:
-            raise VerificationError(f"--hlo: the warmup of {name} is not that of {len(buckets)} buckets")
-        for (length, rows), record in zip(buckets, own, strict=True):
+        own = [record for record in records if record["program"] == manifest.programs.index(program)]
+        if len(own) != len(manifest.buckets.prompt_lengths) * len(manifest.buckets.batch_sizes):
+            raise VerificationError(f"--hlo: the warmup does not run {name} in every bucket: export it anew")
+        for record in own:
+            length, rows = record["prompt_tokens"], record["rows"]
             for suffix, stage in _STAGES.items():
                 modules = [Path(file) for file in record["files"] if file.endswith(suffix)]
                 for number, module in enumerate(modules):

@@ -18,6 +18,8 @@ from typing import Any
 
 _PATH = re.compile(rb"/(?:[^/\0:*]+/)+[^/\0:*]*", re.DOTALL)
 WARMUP = "assets.extra/tf_serving_warmup_requests"
+#: The signature of warmup records that run a program in a bucket.
+WARM_UP = "warm_up"
 
 
 def main() -> None:
@@ -76,7 +78,6 @@ class Session:
         self._session = tf.compat.v1.Session(graph=tf.Graph())
         meta = tf.compat.v1.saved_model.load(self._session, ["serve"], directory)
         self._signatures = meta.signature_def
-        self._longest: dict[str, tuple[int, dict[str, Any]]] = {}
         self._limit = self._limiting()
 
     def _limiting(self) -> Any:
@@ -101,7 +102,6 @@ class Session:
         count = 0
         for name, inputs in self._records() if job["warmup"] else ():
             self.run(name, inputs)
-            self._keep_longest(name, inputs)
             count += 1
         return {"records": count}
 
@@ -117,27 +117,17 @@ class Session:
             yield request.model_spec.signature_name, inputs
 
     def hlo(self, job: dict[str, Any]) -> dict[str, Any]:
-        """The records of the job's signatures, one token each, and which files XLA dumped for each."""
-        if self._limit:
-            self._limit(1)
+        """The warmup records of the job's programs, and which files XLA dumped for each."""
         found = []
         for name, inputs in self._records():
-            if name in job["signatures"]:
-                for value in (inputs[key] for key in ("max_new_tokens",) if key in inputs):
-                    value.fill(1)
-                before = set(Path(job["dump"]).iterdir())
-                self.run(name, inputs)
-                files = sorted(str(path) for path in set(Path(job["dump"]).iterdir()) - before)
-                rows = len(next(iter(inputs.values())))
-                found.append({"signature": name, "rows": rows, "files": files})
+            if name != WARM_UP or inputs["program"][0] not in job["programs"]:
+                continue
+            before = set(Path(job["dump"]).iterdir())
+            self.run(name, inputs)
+            files = sorted(str(path) for path in set(Path(job["dump"]).iterdir()) - before)
+            bucket = {key: int(inputs[key][0]) for key in ("program", "prompt_tokens")}
+            found.append({**bucket, "rows": len(inputs["program"]), "files": files})
         return {"found": found}
-
-    def _keep_longest(self, name: str, inputs: dict[str, Any]) -> None:
-        """A row of the longest prompt, for a neighbour."""
-        row = {key: value[:1] for key, value in inputs.items()}
-        size = int(row["num_tokens"][0]) if "num_tokens" in row else len(row.get("text", [b""])[0])
-        if size > self._longest.get(name, (0, {}))[0]:
-            self._longest[name] = size, row
 
     def golden(self, job: dict[str, Any]) -> dict[str, Any]:
         """The answers to the job's requests; one may take an output of another's before it."""
@@ -167,9 +157,7 @@ class Session:
             rows = [self._row(job["requests"][index]) for index in variant["requests"]]
             name = job["requests"][variant["requests"][0]]["signature"]
             if variant["neighbour"]:
-                if name not in self._longest:
-                    continue
-                rows.append(self._longest[name][1])
+                rows.append(self._long(rows[0], variant["neighbour"]))
             if self._limit:
                 self._limit(job["requests"][variant["requests"][0]].get("limit"))
             keys = list(rows[0])
@@ -179,6 +167,19 @@ class Session:
                 outputs = {key: [value[place]] for key, value in answer.items()}
                 found.append({"request": index, "outputs": outputs, **variant})
         return {"found": found}
+
+    def _long(self, row: dict[str, Any], most: int) -> dict[str, Any]:
+        """A row like another one, its prompt repeated to as many tokens as ``most`` allows."""
+        if "input_ids" in row:
+            ids, count = list(row["input_ids"][0]), int(row["num_tokens"][0])
+            whole = (ids[: max(count, 1)] * most)[:most]
+            return row | {"input_ids": [whole + [0] * (len(ids) - most)], "num_tokens": [most]}
+        fits, too_many = 1, most + 1
+        while too_many - fits > 1:
+            middle = (fits + too_many) // 2
+            count = self.run("encode", {"text": [row["text"][0] * middle]})["num_tokens"][0]
+            fits, too_many = (middle, too_many) if count <= most else (fits, middle)
+        return row | {"text": [row["text"][0] * fits]}
 
     def _row(self, request: dict[str, Any]) -> dict[str, Any]:
         return {key: strings(value) for key, value in request["inputs"].items()}

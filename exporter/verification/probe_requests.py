@@ -44,7 +44,10 @@ def other_requests(manifest: Manifest, golden: GoldenAnswer, first: int) -> list
 
 
 def variants(manifest: Manifest, golden: list[GoldenAnswer]) -> list[dict[str, Any]]:
-    """Golden requests of one signature as one batch: as many as a batch takes, and one beside a long one."""
+    """Golden requests of one signature as one batch: as many as a batch takes, and one beside a long one.
+
+    ``neighbour`` is how many tokens that one has at most, 0 without.
+    """
     by_signature: dict[str, list[int]] = {}
     for number, answer in enumerate(golden):
         by_signature.setdefault(answer.signature, []).append(number)
@@ -52,7 +55,8 @@ def variants(manifest: Manifest, golden: list[GoldenAnswer]) -> list[dict[str, A
     found = []
     for numbers in by_signature.values():
         full = (numbers * most)[: max(most, len(numbers))]
-        found += [{"requests": full, "neighbour": False}, {"requests": numbers[:1], "neighbour": True}]
+        longest = manifest.buckets.prompt_lengths[-1]
+        found += [{"requests": full, "neighbour": 0}, {"requests": numbers[:1], "neighbour": longest}]
     return found
 
 
