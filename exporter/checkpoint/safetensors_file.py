@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exporter.checkpoint.tensor import StoredTensor
-from exporter.errors import CheckpointError
+from exporter.errors import CheckpointError, shown
 from exporter.impostors import what_it_is
 
 # The reference implementation's own limit; a larger number is a damaged file, not a large model.
@@ -137,9 +137,7 @@ def _check_layout(path: Path, tensors: Iterable[MappedTensor], data_start: int, 
 
 
 def _malformed(path: Path, name: str, entry: Any) -> CheckpointError:
-    shown = repr(entry)
-    shown = shown if len(shown) <= 80 else shown[:77] + "..."
-    return _damaged(path, f"tensor {name!r} has a malformed header entry {shown}")
+    return _damaged(path, f"tensor {name!r} has a malformed header entry {shown(entry, 80)}")
 
 
 def _damaged(path: Path, reason: str) -> CheckpointError:

@@ -46,11 +46,6 @@ def quantise(array: Array, axis: int = -2) -> tuple[npt.NDArray[np.int8], npt.ND
     return wide.astype(np.int8), (np.squeeze(steps, axis) * np.float32(UNIT)).astype(np.float32)
 
 
-def dequantise(array: Array, scale: Array, axis: int = -2) -> npt.NDArray[np.float32]:
-    """What an int8 weight stands for."""
-    return array.astype(np.float32) / np.float32(UNIT) * np.expand_dims(scale, axis)
-
-
 class Int8Weights(Weights):
     """``weights`` with those that ``is_int8`` names in int8, and their scales behind them.
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from exporter.checkpoint import quantised
-from exporter.errors import UnsupportedError, did_you_mean, raise_all
+from exporter.errors import UnsupportedError, did_you_mean, raise_all, shown
 from exporter.generation.attributes import ATTRIBUTES
 
 T = TypeVar("T")
@@ -227,7 +227,7 @@ class ConfigReader:
 
     def wrong(self, key: str, value: Any, text: str) -> None:
         """Notes a value that cannot be supported."""
-        self.problem(f"{key}={_shown(value)} {text}")
+        self.problem(f"{key}={shown(value)} {text}")
 
     def finish(self, ignore: Iterable[str]) -> Findings:
         """Raises UnsupportedError with every problem found; returns the keys that were passed over."""
@@ -249,11 +249,9 @@ class ConfigReader:
                 allowed.append(name)
             elif name == "quantization_config" and value:
                 if why_not := quantised.problem(value):
-                    problems.append(f"{name}={_shown(value)}: {why_not}")
+                    problems.append(f"{name}={shown(value)}: {why_not}")
             elif key in QUANTISED and value:
-                problems.append(
-                    f"{name}={_shown(value)}: {QUANTISED[key]}; export the unquantised checkpoint"
-                )
+                problems.append(f"{name}={shown(value)}: {QUANTISED[key]}; export the unquantised checkpoint")
             elif key in self._read and key not in SET_ASIDE:
                 problems.append(_unused(name, key, value))
             else:
@@ -269,18 +267,12 @@ class ConfigReader:
 
 def _unused(name: str, key: str, value: Any) -> str:
     reason = EXPLAINED.get(key, "the reference reads this key, and what it does with it is not built")
-    return f"{name}={_shown(value)}: {reason}; --ignore-config-key {name} exports without regard to it"
+    return f"{name}={shown(value)}: {reason}; --ignore-config-key {name} exports without regard to it"
 
 
 def _same(value: Any, other: Any) -> bool:
     """Equality that tells true from 1."""
     return isinstance(value, bool) == isinstance(other, bool) and bool(value == other)
-
-
-def _shown(value: Any) -> str:
-    """A value for a message, cut where it is long."""
-    shown = repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
 def _decoded(value: Any) -> Any:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from exporter.checkpoint import Checkpoint
 from exporter.families import load_weights, read_spec
-from exporter.families.int8 import Int8Weights, dequantise, is_int8, quantise, scale_name
+from exporter.families.int8 import Int8Weights, is_int8, quantise, scale_name
 from exporter.generation.step import Prompt
 from exporter.model import build_model
 from exporter.model.layers import int8_product
@@ -22,6 +22,11 @@ from tests.families.test_parity import BUCKET, LENGTHS, NEW, Builder, padded, se
 
 #: Plain and tied tables, biases, fused projections, experts apart and joined, narrow embeddings.
 FAMILIES = ["llama", "gpt2", "mixtral", "gpt_oss", "opt"]
+
+
+def dequantise(array: np.ndarray, scale: np.ndarray, axis: int = -2) -> np.ndarray:
+    """What the format says that an int8 weight stands for: 128 steps are one scale of its output channel."""
+    return array.astype(np.float32) / np.float32(128) * np.expand_dims(scale, axis)
 
 
 def test_every_channel_is_off_by_half_a_step_at_most() -> None:

@@ -15,7 +15,7 @@ from exporter.choices import Target
 from exporter.model.mixture import in_blocks, mixture
 from exporter.spec import Activation, MlpSpec, MoeSpec, Routing
 from exporter.targets import compiled_for
-from tests.model.trip_counts import loops
+from tests.generation.hlo import trip_counts
 
 HIDDEN, WIDTH, EXPERTS = 8, 6, 5
 Floats = npt.NDArray[np.float32]
@@ -132,7 +132,7 @@ def test_a_gpu_knows_the_number_of_passes(weights: dict[str, Floats], rows: int)
     program = compiled("gpu", moe())
     inputs = tf.constant(tokens(rows, 1)), constants(weights)
     hlo = program.experimental_get_compiler_ir(*inputs)(stage="optimized_hlo")
-    assert loops(hlo) == [{1: 2, 3: 5, 200: 5 + (400 - 5) // 80}[rows]]
+    assert trip_counts(hlo) == [{1: 2, 3: 5, 200: 5 + (400 - 5) // 80}[rows]]
 
 
 @pytest.mark.parametrize(

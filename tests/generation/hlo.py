@@ -102,3 +102,9 @@ def _condition(computations: dict[str, Computation], name: str) -> tuple[set[int
         if instruction.opcode == "fusion":
             opcodes |= _condition(computations, attribute(instruction, "calls"))[1]
     return looked_at, opcodes
+
+
+def trip_counts(program: str) -> list[int | None]:
+    """Each loop's number of passes, None where XLA does not say it."""
+    found = [re.search(r'"known_trip_count":\{"n":"(\d+)"\}', loop.rest) for _, loop in loops(parse(program))]
+    return [int(count[1]) if count else None for count in found]

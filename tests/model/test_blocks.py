@@ -13,8 +13,8 @@ from exporter.generation.step import Prompt
 from exporter.model import Transformer, blocks
 from exporter.model.blocks import Pairs, Span
 from exporter.targets import compiled_for
+from tests.generation.hlo import trip_counts
 from tests.model.toys import CONFIGS, prompt_of, random_model
-from tests.model.trip_counts import loops
 
 SIZE, BUCKET = 8, 53
 BLOCKS = -(-BUCKET // SIZE)
@@ -63,14 +63,14 @@ def test_no_scores_of_all_queries_and_keys(name: str, passes: list[int], small: 
     """Of two layers the last one reads for the last token alone: no loop."""
     hlo = optimised(random_model(CONFIGS[name]))
     assert squares(hlo) == set()
-    assert loops(hlo) == passes
+    assert trip_counts(hlo) == passes
 
 
 def test_one_block_needs_no_loop() -> None:
     """What the test above looks for is there when a prompt is one block."""
     hlo = optimised(random_model(CONFIGS["rotary"]))
     assert squares(hlo) != set()
-    assert loops(hlo) == []
+    assert trip_counts(hlo) == []
 
 
 def test_compiled_blocks_equal_one_block(monkeypatch: pytest.MonkeyPatch) -> None:

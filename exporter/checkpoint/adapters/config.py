@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter.errors import UnsupportedError, raise_all
+from exporter.checkpoint.patterns import compiles
+from exporter.errors import UnsupportedError, raise_all, shown
 
 #: What only training reads, or other methods than merging.
 _HARMLESS = frozenset(
@@ -179,7 +180,7 @@ class _Reader:
         return self._values.get(key)
 
     def _wrong(self, key: str, what: str) -> None:
-        self._problems.append(f"{key}={_shown(self._values.get(key))} {what}")
+        self._problems.append(f"{key}={shown(self._values.get(key))} {what}")
 
     def number(self, key: str, default: float, *, whole: bool = False) -> float:
         value = self._raw(key)
@@ -194,7 +195,7 @@ class _Reader:
         fits = isinstance(value, dict) and all(
             _is_number(number, whole=whole) and (number > 0 or not whole) for number in value.values()
         )
-        if fits and all(_compiles(rf"(.*\.)?({pattern})$") for pattern in value):
+        if fits and all(compiles(rf"(.*\.)?({pattern})$") for pattern in value):
             return value  # type: ignore[no-any-return]
         self._wrong(key, "must map regular expressions to " + ("integers above 0" if whole else "numbers"))
         return {}
@@ -210,7 +211,7 @@ class _Reader:
         """A list of regular expressions, or one."""
         value = self._raw(key) or []
         value = [value] if isinstance(value, str) else value
-        if isinstance(value, list) and all(isinstance(item, str) and _compiles(item) for item in value):
+        if isinstance(value, list) and all(isinstance(item, str) and compiles(item) for item in value):
             return tuple(value)
         self._wrong(key, "must be a list of module names")
         return ()
@@ -218,7 +219,7 @@ class _Reader:
     def names(self, key: str) -> tuple[str, ...] | str:
         """A list of names, or one regular expression."""
         value = self._raw(key) or []
-        if isinstance(value, str) and _compiles(value):
+        if isinstance(value, str) and compiles(value):
             return value
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return tuple(value)
@@ -270,16 +271,3 @@ class _Reader:
 
 def _is_number(value: Any, *, whole: bool) -> bool:
     return isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-
-
-def _compiles(pattern: str) -> bool:
-    try:
-        re.compile(pattern)
-    except re.error:
-        return False
-    return True
-
-
-def _shown(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."

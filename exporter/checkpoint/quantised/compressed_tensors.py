@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from exporter.checkpoint.patterns import compiles
 from exporter.checkpoint.quantised.fp8 import FLOATS, blocks, spread_over
 from exporter.checkpoint.quantised.modules import (
     WORDS,
@@ -71,7 +72,7 @@ def _group_problem(group: Any, format_of_all: Any) -> str | None:
     if not isinstance(weights, dict) or not isinstance(group.get("targets"), list):
         return "weights must say how they are quantised, targets of which modules"
     for target in map(str, group["targets"]):
-        if target.startswith("re:") and not _compiles(target.removeprefix("re:")):
+        if target.startswith("re:") and not compiles(target.removeprefix("re:")):
             return f"target {target!r} is no regular expression"
     form = group.get("format") or format_of_all
     if form not in _FORMATS:
@@ -91,14 +92,6 @@ def _group_problem(group: Any, format_of_all: Any) -> str | None:
     if strategy == "block" and not (isinstance(block, list) and [type(side) for side in block] == [int, int]):
         return f"block_structure={block!r} must be two sizes"
     return None
-
-
-def _compiles(pattern: str) -> bool:
-    try:
-        re.compile(pattern)
-    except re.error:
-        return False
-    return True
 
 
 def _strategy(weights: Mapping[str, Any]) -> Any:

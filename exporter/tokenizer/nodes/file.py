@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError, field_validator
 
-from exporter.errors import CheckpointError, TokenizerUnsupportedError, did_you_mean
+from exporter.errors import CheckpointError, TokenizerUnsupportedError, did_you_mean, shown
 from exporter.tokenizer.nodes.base import ClosedNode, Node
 from exporter.tokenizer.nodes.decoders import Decoder
 from exporter.tokenizer.nodes.models import Model
@@ -111,9 +111,9 @@ def _readable(error: ValidationError) -> TokenizerUnsupportedError:
         tag = str(context["tag"])
         reason = f"unknown node type {tag!r}{did_you_mean(tag, known)}; known: {', '.join(known)}"
     elif problem["type"] == "extra_forbidden":
-        reason = f"unknown field (value {_short(problem['input'])})"
+        reason = f"unknown field (value {shown(problem['input'])})"
     else:
-        reason = f"{problem['msg']} (value {_short(problem['input'])})"
+        reason = f"{problem['msg']} (value {shown(problem['input'])})"
     return TokenizerUnsupportedError(path, reason)
 
 
@@ -129,11 +129,6 @@ def _spell(location: tuple[int | str, ...]) -> str:
         elif part not in _TAGS:
             path += f".{part}" if path else part
     return path
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _tags() -> frozenset[str]:
