@@ -19,25 +19,12 @@ from jinja2.runtime import Context
 from exporter.chat.environment import Sandbox, tojson
 from exporter.chat.tracked import ASKING, KEEPING, Tracked, any_tracked, refuse
 
-#: Filters that answer with a number, or with their arguments' own parts, by what tracked texts do themselves.
+#: Filters that answer with a number or with parts of their arguments, by what tracked texts do themselves.
 _PASSING = {
-    *(
-        "attr",
-        "batch",
-        "count",
-        "d",
-        "default",
-        "dictsort",
-        "first",
-        "float",
-        "groupby",
-        "int",
-        "items",
-        "last",
-    ),
-    *("length", "list", "map", "max", "min", "random", "reject", "rejectattr", "reverse", "select"),
-    *("selectattr", "slice", "sort", "sum", "unique", "wordcount"),
-}
+    "attr", "batch", "count", "d", "default", "dictsort", "first", "groupby", "items", "last", "length",
+    "list", "map", "max", "min", "random", "reject", "rejectattr", "reverse", "select", "selectattr", "slice",
+    "sort", "sum", "unique",
+}  # fmt: skip
 
 
 class _Code(CodeGenerator):
@@ -49,6 +36,19 @@ class _Code(CodeGenerator):
             self.visit(item, frame)
             self.write("), ")
         self.write("])")
+
+    def visit_Compare(self, node: nodes.Compare, frame: Frame) -> None:  # noqa: N802  # Jinja's name
+        """``a in b``: a question to the environment, as a tracked text may be on either side."""
+        if not any(operand.op in ("in", "notin") for operand in node.ops):
+            return super().visit_Compare(node, frame)
+        if len(node.ops) > 1:
+            refuse("a chain of comparisons with 'in'")
+        self.write("(not " if node.ops[0].op == "notin" else "(")
+        self.write("environment.contains(")
+        self.visit(node.ops[0].expr, frame)
+        self.write(", ")
+        self.visit(node.expr, frame)
+        return self.write("))")
 
 
 class Following(Sandbox):
@@ -75,12 +75,22 @@ class Following(Sandbox):
             for name, function in self.filters.items()
             if name not in _PASSING
         }
-        self.filters.update(others | own)
+        numbers = {name: _counting(name, self.filters[name]) for name in ("int", "float", "wordcount")}
+        self.filters.update(others | own | numbers)
+        is_sequence: Any = self.tests["sequence"]
+        self.tests["sequence"] = lambda value: isinstance(value, str) or is_sequence(value)
+        self.tests["in"] = lambda value, seq: self.contains(seq, value)
         self.finalize = self._text
 
     def concat(self, texts: Iterable[str]) -> str:
         """What output, macros and blocks are joined with."""
         return self._joined(list(texts))
+
+    def contains(self, container: Any, item: Any) -> bool:
+        """``item in container``."""
+        if isinstance(container, str) and any_tracked([container, item]):
+            container = self.kind.lift(container)
+        return item in container
 
     def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         """A method of a string follows tracked texts, be the string or an argument one."""
@@ -132,6 +142,17 @@ class Following(Sandbox):
             return function(*args, **kwargs)
 
         return checked
+
+
+def _counting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter that makes a number of a text."""
+
+    @functools.wraps(function)
+    def counted(value: Any, *args: Any, **kwargs: Any) -> Any:
+        text = value.known(f"'{name}'") if isinstance(value, Tracked) else value
+        return function(text, *args, **kwargs)
+
+    return counted
 
 
 def _data(arguments: Any) -> Any:

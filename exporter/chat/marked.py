@@ -43,6 +43,9 @@ class Marked(Tracked):
         marks = cls.lift(between)._marks.join(cls.lift(text)._marks for text in texts)
         return cls(str.join(between, texts), marks)
 
+    def known(self, why: str) -> str:
+        return str.__getitem__(self, slice(None))
+
     def __mul__(self, count: SupportsIndex) -> Marked:
         return Marked(super().__mul__(count), self._marks * count.__index__())
 
@@ -124,7 +127,7 @@ class Marked(Tracked):
     def _recased(self, change: Callable[[str], str]) -> Marked:
         """Run by run, where that is what the whole becomes: a letter may depend on its neighbour."""
         runs = [(change(text), place % 2) for place, text in enumerate(segments_of(self))]
-        if "".join(text for text, _ in runs) != change(str.__getitem__(self, slice(None))):
+        if "".join(text for text, _ in runs) != change(self.known("its case")):
             refuse(f"{change.__name__!r}")
         return Marked(
             "".join(text for text, _ in runs), b"".join(_KINDS[by] * len(text) for text, by in runs)

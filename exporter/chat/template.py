@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 import jinja2
+from jinja2 import meta
 
 from exporter.chat import environment
 from exporter.chat.following import Following
@@ -97,6 +98,13 @@ class ChatTemplate:
                 "told from its own words"
             )
         return segments_of(text)
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The variables and functions that the template reads, ``strftime_now`` where it writes the date."""
+        sandbox = environment.Sandbox()
+        del sandbox.globals[environment.MOMENT]
+        return frozenset(meta.find_undeclared_variables(sandbox.parse(self.source)))
 
     def run(self, template: jinja2.Template, data: Mapping[str, Any]) -> str:
         """Renders ``data`` over the variables, by the template of some environment."""

@@ -61,6 +61,10 @@ class Tracked(str):
     def joined(cls, texts: Iterable[str], between: str = "") -> Self:
         """``between.join(texts)``."""
 
+    @abstractmethod
+    def known(self, why: str) -> str:
+        """The text itself, for what answers with a number."""
+
     def __str__(self) -> str:
         return self
 

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from tests.tokenizer.published import folder_of
+
+#: Published tokenizers that have a template.
+PUBLISHED = ["gpt-oss", "mistral-7b-v0.1", "mistral-7b-v0.3-instruct", "phi-3-mini", "qwen2", "qwen3"]
 #: The special tokens that templates get in these tests.
 TOKENS = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
 
@@ -264,3 +273,9 @@ STYLES = {
     "harmony": HARMONY,
     "working": WORKING,
 }
+
+
+@lru_cache
+def published(folder: str) -> Any:
+    """The reference's tokenizer of ``PUBLISHED``, read once."""
+    return AutoTokenizer.from_pretrained(folder_of(folder))
