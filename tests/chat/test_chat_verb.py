@@ -215,7 +215,7 @@ def test_commands(run: Run, tmp_path: Path) -> None:
 def test_commands_that_cannot_be(run: Run) -> None:
     wrong = {
         "/sistem x": "/sistem is no command (did you mean 'system'?); there are /system, /option,",
-        "/option temprature=1": "option 'temprature' is neither an input of 'resume' nor a variable of the chat",
+        "/option temprature=1": "option 'temprature' is neither an input of 'resume' nor a variable of",
         "/option x": "option: 'x' must be KEY=VALUE",
         "/save": "/save needs a file's name",
         "/save /nowhere/at/all": "/save: /nowhere/at/all cannot be written",
