@@ -21,7 +21,7 @@ from exporter.chat.tracked import ASKING, KEEPING, Tracked, any_tracked, refuse
 
 #: Filters that answer with a number or with parts of their arguments, by what tracked texts do themselves.
 _PASSING = {
-    "attr", "batch", "count", "d", "default", "dictsort", "first", "groupby", "items", "last", "length",
+    "attr", "batch", "d", "default", "dictsort", "first", "groupby", "items", "last",
     "list", "map", "max", "min", "random", "reject", "rejectattr", "reverse", "select", "selectattr", "slice",
     "sort", "sum", "unique",
 }  # fmt: skip
@@ -63,6 +63,8 @@ class Following(Sandbox):
         own: dict[str, Callable[..., Any]] = {
             "capitalize": lambda s: self._text(s).capitalize(),
             "join": self._join,
+            "length": _length,
+            "count": _length,
             "lower": lambda s: self._text(s).lower(),
             "replace": self._replace,
             "string": self._text,
@@ -142,6 +144,10 @@ class Following(Sandbox):
             return function(*args, **kwargs)
 
         return checked
+
+
+def _length(obj: Any) -> Any:
+    return obj.length() if isinstance(obj, Tracked) else len(obj)
 
 
 def _counting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -20,7 +20,7 @@ from exporter.chat import environment
 from exporter.chat.following import Following
 from exporter.chat.reasoning import Reasoning, find_reasoning
 from exporter.chat.template import ChatTemplate
-from exporter.chat.unknown import EMPTY, Field, Paths, Pieces, Question, Unknown
+from exporter.chat.unknown import EMPTY, Field, Paths, Pieces, Question, Unknown, filled
 from exporter.errors import UnsupportedError, shown
 
 #: What ``str.strip`` takes away without an argument.
@@ -44,18 +44,20 @@ class Prompt:
     Attributes:
       pieces: literals and fields, in order; no two literals follow each other, none is empty.
       needed: fields that must not be empty after their strips: the template writes something else then.
+      refused: the same of texts for which every question of one of these groups is answered yes.
     """
 
     pieces: Pieces
     needed: tuple[Field, ...] = ()
+    refused: tuple[tuple[Question, ...], ...] = ()
 
     def filled(self, texts: Mapping[str, str]) -> str | None:
-        """The prompt of texts by field names; None where a needed one is empty."""
+        """The prompt of texts by field names; None where a needed one is empty, or the texts are refused."""
         if any(not field.of(texts[field.name]) for field in self.needed):
             return None
-        return "".join(
-            piece if isinstance(piece, str) else piece.of(texts[piece.name]) for piece in self.pieces
-        )
+        if any(all(question.holds(texts) for question in group) for group in self.refused):
+            return None
+        return filled(self.pieces, texts)
 
 
 @dataclass(frozen=True)
@@ -75,16 +77,22 @@ class ChatParts:
     reasoning: Reasoning | None
 
 
-def split_template(template: ChatTemplate, **variables: Any) -> ChatParts:
+def split_template(
+    template: ChatTemplate, /, *, may_refuse_rows: bool = False, **variables: Any
+) -> ChatParts:
     """Splits a template; ``variables`` as for ``ChatTemplate.render``.
+
+    Args:
+      may_refuse_rows: prompts may have ``Prompt.refused``: what the graph then has to ask of each row.
+        Without, a template that writes something else for some texts is refused as a whole.
 
     Raises:
       UnsupportedError: it refuses a user message alone, leaves its text out, or writes words that depend on
         the text in a way that literals and fields cannot reproduce; says how.
     """
-    without = _prompt(template, (_USER,), variables)
+    without = _prompt(template, (_USER,), variables, may_refuse_rows)
     try:
-        with_system, why = _prompt(template, (_SYSTEM, _USER), variables), ""
+        with_system, why = _prompt(template, (_SYSTEM, _USER), variables, may_refuse_rows), ""
     except UnsupportedError as error:
         with_system, why = None, f"system: {error}"
     end = without.pieces[-1]
@@ -92,9 +100,14 @@ def split_template(template: ChatTemplate, **variables: Any) -> ChatParts:
     return ChatParts(without, with_system, why, find_reasoning(template.source, generation))
 
 
-def _prompt(template: ChatTemplate, fields: tuple[Field, ...], variables: Mapping[str, Any]) -> Prompt:
+def _prompt(
+    template: ChatTemplate, fields: tuple[Field, ...], variables: Mapping[str, Any], may_refuse_rows: bool
+) -> Prompt:
     paths = Paths({Question(EMPTY, (_SYSTEM,)): False})  # an empty one is no system message
     prompt = _agreed(list(paths.each(lambda: _run(template, fields, variables))))
+    if prompt.refused and not may_refuse_rows:
+        when = " and ".join(map(str, prompt.refused[0]))
+        raise UnsupportedError(f"the chat template writes something else where {when}")
     for field in fields:
         if not any(isinstance(piece, Field) and piece.name == field.name for piece in prompt.pieces):
             raise UnsupportedError(f"the chat template leaves the {field.name} text out")
@@ -125,22 +138,23 @@ def _unknowing(source: str) -> jinja2.Template:
 
 
 def _agreed(paths: list[tuple[dict[Question, bool], Pieces | str]]) -> Prompt:
-    """What all paths say; or all those of texts that are not empty, which are then needed."""
-    (_, usual), needed = paths[0], dict[Field, None]()
+    """What the first path says, of texts with no for every answer; and which texts get something else."""
+    (_, usual), needed, groups = paths[0], dict[Field, None](), list[tuple[Question, ...]]()
     for answers, other in paths[1:]:
         yes = [question for question, answer in answers.items() if answer]
-        if other == usual:
-            continue
-        if not any(question.asked == EMPTY for question in yes):
-            raise UnsupportedError(
-                f"the chat template writes something else where {yes[-1]}, which a graph does not reproduce"
-            )
-        for question in yes:
-            if question.asked == EMPTY and isinstance(field := question.pieces[0], Field):
-                needed[field] = None
+        empty = [question.pieces[0] for question in yes if question.asked == EMPTY]
+        if other != usual and not empty:
+            groups.append(tuple(yes))
+        elif other != usual:
+            needed |= dict.fromkeys(field for field in empty if isinstance(field, Field))
     if isinstance(usual, str):
         raise UnsupportedError(usual)
-    return Prompt(usual, tuple(needed))
+    return Prompt(usual, tuple(needed), tuple(group for group in groups if not _implied(group, groups)))
+
+
+def _implied(group: tuple[Question, ...], groups: list[tuple[Question, ...]]) -> bool:
+    """Whether another group refuses whatever this one does."""
+    return any(set(other) < set(group) for other in groups)
 
 
 def _try(

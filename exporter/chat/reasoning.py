@@ -31,11 +31,12 @@ class Reasoning:
         return self.start, self.end
 
 
-#: Where a template holds ``end``, its model thinks between the two. The first that fits counts.
+#: Where a template holds both, its model thinks between the two; the first that fits counts.
 _KNOWN = (
     Reasoning(
         "<|channel|>analysis<|message|>", "<|end|>", answer="<|start|>assistant<|channel|>final<|message|>"
     ),
+    Reasoning("<|channel>thought\n", "<channel|>"),
     Reasoning("<think>", "</think>"),
     Reasoning("<seed:think>", "</seed:think>"),
     Reasoning("<thought>", "</thought>"),
@@ -48,7 +49,8 @@ def find_reasoning(source: str, generation: str) -> Reasoning | None:
     """The markers of a template (Jinja) whose prompts end with ``generation``; None where it has none."""
     literals = _literals(source)
     for known in _KNOWN:
-        if known.end in literals and (known.start in literals or known.start.startswith(("<think", "<seed"))):
+        # Templates that cut the thinking out of earlier answers may name its end alone.
+        if known.end in literals and (known.start in literals or known.end.startswith("</")):
             start, end = generation.rfind(known.start), generation.rfind(known.end)
             return replace(known, opened=start > end, closed=0 <= start < end)
     return None

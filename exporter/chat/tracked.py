@@ -65,6 +65,10 @@ class Tracked(str):
     def known(self, why: str) -> str:
         """The text itself, for what answers with a number."""
 
+    def length(self) -> Any:
+        """What the filters ``length`` and ``count`` answer."""
+        return len(self)
+
     def __str__(self) -> str:
         return self
 

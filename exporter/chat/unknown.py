@@ -8,7 +8,7 @@ that a template does to an unknown text is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn
@@ -66,12 +66,29 @@ class Question:
     pieces: Pieces
     argument: str = ""
 
+    def holds(self, texts: Mapping[str, str]) -> bool:
+        """The answer for texts by field names."""
+        text = filled(self.pieces, texts)
+        return {
+            EMPTY: not text,
+            BEGINS: text.startswith(self.argument),
+            ENDS: text.endswith(self.argument),
+            CONTAINS: self.argument in text,
+            EQUALS: text == self.argument,
+        }[self.asked]
+
     def __str__(self) -> str:
         fields = " and ".join(str(piece) for piece in self.pieces if isinstance(piece, Field))
         return f"{fields} {self.asked}" + (f" {shown(self.argument)}" if self.argument else "")
 
 
-EMPTY = "is empty"
+#: What is asked.
+EMPTY, BEGINS, ENDS, CONTAINS, EQUALS = "is empty", "begins with", "ends with", "contains", "is"
+
+
+def filled(pieces: Pieces, texts: Mapping[str, str]) -> str:
+    """The pieces with texts by field names."""
+    return "".join(piece if isinstance(piece, str) else piece.of(texts[piece.name]) for piece in pieces)
 
 
 class Paths:
@@ -155,6 +172,9 @@ class Unknown(Tracked):
             _depends(why)
         return "".join(map(str, self.pieces))
 
+    def length(self) -> Any:
+        return _Length(self)
+
     def lstrip(self, chars: str | None = None, /) -> Unknown:
         return Unknown(_stripped(list(self.pieces), "left", _chars(chars)))
 
@@ -162,10 +182,10 @@ class Unknown(Tracked):
         return Unknown(_stripped(list(self.pieces), "right", _chars(chars)))
 
     def startswith(self, prefix: Any, *place: Any) -> bool:
-        return self._ends(prefix, place, 0, "begins with", str.startswith)
+        return self._ends(prefix, place, 0, BEGINS, str.startswith)
 
     def endswith(self, suffix: Any, *place: Any) -> bool:
-        return self._ends(suffix, place, -1, "ends with", str.endswith)
+        return self._ends(suffix, place, -1, ENDS, str.endswith)
 
     def __contains__(self, text: object) -> bool:
         part = _chars(text) if isinstance(text, str) else None
@@ -173,7 +193,7 @@ class Unknown(Tracked):
             raise TypeError("'in <string>' requires string as left operand")
         if any(isinstance(piece, str) and part in piece for piece in self.pieces):
             return True
-        return self._ask("contains", part)
+        return self._ask(CONTAINS, part)
 
     def __bool__(self) -> bool:
         if any(isinstance(piece, str) for piece in self.pieces):
@@ -185,7 +205,7 @@ class Unknown(Tracked):
             return False
         if self.pieces == self.lift(other).pieces:
             return True
-        return not self if other == "" else self._ask("is", _chars(other))
+        return not self if other == "" else self._ask(EQUALS, _chars(other))
 
     def __ne__(self, other: object) -> bool:
         return not self == other
@@ -210,7 +230,7 @@ class Unknown(Tracked):
     def _ask(self, asked: str, argument: str) -> bool:
         if all(isinstance(piece, str) for piece in self.pieces):
             text = self.known(asked)
-            return text == argument if asked == "is" else argument in text
+            return text == argument if asked == EQUALS else argument in text
         return _paths.get().ask(Question(asked, self.pieces, argument))
 
     def _ends(self, ends: Any, place: Any, end: int, asked: str, decide: Callable[[str, str], bool]) -> bool:
@@ -222,6 +242,43 @@ class Unknown(Tracked):
         if isinstance(piece, str) and (len(self.pieces) < 2 or len(piece) >= len(argument)):
             return decide(piece, argument)
         return _paths.get().ask(Question(asked, self.pieces, argument))
+
+
+class _Length:
+    """Of an unknown text: whether it is 0 can be asked, and nothing else."""
+
+    def __init__(self, text: Unknown) -> None:
+        self._text = text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return not self._text if other == 0 else self._number() == other
+
+    def __gt__(self, other: int) -> bool:
+        return bool(self._text) if other == 0 else self._number() > other
+
+    def __ge__(self, other: int) -> bool:
+        return bool(self._text) if other == 1 else self._number() >= other
+
+    def __lt__(self, other: int) -> bool:
+        return not self >= other
+
+    def __le__(self, other: int) -> bool:
+        return not self > other
+
+    def __hash__(self) -> int:
+        return hash(self._number())
+
+    def __str__(self) -> str:
+        return str(self._number())
+
+    def __index__(self) -> int:
+        return self._number()
+
+    def _number(self) -> int:
+        return len(self._text)
 
 
 def _refusing(name: str) -> Callable[..., Any]:

@@ -67,6 +67,8 @@ def test_every_text_gives_the_references_prompt(name: str) -> None:
         ("{% set x %}<{{ messages[-1].content }}>{% endset %}{{ x ~ x }}", ("<", USER, "><", USER, ">")),
         ("{% for m in messages %}{{ loop.index0 * 'no' ~ m.content }}{% endfor %}", (USER,)),
         ("{% if 'x' in messages[-1].content %}{% endif %}{{ messages[-1].content }}", (USER,)),
+        ("{{ messages[-1].content if messages[-1].content | trim | length > 0 }}", (USER,)),
+        ("{{ messages[-1].content }}{{ 'x' if messages[-1].content | count == 0 }}", (USER,)),
     ],
 )
 def test_fields(source: str, expected: tuple[str | Field, ...]) -> None:
@@ -124,6 +126,29 @@ def test_a_text_that_must_not_be_empty() -> None:
     assert parts.without_system.needed == ()
     optional = "{% if messages[-1].content %}[{{ messages[-1].content }}]{% else %}(none){% endif %}"
     assert split_template(template(optional)).without_system.needed == (USER,)
+
+
+def test_texts_for_which_the_template_writes_something_else() -> None:
+    """Qwen3.5 refuses a chat whose only user message is a tool's answer."""
+    source = """{% set text = messages[-1].content | trim %}
+        {%- if text.startswith('<t>') and text.endswith('</t>') %}{{ raise_exception('no query') }}{% endif %}
+        {%- if '/x' in messages[-1].content %}{{ '!' }}{% endif %}
+        {{- messages[-1].content }}"""
+    with pytest.raises(UnsupportedError, match="writes something else where the user text"):
+        split_template(template(source))
+    prompt = split_template(template(source), may_refuse_rows=True).without_system
+    assert prompt.pieces == (USER,)
+    assert [[str(question) for question in group] for group in prompt.refused] == [
+        ["the user text contains '/x'"],
+        ["the user text, stripped begins with '<t>'", "the user text, stripped ends with '</t>'"],
+    ]
+    for text, filled in {
+        "<t>a": "<t>a",
+        "<t>a</t> ": None,
+        "a/x": None,
+        "y": "y",
+    }.items():
+        assert prompt.filled({"user": text}) == filled
 
 
 def test_an_empty_system_text_is_no_question() -> None:
