@@ -64,6 +64,7 @@ class Loop:
             self.logits, self.cache = tf.repeat(self.logits, n, axis=0), self.cache.expand(n)
         self._lengths = tf.repeat(prompt.lengths, n)
         self.limits = row_limits(options, rows, self._lengths)
+        self._rows = rows
         self._processors = build_processors(options, rows, prompt, vocab, n, row_options=row_options)
         tokens, counts = needs_tokens(options), needs_counts(options, row_options)
         self.history = past.expand(past.start_history(prompt, most, vocab, tokens=tokens, counts=counts), n)
@@ -100,7 +101,7 @@ class Loop:
 
     def ends(self, token: tf.Tensor, stop: Any) -> tuple[tf.Tensor, Any]:
         """Whether each ``token`` (int32 of any shape) is an end; and the automaton's states after it."""
-        ended = is_any(token, self.options.eos_token_id)
+        ended = ends_row(token, self.options.eos_token_id, self._rows)
         if self.automaton is not None:
             stop = self.automaton.advance(stop, token)
             ended |= self.automaton.matched(stop)
@@ -113,6 +114,21 @@ def row_limits(options: GenerationOptions, rows: RowOptions, lengths: tf.Tensor)
     if options.max_length is not None:
         limits = tf.minimum(limits, options.max_length - lengths)
     return limits
+
+
+def ends_row(token: tf.Tensor, eos: Sequence[int], rows: RowOptions | None) -> tf.Tensor:
+    """bool, shaped like ``token`` (with extras [rows, *]): whether it is an end by itself."""
+    ended = is_any(token, eos)
+    if rows is None or rows.stop_token_ids is None:
+        return ended
+
+    def by_row(value: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(value, [-1] + [1] * (len(token.shape) - 1))
+
+    ended &= ~by_row(rows.ignore_eos)
+    for column in range(rows.stop_token_ids.shape[1]):
+        ended |= token == by_row(rows.stop_token_ids[:, column])
+    return ended
 
 
 def is_any(tokens: tf.Tensor, ids: Sequence[int]) -> tf.Tensor:

@@ -10,7 +10,7 @@ end there. Where the text is cut is decided on the host, in the detokenized text
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -166,7 +166,7 @@ def cut_answers(
     finish_reason: tf.Tensor,
     *,
     stop_strings: Sequence[str],
-    eos_token_id: Sequence[int],
+    is_end: Callable[[tf.Tensor], tf.Tensor],
 ) -> tf.Tensor:
     """Texts of generated sequences, cut before their first stop string. Runs on the host.
 
@@ -176,11 +176,11 @@ def cut_answers(
     Args:
       text: string [batch, n], what the sequences decode to.
       sequences, num_tokens, finish_reason: as in ``Generated``.
-      stop_strings, eos_token_id: the options' own.
+      stop_strings: the options' own.
+      is_end: whether each id of int32 [batch, n] ends its row by itself.
     """
     with tf.device(CPU):
         cut, found = cut_at_stop(text, stop_strings)
         last = tf.gather(sequences, tf.maximum(num_tokens - 1, 0), axis=2, batch_dims=2)
-        at_end = tf.reduce_any(last[..., None] == tf.constant(list(eos_token_id), tf.int32), axis=-1)
-        stopped = (finish_reason == int(FinishReason.STOP)) & (num_tokens > 0) & ~at_end
+        stopped = (finish_reason == int(FinishReason.STOP)) & (num_tokens > 0) & ~is_end(last)
         return tf.where(stopped & ~found, "", cut)

@@ -14,7 +14,10 @@ from exporter.options import ExportOptions
 
 #: Names of genserve's own signatures; presets have others.
 OWN_SIGNATURES = frozenset(
-    {"serving_default", "tokens", "encode", "decode", "generate", "score", "next_token", WARM_UP}
+    {
+        *("serving_default", "tokens", "encode", "decode", "generate", "generate_tokens", "resume", "score"),
+        *("next_token", WARM_UP),
+    }
 )
 
 
@@ -26,12 +29,14 @@ class ProgramKey:
       kind: what it computes.
       options: static generation options, of "generation".
       row_options: whether every per-row option is an input, of "generation".
+      row_token_ids: how many ids a row's lists hold; 0: extras are no inputs.
       size: the widest continuation of "score", how many tokens "next_token" answers.
     """
 
     kind: Literal["generation", "score", "next_token"]
     options: GenerationOptions | None = None
     row_options: bool = False
+    row_token_ids: int = 0
     size: int = 0
 
 
@@ -50,7 +55,7 @@ class Served:
     """
 
     name: str
-    kind: Literal["text", "tokens", "generate", "score", "next_token", "encode", "decode"]
+    kind: Literal["text", "tokens", "generate", "generate_tokens", "score", "next_token", "encode", "decode"]
     program: ProgramKey | None
     preset: str
     lengths: tuple[int, ...]
@@ -78,17 +83,25 @@ def served_signatures(
         return Served(name, kind, program, preset, buckets.prompt_lengths, options.overflow)  # type: ignore[arg-type]
 
     default = ProgramKey("generation", generation)
+    extra = options.extra_signatures
+    any_row = ProgramKey(
+        "generation",
+        _single_sequence(generation),
+        row_options=True,
+        row_token_ids=options.row_token_ids if "generate_tokens" in extra else 0,
+    )
     result = _by_length(one("tokens", "tokens", default), options)
+    if "generate_tokens" in extra:
+        result += _by_length(one("generate_tokens", "generate_tokens", any_row), options)
     if options.tokenizer == "none":
         return tuple(result)
     for name, preset in {"serving_default": generation, **presets}.items():
         result += _by_length(one("text", name, ProgramKey("generation", preset), name), options)
-    if "generate" in options.extra_signatures:
-        any_row = ProgramKey("generation", _single_sequence(generation), row_options=True)
+    if "generate" in extra:
         result += _by_length(one("generate", "generate", any_row), options)
-    if "score" in options.extra_signatures:
+    if "score" in extra:
         result.append(one("score", "score", ProgramKey("score", size=generation.max_new_tokens)))
-    if "next_token" in options.extra_signatures:
+    if "next_token" in extra:
         count = min(options.next_tokens, vocab_size)
         result.append(one("next_token", "next_token", ProgramKey("next_token", size=count)))
     result += [one("encode", "encode", None), one("decode", "decode", None)]

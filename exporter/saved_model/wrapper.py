@@ -25,6 +25,7 @@ from exporter.saved_model.signatures import (
     decode_signature,
     encode_signature,
     generate_signature,
+    generate_tokens_signature,
     next_token_signature,
     score_signature,
     text_signature,
@@ -117,6 +118,8 @@ class TextGenerator(keras.Model):
                 return text_signature(program, tokenizer, own)
             case "generate":
                 return generate_signature(program, tokenizer, own)
+            case "generate_tokens":
+                return generate_tokens_signature(program, tokenizer, vocab_size=vocab_size, policy=own)
             case "score":
                 targets = tokenizer.of_target() if isinstance(tokenizer, LanguageTokenizer) else tokenizer
                 return score_signature(program, tokenizer, targets, own)
