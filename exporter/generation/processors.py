@@ -42,7 +42,8 @@ class Context(NamedTuple):
     @property
     def step_column(self) -> tf.Tensor:
         """``step`` beside [rows, vocab]: [], or [rows, 1]."""
-        return self.step[:, None] if len(self.step.shape) else self.step
+        step = tf.convert_to_tensor(self.step)
+        return step[:, None] if len(step.shape) else step
 
     def suffix(self, size: int) -> tf.Tensor:
         """int32 [rows, size]: the newest ``size`` tokens; NO_TOKEN before the first."""
@@ -87,7 +88,7 @@ def build_processors(
     Args:
       options: the signature's options.
       rows: per-row options of the expanded rows [batch * n]; read only with ``row_options``.
-      prompt: the prompts, [batch].
+      prompt: what was read, [batch]: the prompts, and after them ``rows.num_generated`` tokens of the answer.
       vocab_size: width of the logits.
       n: rows per prompt.
       row_options: whether the penalties come from ``rows`` instead of ``options``, and extras count.
@@ -96,12 +97,16 @@ def build_processors(
     eos = options.eos_token_id
     ends = _ends(options, rows, vocab_size) if eos or rows.stop_token_ids is not None else None
     found: list[Processor] = []
+
+    def source() -> tf.Tensor:
+        return tf.repeat(source_tokens(prompt, rows.num_generated), n, axis=0)
+
     if rows.logit_bias_ids is not None:
         found.append(row_biases(rows, eos, vocab_size))
     if options.sequence_bias:
         found.append(sequence_bias(options.sequence_bias, vocab_size))
     if options.encoder_repetition_penalty != 1:
-        found.append(encoder_repetition_penalty(options.encoder_repetition_penalty, prompt, vocab_size, n))
+        found.append(encoder_repetition_penalty(options.encoder_repetition_penalty, source(), vocab_size))
     if row_options or options.repetition_penalty != 1:
         found.append(repetition_penalty(penalties.repetition_penalty))
     if row_options or options.presence_penalty != 0 or options.frequency_penalty != 0:
@@ -109,7 +114,7 @@ def build_processors(
     if options.no_repeat_ngram_size:
         found.append(no_repeat_ngram(options.no_repeat_ngram_size))
     if options.encoder_no_repeat_ngram_size:
-        found.append(encoder_no_repeat_ngram(options.encoder_no_repeat_ngram_size, prompt, n))
+        found.append(encoder_no_repeat_ngram(options.encoder_no_repeat_ngram_size, source()))
     if options.bad_words_ids:
         found.append(bad_words(options.bad_words_ids, eos, vocab_size))
     if options.min_length and ends is not None:
@@ -217,9 +222,9 @@ def repetition_penalty(penalty: Number) -> Processor:
     return process
 
 
-def encoder_repetition_penalty(penalty: float, prompt: Prompt, vocab_size: int, n: int) -> Processor:
+def encoder_repetition_penalty(penalty: float, source: tf.Tensor, vocab_size: int) -> Processor:
     """Raises the logits of tokens of the source (EncoderRepetitionPenaltyLogitsProcessor)."""
-    seen = tf.repeat(seen_mask(source_tokens(prompt), vocab_size, tf.int32), n, axis=0) > 0
+    seen = seen_mask(source, vocab_size, tf.int32) > 0
 
     def process(logits: tf.Tensor, context: Context) -> tf.Tensor:
         return tf.where(seen, _penalised(logits, 1 / penalty), logits)
@@ -254,9 +259,8 @@ def no_repeat_ngram(size: int) -> Processor:
     return process
 
 
-def encoder_no_repeat_ngram(size: int, prompt: Prompt, n: int) -> Processor:
+def encoder_no_repeat_ngram(size: int, source: tf.Tensor) -> Processor:
     """Bans completions of the source's n-grams (EncoderNoRepeatNGramLogitsProcessor)."""
-    source = tf.repeat(source_tokens(prompt), n, axis=0)
 
     def process(logits: tf.Tensor, context: Context) -> tf.Tensor:
         return _ban_completions(logits, source, context.suffix(size - 1), size)

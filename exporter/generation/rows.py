@@ -32,6 +32,9 @@ class RowOptions(NamedTuple):
       allowed_token_ids: nothing else is chosen; all of them -1: everything is allowed.
       bad_token_ids: never chosen; end-of-sequence tokens are passed over, as in the reference.
       ignore_eos: bool; end-of-sequence tokens end nothing, ``stop_token_ids`` still do.
+      num_generated: int32, how many tokens of the answer were read after the prompt; None in programs that
+        begin answers. Steps, limits and counts go on from there.
+      piece_tokens: int32, how many tokens are added now at most.
     """
 
     max_new_tokens: tf.Tensor
@@ -50,6 +53,8 @@ class RowOptions(NamedTuple):
     allowed_token_ids: tf.Tensor | None = None
     bad_token_ids: tf.Tensor | None = None
     ignore_eos: tf.Tensor | None = None
+    num_generated: tf.Tensor | None = None
+    piece_tokens: tf.Tensor | None = None
 
 
 class Field(NamedTuple):
@@ -101,6 +106,11 @@ EXTRA_FIELDS: dict[str, Field] = {
     "bad_token_ids": Field(tf.int32, NO_ID, _ID, several=True),
     "ignore_eos": Field(tf.bool, False, "true or false"),
 }
+# The further inputs of answers in pieces.
+PIECE_FIELDS: dict[str, Field] = {
+    "num_generated": Field(tf.int32, 0, "0 to the row's max_new_tokens"),
+    "piece_tokens": Field(tf.int32, 0, "1 to {piece}"),
+}
 
 
 def default_rows(options: GenerationOptions, batch: tf.Tensor | int) -> RowOptions:
@@ -112,6 +122,11 @@ def default_rows(options: GenerationOptions, batch: tf.Tensor | int) -> RowOptio
         name: tf.fill([batch], tf.constant(values[name], field.dtype)) for name, field in ROW_FIELDS.items()
     }
     return RowOptions(**rows, finished=tf.fill([batch], False))
+
+
+def row_fields(*, extras: bool, pieces: bool = False) -> dict[str, Field]:
+    """Every per-row option of a program."""
+    return {**ROW_FIELDS, **(EXTRA_FIELDS if extras else {}), **(PIECE_FIELDS if pieces else {})}
 
 
 def with_extras(rows: RowOptions, k: int) -> RowOptions:
@@ -127,7 +142,7 @@ def neutral_row(rows: RowOptions) -> RowOptions:
     """Every option switched off and one token allowed, finished: what stands in for a bad row."""
 
     def off(name: str, value: tf.Tensor | None) -> tf.Tensor | None:
-        field = {**ROW_FIELDS, **EXTRA_FIELDS}.get(name)
+        field = {**ROW_FIELDS, **EXTRA_FIELDS, **PIECE_FIELDS}.get(name)
         return value if value is None or field is None else tf.fill(tf.shape(value), _constant(field))
 
     neutral = RowOptions(**{name: off(name, value) for name, value in rows._asdict().items()})
@@ -188,6 +203,20 @@ def _extras_error(rows: RowOptions, options: GenerationOptions, vocab_size: int 
         refusal = _refusal(name, wrong, field.allowed.format(last=vocab_size - 1))
         message = tf.where(tf.reduce_all(inside, axis=1), message, refusal)
     return message
+
+
+def check_piece(rows: RowOptions, piece: int) -> tf.Tensor:
+    """string [batch]: what is wrong with ``num_generated`` or ``piece_tokens``, "" where nothing is."""
+    done, more = tf.convert_to_tensor(rows.num_generated), tf.convert_to_tensor(rows.piece_tokens)
+    allowed = PIECE_FIELDS["piece_tokens"].allowed.format(piece=piece)
+    message = tf.where((more >= 1) & (more <= piece), "", _refusal("piece_tokens", more, allowed))
+    too_many = tf.strings.join(
+        [
+            *("num_generated=", tf.strings.as_string(done), ": allowed: 0 to max_new_tokens="),
+            tf.strings.as_string(rows.max_new_tokens),
+        ]
+    )
+    return tf.where((done >= 0) & (done <= rows.max_new_tokens), message, too_many)
 
 
 def _all_banned(rows: RowOptions, options: GenerationOptions) -> tf.Tensor:

@@ -11,11 +11,10 @@ from exporter.devices import CPU
 from exporter.generation import generate, next_token, score
 from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.rows import (
-    EXTRA_FIELDS,
-    ROW_FIELDS,
     RowOptions,
     default_rows,
     resolve_seeds,
+    row_fields,
     with_extras,
 )
 from exporter.generation.step import Prompt, StepModel
@@ -42,6 +41,7 @@ class Program:
     Attributes:
       per_row: specs of what it takes for every row beside the prompt.
       encodes: whether prompts go to an encoder.
+      longest: its longest bucket.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Program:
     ) -> None:
         self.per_row = dict(per_row)
         self._buckets = buckets
+        self.longest = buckets.prompt_lengths[-1]
         self._pad_token_id = pad_token_id
         self.encodes = decoder_start is not None
 
@@ -143,19 +144,21 @@ class Programs:
         def call(prompt: Prompt, live: tf.Tensor, per_row: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             rows = RowOptions(**per_row, finished=~live)
             prompt = with_prefix(self._prefix, prompt)
-            answer = generate(self._model, prompt, options, rows, row_options=key.row_options, stop=stop)
+            answer = generate(
+                self._model, prompt, options, rows, row_options=key.row_options, stop=stop, piece=key.piece
+            )
             # Outputs that the options do not ask for are None.
             return {name: value for name, value in answer._asdict().items() if value is not None}
 
-        fields = {**ROW_FIELDS, **(EXTRA_FIELDS if key.row_token_ids else {})}
+        fields = row_fields(extras=bool(key.row_token_ids), pieces=bool(key.piece))
         specs = {name: field.spec(key.row_token_ids) for name, field in fields.items()}
         # A preset may begin with another language's token.
         facts: dict[str, Any] = {
             "pad_token_id": options.pad_token_id,
             "decoder_start": options.decoder_start_token_id,
         }
-        program = Program(call, specs, self._buckets, **facts)
-        return GenerationProgram(options, program, self._answer_limit, key.row_token_ids)
+        program = Program(call, specs, key.buckets(self._buckets), **facts)
+        return GenerationProgram(options, program, self._answer_limit, key.row_token_ids, key.piece, stop)
 
     def _score(self, width: int) -> Program:
         """Log-likelihood of continuations of at most ``width`` tokens."""
@@ -183,7 +186,12 @@ class Programs:
 
 
 class GenerationProgram:
-    """A generation program with its options."""
+    """A generation program with its options.
+
+    Attributes:
+      row_token_ids, piece: as in ``ProgramKey``.
+      stop: the automaton of its stop strings; None without.
+    """
 
     def __init__(
         self,
@@ -191,10 +199,12 @@ class GenerationProgram:
         program: Program,
         answer_limit: tf.Tensor = 2**31 - 1,
         row_token_ids: int = 0,
+        piece: int = 0,
+        stop: StopAutomaton | None = None,
     ) -> None:
         self.options = options
         self.program = program
-        self.row_token_ids = row_token_ids
+        self.row_token_ids, self.piece, self.stop = row_token_ids, piece, stop
         self._answer_limit = answer_limit
 
     def run(self, rows: Rows, row_options: RowOptions | None = None) -> dict[str, tf.Tensor]:

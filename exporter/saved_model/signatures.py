@@ -16,7 +16,7 @@ from exporter.devices import CPU
 from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.loop import ends_row
 from exporter.generation.result import FinishReason
-from exporter.generation.rows import EXTRA_FIELDS, ROW_FIELDS, RowOptions, check_rows, mask_rows
+from exporter.generation.rows import RowOptions, check_rows, mask_rows, row_fields
 from exporter.generation.stop import cut_answers
 from exporter.saved_model.programs import GenerationProgram, Program
 from exporter.saved_model.requests import (
@@ -53,7 +53,7 @@ class Signature(NamedTuple):
 _TEXT = tf.TensorSpec([None], tf.string)
 
 #: ``finish_reason`` by FinishReason code.
-_FINISH_REASONS = tuple(reason.name.lower() for reason in FinishReason)
+_FINISH_REASONS = tuple("" if reason is FinishReason.NONE else reason.name.lower() for reason in FinishReason)
 
 
 class Policy(NamedTuple):
@@ -94,7 +94,7 @@ def text_signature(program: GenerationProgram, tokenizer: TokenizerGraph, policy
         answer = program.run(rows)
         with tf.device(CPU):
             generated = _echoed(_texts(answer, tokenizer, program.options, None), text, rows, policy)
-            return _finish({"generated_text": generated}, answer, rows, policy)
+            return finish({"generated_text": generated}, answer, rows, policy)
 
     return trace(generate_text, text=_TEXT)
 
@@ -108,11 +108,11 @@ def generate_signature(program: GenerationProgram, tokenizer: TokenizerGraph, po
     def generate_with_options(text: tf.Tensor, **values: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
             prompts = _prompts(tokenizer, text, longest_prompt(program, policy), policy)
-            rows, row_options = _checked(prompts, values, program.options, None)
+            rows, row_options = checked_rows(prompts, values, program.options, None)
         answer = program.run(rows, row_options)
         with tf.device(CPU):
             generated = _echoed(_texts(answer, tokenizer, program.options, row_options), text, rows, policy)
-            return _finish({"generated_text": generated}, answer, rows, policy)
+            return finish({"generated_text": generated}, answer, rows, policy)
 
     return trace(generate_with_options, text=_TEXT, **row_specs(0))
 
@@ -127,25 +127,24 @@ def generate_tokens_signature(
         input_ids: tf.Tensor, num_tokens: tf.Tensor, **values: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
-            prompts = _prompts_from_ids(input_ids, num_tokens, vocab_size, program, policy)
-            rows, row_options = _checked(prompts, values, program.options, vocab_size)
+            prompts = prompts_from_ids(input_ids, num_tokens, vocab_size, program, policy)
+            rows, row_options = checked_rows(prompts, values, program.options, vocab_size)
         answer = program.run(rows, row_options)
         with tf.device(CPU):
             content = {"generated_ids": answer["sequences"]}
             if tokenizer is not None:
                 content["generated_text"] = _texts(answer, tokenizer, program.options, row_options)
-            return _finish(content, answer, rows, policy)
+            return finish(content, answer, rows, policy)
 
-    return trace(generate_ids_with_options, **_ids_specs(policy.longest), **row_specs(program.row_token_ids))
+    return trace(generate_ids_with_options, **ids_specs(policy.longest), **row_specs(program.row_token_ids))
 
 
 def row_specs(row_token_ids: int) -> dict[str, tf.TensorSpec]:
     """The inputs of every per-row option; of extras too where a row's lists hold any ids."""
-    fields = {**ROW_FIELDS, **(EXTRA_FIELDS if row_token_ids else {})}
-    return {name: field.spec(row_token_ids) for name, field in fields.items()}
+    return {name: field.spec(row_token_ids) for name, field in row_fields(extras=row_token_ids > 0).items()}
 
 
-def _checked(
+def checked_rows(
     prompts: Rows, values: dict[str, tf.Tensor], options: GenerationOptions, vocab_size: int | None
 ) -> tuple[Rows, RowOptions]:
     """Rows and their options; a bad row has its error and neutral options."""
@@ -160,12 +159,12 @@ def tokens_signature(program: GenerationProgram, *, vocab_size: int, policy: Pol
 
     def generate_tokens(input_ids: tf.Tensor, num_tokens: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
-            rows = _prompts_from_ids(input_ids, num_tokens, vocab_size, program, policy)
+            rows = prompts_from_ids(input_ids, num_tokens, vocab_size, program, policy)
         answer = program.run(rows)
         with tf.device(CPU):
-            return _finish({"generated_ids": answer["sequences"]}, answer, rows, policy)
+            return finish({"generated_ids": answer["sequences"]}, answer, rows, policy)
 
-    return trace(generate_tokens, **_ids_specs(policy.longest))
+    return trace(generate_tokens, **ids_specs(policy.longest))
 
 
 def score_signature(
@@ -261,7 +260,7 @@ def decode_signature(
             text = tokenizer.decode(tokens.to_tensor(0, shape=[None, width]), lengths)
             return {"text": text, "error": _answered(error, row_errors)}
 
-    return trace(decode, **_ids_specs(width))
+    return trace(decode, **ids_specs(width))
 
 
 def detokenize(tokenizer: TokenizerGraph, sequences: tf.Tensor, num_tokens: tf.Tensor) -> tf.Tensor:
@@ -285,7 +284,7 @@ def _prompts(tokenizer: TokenizerGraph, text: tf.Tensor, longest: int, policy: P
     )
 
 
-def _prompts_from_ids(
+def prompts_from_ids(
     input_ids: tf.Tensor, num_tokens: tf.Tensor, vocab_size: int, program: GenerationProgram, policy: Policy
 ) -> Rows:
     longest = longest_prompt(program, policy)
@@ -300,7 +299,7 @@ def longest_prompt(program: GenerationProgram, policy: Policy) -> int:
     return min(policy.longest, limit - 1 - policy.baked)
 
 
-def _ids_specs(width: int) -> dict[str, tf.TensorSpec]:
+def ids_specs(width: int) -> dict[str, tf.TensorSpec]:
     return {
         "input_ids": tf.TensorSpec([None, width], tf.int32),
         "num_tokens": tf.TensorSpec([None], tf.int32),
@@ -349,7 +348,7 @@ def _echoed(generated: tf.Tensor, text: tf.Tensor, rows: Rows, policy: Policy) -
 _RECORDED = ("score", "logprobs", "top_tokens", "top_logprobs")
 
 
-def _finish(
+def finish(
     content: dict[str, tf.Tensor], answer: dict[str, tf.Tensor], rows: Rows, policy: Policy
 ) -> dict[str, tf.Tensor]:
     """Adds counts, finish reasons and errors to ``content`` ([batch, n, ...]); drops n where it is 1."""
