@@ -115,6 +115,8 @@ def _record(loop: Loop, state: Decoding, token: tf.Tensor, logits: tf.Tensor) ->
     """The state after ``token`` (int32 [rows]), chosen where the model gave ``logits``."""
     options, step, live = loop.options, state.step, ~state.finished
     ended, stop = loop.ends(token, state.stop)
+    if loop.automaton is not None:
+        stop = tf.where(live, stop, state.stop)  # what follows a piece belongs to the next one
     return Decoding(
         step=step + 1,
         token=token,
