@@ -23,7 +23,7 @@ Verify = Literal["full", "none"]
 #: What a generating signature may answer beside text, counts and errors.
 Output = Literal["score", "prompt_tokens", "truncated"]
 #: genserve's further signatures.
-ExtraSignature = Literal["generate", "score", "next_token"]
+ExtraSignature = Literal["generate", "generate_tokens", "resume", "score", "next_token"]
 
 #: What a version's programs are made for: it chooses how they compute, never what.
 Target = Literal["gpu", "cpu"]

@@ -243,7 +243,8 @@ class ProgramInfo(_Frozen):
     Attributes:
       kind: what it computes.
       signatures: those that reach it.
-      compilations: how many shapes XLA compiles it for: batch sizes x prompt lengths.
+      compilations: how many shapes XLA compiles it for: batch sizes x prompt lengths; the program of
+        ``resume`` has one length more, for prompts with their answers.
     """
 
     kind: Literal["generation", "score", "next_token"]

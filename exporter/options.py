@@ -77,6 +77,8 @@ class ExportOptions(BaseModel):
       outputs: what a generating signature answers beside text, counts and errors.
       echo: ``generated_text`` starts with the prompt.
       extra_signatures: which of genserve's further signatures to export; each costs its own compilations.
+      row_token_ids: how many ids each list of a row holds (``stop_token_ids``, ``logit_bias_ids``, ...).
+      resume_piece: the most tokens that one call of ``resume`` adds; ``max_new_tokens`` where that is fewer.
       next_tokens: how many tokens the ``next_token`` signature answers.
       generation: generation options (transformers' names) over the checkpoint's own.
       signatures: named presets, each a mapping of generation options.
@@ -115,6 +117,8 @@ class ExportOptions(BaseModel):
     outputs: tuple[Output, ...] = ()
     echo: bool = False
     extra_signatures: tuple[ExtraSignature, ...] = ("generate",)
+    row_token_ids: _Positive = 16
+    resume_piece: _Positive = 64
     next_tokens: _Positive = 10
     generation: dict[str, Any] = Field(default_factory=dict)
     signatures: dict[str, dict[str, Any]] = Field(default_factory=dict)

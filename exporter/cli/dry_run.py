@@ -37,8 +37,8 @@ def _print_plan(plan: Plan, report: dict[str, Any]) -> None:
         f"{decimal(report['weights_bytes'])}",
         "signatures": ", ".join(report["signatures"]),
         "new tokens": f"at most {report['max_new_tokens']}",
-        "compilations": f"{report['compilations']}: {plan.shapes} in each program, of "
-        + ", ".join(report["programs"]),
+        "compilations": f"{report['compilations']}: "
+        + ", ".join(f"{count} of {name}" for name, count in report["programs"].items()),
         "warmup": f"{report['warmup_records']} records",
     }.items():
         facts.add_row(label, fact)
@@ -47,7 +47,7 @@ def _print_plan(plan: Plan, report: dict[str, Any]) -> None:
         console.print(f"note: {note}", markup=False)
     console.print("keys and values by bucket")
     buckets = Table("prompt length", *(f"batch {rows}" for rows in report["batch_sizes"]), box=None)
-    for length in report["prompt_lengths"]:
+    for length in plan.lengths:
         sizes = [decimal(plan.cache_bytes(length, rows)) for rows in report["batch_sizes"]]
         buckets.add_row(str(length), *sizes)
     console.print(buckets)

@@ -24,7 +24,6 @@ from exporter.manifest import (
 )
 from exporter.model import Transformer
 from exporter.publishing.origin import source_of
-from exporter.saved_model.served import programs_of
 
 
 def describe(plan: Plan, version: int, model: Transformer, tokenizers: Tokenizers) -> Manifest:
@@ -83,9 +82,9 @@ def _programs(plan: Plan) -> tuple[ProgramInfo, ...]:
         ProgramInfo(
             kind=program.kind,
             signatures=tuple(served.name for served in plan.served if served.program == program),
-            compilations=plan.shapes,
+            compilations=count,
         )
-        for program in programs_of(plan.served)
+        for program, count in plan.compilations.items()
     )
 
 

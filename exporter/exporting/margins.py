@@ -24,7 +24,7 @@ from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.history import append, start_history
 from exporter.generation.loop import row_limits
 from exporter.generation.processors import Context, build_processors, needs_counts, needs_tokens
-from exporter.generation.rows import RowOptions
+from exporter.generation.rows import RowOptions, repeat_rows
 from exporter.generation.sampling import Choose, build_choice
 from exporter.generation.step import Cache, Prompt, StepModel
 from exporter.generation.topk import largest
@@ -68,7 +68,7 @@ def step_margins(asked: Asked, answer: Sequence[int], sequence: int = 0) -> tupl
     drawn = asked.options.do_sample and not (asked.row_options and float(rows.temperature[0]) == 0)
     if not drawn:
         return tuple(_lead(scores[0], answer[step]) for step, scores in enumerate(_scores(asked, answer)))
-    wide = RowOptions(*(tf.repeat(field, len(RUNGS) * _PUSHES) for field in rows))
+    wide = repeat_rows(rows, len(RUNGS) * _PUSHES)
     choose = build_choice(asked.options, wide, row_options=asked.row_options)
     return tuple(
         _held(choose, scores, answer[step], step) for step, scores in enumerate(_scores(asked, answer))

@@ -12,7 +12,7 @@ from typing import Any
 
 from exporter.checkpoint import Checkpoint, Location, locate, open_checkpoint
 from exporter.choices import ComputeDtype
-from exporter.errors import GenserveError, OptionError
+from exporter.errors import GenserveError, OptionError, UnsupportedError
 from exporter.exporting.dtypes import resolve_dtype
 from exporter.exporting.memory import baked_bytes, cache_bytes_per_row
 from exporter.families import count_weights, load_weights, read_spec, unread_notes
@@ -26,8 +26,8 @@ from exporter.publishing import choose_version
 from exporter.publishing.origin import refuse_other_source
 from exporter.saved_model.buckets import resolve_buckets
 from exporter.saved_model.records import Record, warmup_records
-from exporter.saved_model.served import Served, programs_of, served_signatures
-from exporter.spec import ModelSpec
+from exporter.saved_model.served import ProgramKey, Served, programs_of, served_signatures
+from exporter.spec import ModelSpec, RopeKind
 from exporter.tokenizer.sources import read_source
 from exporter.weights import Weights
 
@@ -92,22 +92,23 @@ class Plan:
         return (*self.located.notes, *self.checkpoint.notes, *self.not_followed)
 
     @property
-    def shapes(self) -> int:
-        """Buckets: compilations of one program."""
-        return len(self.buckets.prompt_lengths) * len(self.buckets.batch_sizes)
+    def compilations(self) -> dict[ProgramKey, int]:
+        """Of each compiled program: one per bucket."""
+        return {key: shapes(key.buckets(self.buckets)) for key in programs_of(self.served)}
 
     @property
-    def programs(self) -> int:
-        """Compiled programs."""
-        return len(programs_of(self.served))
+    def lengths(self) -> tuple[int, ...]:
+        """The length buckets of all programs."""
+        found = {length for key in self.compilations for length in key.buckets(self.buckets).prompt_lengths}
+        return tuple(sorted(found))
 
     def cache_bytes(self, length: int, rows: int) -> int:
         """Keys and values of a full bucket of ``rows`` prompts of ``length`` tokens."""
-        return rows * cache_bytes_per_row(self.spec, length, _generating(self.served), self.dtype)
+        return rows * _row_bytes(self.spec, length, self.served, self.buckets, self.dtype)
 
     def report(self) -> dict[str, Any]:
         """The plan as JSON holds it; bytes are of one copy of the weights, and of one bucket at a time."""
-        lengths, rows = self.buckets.prompt_lengths, self.buckets.batch_sizes
+        rows, first = self.buckets.batch_sizes, programs_of(self.served)
         return {
             "model": self.options.model,
             "version_directory": str(self.servable / str(self.version)),
@@ -118,15 +119,15 @@ class Plan:
             "weights": self.options.weights,
             "max_new_tokens": self.generation.max_new_tokens,
             "signatures": [served.name for served in self.served],
-            "prompt_lengths": list(lengths),
+            "prompt_lengths": list(self.buckets.prompt_lengths),
             "batch_sizes": list(rows),
-            "programs": dict.fromkeys(programs_of(self.served).values(), self.shapes),
-            "compilations": self.programs * self.shapes,
+            "programs": {first[key]: count for key, count in self.compilations.items()},
+            "compilations": sum(self.compilations.values()),
             "warmup_records": len(self.records),
             "weights_bytes": self.memory.weights_bytes,
             "cache_bytes": [
                 {"batch_size": count, "prompt_length": length, "bytes": self.cache_bytes(length, count)}
-                for length in lengths
+                for length in self.lengths
                 for count in rows
             ],
             "notes": list(self.notes),
@@ -159,6 +160,8 @@ def plan_export(options: ExportOptions, output: Path, checkpoint: Checkpoint | N
     prefix = resolve_prefix(options, checkpoint.path, spec)
     buckets = _buckets(options, spec, generation, prefix)
     served = served_signatures(options, generation, presets, buckets, spec.vocab_size)
+    if "resume" in options.extra_signatures:
+        _check_resume(spec, buckets, generation, prefix)
     parameters = count_weights(spec, checkpoint)
     dtype = resolve_dtype(options, checkpoint)
     weights = stored_weights(options, spec, checkpoint, dtype)
@@ -221,8 +224,23 @@ def plan_job(job: Job) -> list[Plan]:
     return plans
 
 
-def _generating(served: tuple[Served, ...]) -> list[GenerationOptions]:
-    return [key.options for key in programs_of(served) if key.options]
+def shapes(buckets: Buckets) -> int:
+    """How many there are: compilations of a program."""
+    return len(buckets.prompt_lengths) * len(buckets.batch_sizes)
+
+
+def _row_bytes(
+    spec: ModelSpec, length: int, served: tuple[Served, ...], buckets: Buckets, dtype: ComputeDtype
+) -> int:
+    """Keys and values of a row in the bucket of this length, of the program that keeps most."""
+    keys = [key for key in programs_of(served) if length in key.buckets(buckets).prompt_lengths]
+    return cache_bytes_per_row(spec, length, [_held(key) for key in keys if key.options], dtype)
+
+
+def _held(key: ProgramKey) -> GenerationOptions:
+    """A program's options with as many new tokens as it keeps keys and values of."""
+    assert key.options is not None
+    return key.options.model_copy(update={"max_new_tokens": key.piece}) if key.piece else key.options
 
 
 def _memory(
@@ -234,20 +252,21 @@ def _memory(
     prefix: Prefix | None,
 ) -> MemoryInfo:
     baked = baked_bytes(spec, len(prefix.tokens), dtype) if prefix else 0
-    longest = buckets.prompt_lengths[-1]
+    longest = {key.buckets(buckets).prompt_lengths[-1] for key in programs_of(served) if key.options}
     return MemoryInfo(
         weights_bytes=weights_bytes + baked,
-        cache_bytes_per_row=cache_bytes_per_row(spec, longest, _generating(served), dtype),
+        cache_bytes_per_row=max(_row_bytes(spec, length, served, buckets, dtype) for length in longest),
     )
 
 
 def _warnings(options: ExportOptions, served: tuple[Served, ...], buckets: Buckets) -> tuple[str, ...]:
-    programs, lengths, rows = len(programs_of(served)), len(buckets.prompt_lengths), len(buckets.batch_sizes)
-    if programs * lengths * rows <= MANY_COMPILATIONS:
+    programs, lengths, rows = programs_of(served), len(buckets.prompt_lengths), len(buckets.batch_sizes)
+    total = sum(shapes(key.buckets(buckets)) for key in programs)
+    if total <= MANY_COMPILATIONS:
         return ()
     flag = "--pad-to-multiple-of" if options.pad_to_multiple_of else "--prompt-lengths"
     return (
-        f"{programs * lengths * rows} compilations ({programs} programs x {lengths} prompt lengths x {rows} "
+        f"{total} compilations ({len(programs)} programs x {lengths} prompt lengths x {rows} "
         f"batch sizes) before a server is ready: coarser {flag}, fewer --batch-sizes or fewer "
         "--extra-signatures make it fewer",
     )
@@ -349,6 +368,21 @@ def _buckets(
         check_prefix(prefix, spec, buckets.prompt_lengths[-1], generation)
         check_rest(prefix, buckets.prompt_lengths[0])
     return buckets
+
+
+def _check_resume(
+    spec: ModelSpec, buckets: Buckets, generation: GenerationOptions, prefix: Prefix | None
+) -> None:
+    """Refuses ``resume`` where what was read before would be read otherwise with the answer behind it."""
+    total = len(prefix.tokens if prefix else ()) + buckets.prompt_lengths[-1] + generation.max_new_tokens
+    for layer in spec.decoder.layers:
+        rotary = layer.attention.rotary
+        if rotary and rotary.kind is RopeKind.DYNAMIC and total > rotary.max_length:
+            raise UnsupportedError(
+                "extra_signatures: resume: dynamic rope scaling turns all keys that are read at once by "
+                f"their number beyond {rotary.max_length} tokens, and prompt and new tokens of {total} could "
+                "reach there; stay below it"
+            )
 
 
 def check_score(path: Path, options: ExportOptions) -> None:

@@ -22,7 +22,7 @@ from exporter.generation.history import History
 from exporter.generation.loop import Loop
 from exporter.generation.record import Record, put_column, record_step, start_record
 from exporter.generation.result import Generated, finish_reason
-from exporter.generation.rows import RowOptions
+from exporter.generation.rows import RowOptions, repeat_rows
 from exporter.generation.step import Prompt, StepModel
 from exporter.generation.stop import StopAutomaton
 from exporter.generation.topk import largest
@@ -99,7 +99,7 @@ def beam_search(
 ) -> Generated:
     """Beam search and beam sampling; arguments and result as in ``exporter.generation.generate``."""
     beams = options.num_beams
-    wide = RowOptions(*(tf.repeat(field, beams) for field in rows))
+    wide = repeat_rows(rows, beams)
     loop = Loop(model, prompt, options, wide, automaton, beams, row_options=row_options)
     propose = _build_proposal(options, rows, wide, model.vocab_size, row_options=row_options)
 

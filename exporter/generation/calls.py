@@ -33,6 +33,7 @@ def generate(
     *,
     row_options: bool,
     stop: StopAutomaton | None = None,
+    piece: int = 0,
 ) -> Generated:
     """Generates the continuation of every prompt. Call it inside ``tf.function(jit_compile=True)``.
 
@@ -45,6 +46,8 @@ def generate(
       row_options: False bakes the values of ``options``; what they do not use costs nothing. True reads them
         from ``rows``: one program for all settings.
       stop: the automaton of ``options.stop_strings``, if there are any.
+      piece: static; above 0 answers go on from the ``rows.num_generated`` tokens at the prompts' ends, by at
+        most so many; one sequence a row, without beams.
 
     Returns:
       The new tokens.
@@ -56,8 +59,9 @@ def generate(
         raise OptionError("stop_strings: the tokenizer's vocabulary is needed to stop at them")
     if can_look_up(options, row_options):
         return lookup_search(model, prompt, options, rows, stop)
-    search = beam_search if options.num_beams > 1 else decode
-    return search(model, prompt, options, rows, stop, row_options=row_options)
+    if options.num_beams > 1:
+        return beam_search(model, prompt, options, rows, stop, row_options=row_options)
+    return decode(model, prompt, options, rows, stop, row_options=row_options, piece=piece)
 
 
 def can_look_up(options: GenerationOptions, row_options: bool) -> bool:

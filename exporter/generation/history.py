@@ -40,23 +40,53 @@ def prompt_tokens(prompt: Prompt) -> tf.Tensor:
     return tf.where(is_token, prompt.tokens, NO_TOKEN)
 
 
-def source_tokens(prompt: Prompt) -> tf.Tensor:
-    """int32 [batch, *]: what ``encoder_*`` processors look at: the encoder's input, else the prompt."""
+def written_mask(prompt: Prompt, done: tf.Tensor) -> tf.Tensor:
+    """bool [batch, length]: the newest ``done`` (int32 [batch]) columns, which are the answer's so far."""
+    length = tf.shape(prompt.tokens)[1]
+    return tf.range(length)[None, :] >= length - done[:, None]
+
+
+def source_tokens(prompt: Prompt, done: tf.Tensor | None = None) -> tf.Tensor:
+    """int32 [batch, *]: what ``encoder_*`` processors look at: the encoder's input, else the prompt.
+
+    ``done``: how many of the tokens that were read are no prompt but the answer's.
+    """
     if prompt.encoder_tokens is None or prompt.encoder_lengths is None:
-        return prompt_tokens(prompt)
+        tokens = prompt_tokens(prompt)
+        return tokens if done is None else tf.where(written_mask(prompt, done), NO_TOKEN, tokens)
     is_token = tf.sequence_mask(prompt.encoder_lengths, tf.shape(prompt.encoder_tokens)[1])
     return tf.where(is_token, prompt.encoder_tokens, NO_TOKEN)
 
 
 def start_history(
-    prompt: Prompt, max_new_tokens: int, vocab_size: int, *, tokens: bool, counts: bool
+    prompt: Prompt,
+    max_new_tokens: int,
+    vocab_size: int,
+    *,
+    tokens: bool,
+    counts: bool,
+    done: tf.Tensor | None = None,
 ) -> History:
-    """The history before the first token, for the prompts' rows [batch]."""
+    """The history before the first token, for the prompts' rows [batch].
+
+    ``done``: int32 [batch], how many of the tokens that were read are the answer's; None: none is.
+    """
     past = prompt_tokens(prompt)
     return History(
         tokens=tf.pad(past, [[0, 0], [0, max_new_tokens]], constant_values=NO_TOKEN) if tokens else (),
-        counts=IN_PROMPT * seen_mask(past, vocab_size, tf.int32) if counts else (),
+        counts=_start_counts(prompt, past, vocab_size, done) if counts else (),
     )
+
+
+def _start_counts(prompt: Prompt, past: tf.Tensor, vocab_size: int, done: tf.Tensor | None) -> tf.Tensor:
+    """int32 [batch, vocab]: see ``History.counts``."""
+    if done is None:
+        return IN_PROMPT * seen_mask(past, vocab_size, tf.int32)
+    written = written_mask(prompt, done)
+    counts = IN_PROMPT * seen_mask(tf.where(written, NO_TOKEN, past), vocab_size, tf.int32)
+    # Tokens that are not the answer's add nothing, wherever they point.
+    indices = row_indices(tf.clip_by_value(past, 0, vocab_size - 1))
+    return tf.tensor_scatter_nd_add(counts, indices, tf.cast(written, tf.int32))
 
 
 def seen_mask(tokens: tf.Tensor, vocab_size: int, dtype: tf.DType) -> tf.Tensor:

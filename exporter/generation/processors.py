@@ -24,11 +24,12 @@ class Context(NamedTuple):
     """Where the loop stands when it is about to choose a token.
 
     Attributes:
-      step: int32 [], how many tokens each row has generated.
+      step: int32 [], how many tokens each row has generated; [rows] where answers go on from earlier pieces.
       history: the rows' past.
       lengths: int32 [rows], of the prompts.
       limits: int32 [rows], how many tokens each row may generate.
-      width: static T, the number of columns of ``history.tokens`` after the prompt.
+      width: static T, the number of columns of ``history.tokens`` after what was read.
+      written: int32 [], how many of these columns are filled; None: ``step``.
     """
 
     step: tf.Tensor
@@ -36,11 +37,19 @@ class Context(NamedTuple):
     lengths: tf.Tensor
     limits: tf.Tensor
     width: int
+    written: tf.Tensor | None = None
+
+    @property
+    def step_column(self) -> tf.Tensor:
+        """``step`` beside [rows, vocab]: [], or [rows, 1]."""
+        step = tf.convert_to_tensor(self.step)
+        return step[:, None] if len(step.shape) else step
 
     def suffix(self, size: int) -> tf.Tensor:
         """int32 [rows, size]: the newest ``size`` tokens; NO_TOKEN before the first."""
         padded = tf.pad(self.history.tokens, [[0, 0], [size, 0]], constant_values=NO_TOKEN)
-        end = tf.shape(self.history.tokens)[1] - self.width + self.step
+        written = self.step if self.written is None else self.written
+        end = tf.shape(self.history.tokens)[1] - self.width + written
         rows = tf.shape(padded)[0]
         return tf.slice(padded, tf.stack([0, end]), tf.stack([rows, size]))
 
@@ -79,18 +88,25 @@ def build_processors(
     Args:
       options: the signature's options.
       rows: per-row options of the expanded rows [batch * n]; read only with ``row_options``.
-      prompt: the prompts, [batch].
+      prompt: what was read, [batch]: the prompts, and after them ``rows.num_generated`` tokens of the answer.
       vocab_size: width of the logits.
       n: rows per prompt.
-      row_options: whether the penalties come from ``rows`` instead of ``options``.
+      row_options: whether the penalties come from ``rows`` instead of ``options``, and extras count.
     """
     penalties = rows if row_options else options
     eos = options.eos_token_id
+    ends = _ends(options, rows, vocab_size) if eos or rows.stop_token_ids is not None else None
     found: list[Processor] = []
+
+    def source() -> tf.Tensor:
+        return tf.repeat(source_tokens(prompt, rows.num_generated), n, axis=0)
+
+    if rows.logit_bias_ids is not None:
+        found.append(row_biases(rows, eos, vocab_size))
     if options.sequence_bias:
         found.append(sequence_bias(options.sequence_bias, vocab_size))
     if options.encoder_repetition_penalty != 1:
-        found.append(encoder_repetition_penalty(options.encoder_repetition_penalty, prompt, vocab_size, n))
+        found.append(encoder_repetition_penalty(options.encoder_repetition_penalty, source(), vocab_size))
     if row_options or options.repetition_penalty != 1:
         found.append(repetition_penalty(penalties.repetition_penalty))
     if row_options or options.presence_penalty != 0 or options.frequency_penalty != 0:
@@ -98,21 +114,21 @@ def build_processors(
     if options.no_repeat_ngram_size:
         found.append(no_repeat_ngram(options.no_repeat_ngram_size))
     if options.encoder_no_repeat_ngram_size:
-        found.append(encoder_no_repeat_ngram(options.encoder_no_repeat_ngram_size, prompt, n))
+        found.append(encoder_no_repeat_ngram(options.encoder_no_repeat_ngram_size, source()))
     if options.bad_words_ids:
         found.append(bad_words(options.bad_words_ids, eos, vocab_size))
-    if options.min_length and eos:
-        found.append(min_length(options.min_length, eos, vocab_size))
-    if options.min_new_tokens and eos:
-        found.append(min_new_tokens(options.min_new_tokens, eos, vocab_size))
+    if options.min_length and ends is not None:
+        found.append(min_length(options.min_length, ends))
+    if options.min_new_tokens and ends is not None:
+        found.append(min_new_tokens(options.min_new_tokens, ends))
     if options.forced_bos_token_id is not None:
         found.append(forced_bos(options.forced_bos_token_id, vocab_size))
     if options.forced_eos_token_id:
         found.append(forced_eos(options.forced_eos_token_id, vocab_size))
     if options.remove_invalid_values:
         found.append(remove_invalid_values)
-    if options.exponential_decay_length_penalty is not None:
-        found.append(exponential_decay(*options.exponential_decay_length_penalty, eos, vocab_size))
+    if options.exponential_decay_length_penalty is not None and ends is not None:
+        found.append(exponential_decay(*options.exponential_decay_length_penalty, ends))
     if options.suppress_tokens:
         found.append(suppress(options.suppress_tokens, vocab_size))
     if options.begin_suppress_tokens:
@@ -126,6 +142,31 @@ def _mask(tokens: Sequence[int], vocab_size: int) -> tf.Tensor:
     mask = np.zeros(vocab_size, bool)
     mask[[token for token in tokens if 0 <= token < vocab_size]] = True
     return tf.constant(mask)
+
+
+def _ends(options: GenerationOptions, rows: RowOptions, vocab_size: int) -> tf.Tensor:
+    """bool [vocab], with extras [rows, vocab]: the ids that end a row."""
+    mask = _mask(options.eos_token_id, vocab_size)
+    if rows.stop_token_ids is None:
+        return mask
+    return mask | (seen_mask(rows.stop_token_ids, vocab_size, tf.int32) > 0)
+
+
+def row_biases(rows: RowOptions, eos: Sequence[int], vocab_size: int) -> Processor:
+    """Each row's biases, bad and allowed ids as one sum, which is made once before the loop.
+
+    The counterparts of SequenceBiasLogitsProcessor and NoBadWordsLogitsProcessor for single tokens.
+    """
+    ids, bad = tf.convert_to_tensor(rows.logit_bias_ids), rows.bad_token_ids
+    # Spare columns take what is no id.
+    column = tf.where(ids < 0, vocab_size, ids)
+    total = tf.zeros([tf.shape(ids)[0], vocab_size + 1])
+    total = tf.tensor_scatter_nd_add(total, row_indices(column), rows.logit_bias_values)[:, :vocab_size]
+    banned = (seen_mask(bad, vocab_size, tf.int32) > 0) & ~_mask(eos, vocab_size)
+    allowed = seen_mask(rows.allowed_token_ids, vocab_size, tf.int32) > 0
+    banned |= tf.reduce_any(allowed, axis=1, keepdims=True) & ~allowed
+    total = tf.where(banned, -math.inf, total)
+    return lambda logits, context: logits + total
 
 
 def _column(value: Number) -> Number:
@@ -181,9 +222,9 @@ def repetition_penalty(penalty: Number) -> Processor:
     return process
 
 
-def encoder_repetition_penalty(penalty: float, prompt: Prompt, vocab_size: int, n: int) -> Processor:
+def encoder_repetition_penalty(penalty: float, source: tf.Tensor, vocab_size: int) -> Processor:
     """Raises the logits of tokens of the source (EncoderRepetitionPenaltyLogitsProcessor)."""
-    seen = tf.repeat(seen_mask(source_tokens(prompt), vocab_size, tf.int32), n, axis=0) > 0
+    seen = seen_mask(source, vocab_size, tf.int32) > 0
 
     def process(logits: tf.Tensor, context: Context) -> tf.Tensor:
         return tf.where(seen, _penalised(logits, 1 / penalty), logits)
@@ -218,9 +259,8 @@ def no_repeat_ngram(size: int) -> Processor:
     return process
 
 
-def encoder_no_repeat_ngram(size: int, prompt: Prompt, n: int) -> Processor:
+def encoder_no_repeat_ngram(size: int, source: tf.Tensor) -> Processor:
     """Bans completions of the source's n-grams (EncoderNoRepeatNGramLogitsProcessor)."""
-    source = tf.repeat(source_tokens(prompt), n, axis=0)
 
     def process(logits: tf.Tensor, context: Context) -> tf.Tensor:
         return _ban_completions(logits, source, context.suffix(size - 1), size)
@@ -250,9 +290,8 @@ def _ban_completions(logits: tf.Tensor, tokens: tf.Tensor, suffix: tf.Tensor, si
     return tf.tensor_scatter_nd_min(logits, row_indices(tf.where(matches, last, 0)), banned)
 
 
-def min_length(length: int, eos: Sequence[int], vocab_size: int) -> Processor:
-    """No end before prompt and answer have this length (MinLengthLogitsProcessor)."""
-    mask = _mask(eos, vocab_size)
+def min_length(length: int, mask: tf.Tensor) -> Processor:
+    """No end (``mask``) before prompt and answer have this length (MinLengthLogitsProcessor)."""
 
     def process(logits: tf.Tensor, context: Context) -> tf.Tensor:
         short = context.lengths + context.step < length
@@ -261,12 +300,11 @@ def min_length(length: int, eos: Sequence[int], vocab_size: int) -> Processor:
     return process
 
 
-def min_new_tokens(count: int, eos: Sequence[int], vocab_size: int) -> Processor:
-    """No end before this many new tokens (MinNewTokensLengthLogitsProcessor)."""
-    mask = _mask(eos, vocab_size)
+def min_new_tokens(count: int, mask: tf.Tensor) -> Processor:
+    """No end (``mask``) before this many new tokens (MinNewTokensLengthLogitsProcessor)."""
 
     def process(logits: tf.Tensor, context: Context) -> tf.Tensor:
-        return tf.where((context.step < count) & mask, -math.inf, logits)
+        return tf.where((context.step_column < count) & mask, -math.inf, logits)
 
     return process
 
@@ -302,12 +340,11 @@ def remove_invalid_values(logits: tf.Tensor, context: Context) -> tf.Tensor:
     return tf.where(tf.math.is_nan(logits), 0.0, finite)
 
 
-def exponential_decay(start: int, factor: float, eos: Sequence[int], vocab_size: int) -> Processor:
-    """Raises the end-of-sequence logits after ``start`` new tokens (ExponentialDecayLengthPenalty)."""
-    mask = _mask(eos, vocab_size)
+def exponential_decay(start: int, factor: float, mask: tf.Tensor) -> Processor:
+    """Raises the logits of ends (``mask``) after ``start`` new tokens (ExponentialDecayLengthPenalty)."""
 
     def process(logits: tf.Tensor, context: Context) -> tf.Tensor:
-        late = context.step - start
+        late = context.step_column - start
         growth = tf.pow(factor, tf.cast(late, tf.float32)) - 1.0
         penalty = tf.where(tf.math.is_finite(logits), tf.abs(logits) * growth, 0.0)
         return tf.where((late > 0) & mask, logits + penalty, logits)

@@ -14,6 +14,7 @@ class FinishReason(IntEnum):
     STOP = 0  # an end-of-sequence token or a stop string
     LENGTH = 1  # its max_new_tokens
     ERROR = 2  # never set by a loop: the signature layer marks bad rows with it
+    NONE = 3  # it has not ended: the next piece goes on; answered as ""
 
 
 def finish_reason(stopped: tf.Tensor) -> tf.Tensor:
@@ -34,6 +35,8 @@ class Generated(NamedTuple):
         warpers; 0 after the end. None if not asked for.
       top_tokens: int32 [batch, n, T, k], the k most probable tokens of each step, best first; None if k is 0.
       top_logprobs: float32 [batch, n, T, k], their log-probabilities.
+      stop_states: int32 [batch, 1, 2], states of the stop strings' automaton before and after a piece; None
+        without pieces or stop strings.
     """
 
     sequences: tf.Tensor
@@ -43,3 +46,4 @@ class Generated(NamedTuple):
     logprobs: tf.Tensor | None = None
     top_tokens: tf.Tensor | None = None
     top_logprobs: tf.Tensor | None = None
+    stop_states: tf.Tensor | None = None

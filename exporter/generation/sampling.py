@@ -13,7 +13,7 @@ from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.history import History
 from exporter.generation.loop import Loop
 from exporter.generation.record import Record, put_column, record_step, start_record
-from exporter.generation.result import Generated, finish_reason
+from exporter.generation.result import Generated
 from exporter.generation.rows import RowOptions, expand_rows
 from exporter.generation.step import Prompt, StepModel
 from exporter.generation.stop import StopAutomaton
@@ -77,25 +77,26 @@ def decode(
     automaton: StopAutomaton | None,
     *,
     row_options: bool,
+    piece: int = 0,
 ) -> Generated:
     """Greedy search and sampling; arguments and result as in ``exporter.generation.generate``."""
     n = options.num_return_sequences
     rows = expand_rows(rows, n)
-    loop = Loop(model, prompt, options, rows, automaton, n, row_options=row_options)
+    loop = Loop(model, prompt, options, rows, automaton, n, row_options=row_options, piece=piece)
     choose = build_choice(options, rows, row_options=row_options)
 
     def advance(state: Decoding, logits: tf.Tensor) -> Decoding:
         """Chooses every row's next token and records it."""
-        return _record(loop, state, choose(loop.process(logits, state), state.step), logits)
+        return _record(loop, state, choose(loop.process(logits, state), loop.step_of(state)), logits)
 
-    return _result(loop.run(_start(loop, rows), advance), options)
+    return _result(loop, loop.run(_start(loop, rows), advance))
 
 
 def _start(loop: Loop, rows: RowOptions) -> Decoding:
     """The state before the first token."""
     options = loop.options
     empty = tf.zeros_like(rows.max_new_tokens)  # [rows]
-    columns = tf.zeros([1, options.max_new_tokens], tf.int32) + empty[:, None]  # [rows, T]
+    columns = tf.zeros([1, loop.most], tf.int32) + empty[:, None]  # [rows, T]
     return Decoding(
         step=tf.constant(0),
         token=empty,
@@ -104,8 +105,8 @@ def _start(loop: Loop, rows: RowOptions) -> Decoding:
         stop=() if loop.automaton is None else tf.repeat(loop.stop, options.num_return_sequences),
         sequences=columns + options.pad_token_id,
         num_tokens=empty,
-        finished=rows.finished | (loop.limits < 1),
-        stopped=rows.finished & False,
+        finished=rows.finished | loop.ended | (loop.room < 1),
+        stopped=loop.ended,
         record=start_record(columns[:, None], options, scores=options.scores),
     )
 
@@ -114,15 +115,17 @@ def _record(loop: Loop, state: Decoding, token: tf.Tensor, logits: tf.Tensor) ->
     """The state after ``token`` (int32 [rows]), chosen where the model gave ``logits``."""
     options, step, live = loop.options, state.step, ~state.finished
     ended, stop = loop.ends(token, state.stop)
+    if loop.automaton is not None:
+        stop = tf.where(live, stop, state.stop)  # what follows a piece belongs to the next one
     return Decoding(
         step=step + 1,
         token=token,
         cache=state.cache,
-        history=past.append(state.history, token, step, options.max_new_tokens),
+        history=past.append(state.history, token, step, loop.most),
         stop=stop,
         sequences=put_column(state.sequences, step, tf.where(live, token, options.pad_token_id)),
         num_tokens=state.num_tokens + tf.cast(live, tf.int32),
-        finished=state.finished | ended | (step + 1 >= loop.limits),
+        finished=state.finished | ended | (step + 1 >= loop.room),
         stopped=state.stopped | (live & ended),
         record=record_step(
             state.record, step, logits[:, None], tf.zeros_like(token[:, None]), token[:, None]
@@ -130,8 +133,9 @@ def _record(loop: Loop, state: Decoding, token: tf.Tensor, logits: tf.Tensor) ->
     )
 
 
-def _result(state: Decoding, options: GenerationOptions) -> Generated:
+def _result(loop: Loop, state: Decoding) -> Generated:
     """[batch * n, ...] -> [batch, n, ...]"""
+    options = loop.options
     n = options.num_return_sequences
     # [batch * n, 1, ...] -> [batch, n, ...]
     record = Record(*(_split(part[:, 0], n) if isinstance(part, tf.Tensor) else () for part in state.record))
@@ -140,8 +144,9 @@ def _result(state: Decoding, options: GenerationOptions) -> Generated:
     return Generated(
         sequences=_split(state.sequences, n),
         num_tokens=num_tokens,
-        finish_reason=_split(finish_reason(state.stopped), n),
+        finish_reason=_split(loop.finish_reason(state.stopped, state.num_tokens), n),
         score=tf.reduce_sum(record.logprobs, axis=-1) if options.scores else None,
+        stop_states=loop.stop_states(state.stop),
         **record.outputs(options),
     )
 

@@ -10,7 +10,7 @@ end there. Where the text is cut is decided on the host, in the detokenized text
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,7 @@ class StopAutomaton(tf.Module):
     Attributes:
       found: how many states there are while nothing is found; found + s is "found, and then state s".
       reach: after how many tokens with text the state no longer depends on what came before them.
+      spelled: by state, the bytes that the text ends with in it.
       table: int16 variable [vocab, found]; -1 for tokens without text, which leave the state as it is.
     """
 
@@ -47,31 +48,40 @@ class StopAutomaton(tf.Module):
         stops = [text.encode() for text in stop_strings]
         edges, ends = _byte_edges(stops)
         self.found = len(edges)
+        self.spelled = _spelled(stops)
         self.reach = max(map(len, stops)) - 1
         table = _token_table(edges, ends, vocabulary)
         self.table = tf.Variable(table, trainable=False, name="stop_table")
 
-    def start(self, prompt: Prompt) -> tf.Tensor:
+    def start(self, prompt: Prompt, done: tf.Tensor | None = None, most: int = 0) -> tf.Tensor:
         """int32 [batch]: the states after the prompts; what lies wholly in a prompt is not found.
 
         A token without text (a special token) begins anew, and so does a decoder's start.
+
+        Args:
+          prompt: what was read.
+          done: int32 [batch], how many of the newest tokens are no prompt but the answer's, in which stop
+            strings are found; None: none is.
+          most: static, their largest number.
         """
         state = tf.zeros_like(prompt.lengths)
-        if prompt.encoder_tokens is not None or self.reach == 0:
+        count = self.reach + (most if done is not None else 0)
+        if prompt.encoder_tokens is not None or count == 0:
             return state
         length = tf.shape(prompt.tokens)[1]
         first = length - prompt.lengths  # [batch], the column of the first token
 
         def read(turn: tf.Tensor, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            # The last ``reach`` columns, as far as there are so many.
-            column = length - self.reach + turn
-            after = self._look_up(state, prompt.tokens[:, tf.maximum(column, 0)])
+            # The last ``count`` columns, as far as there are so many.
+            column = length - count + turn
+            token = prompt.tokens[:, tf.maximum(column, 0)]
+            after = self._look_up(tf.minimum(state, self.found - 1), token)
             after = tf.where((after < 0) | (column < first), 0, after % self.found)
+            if done is not None:
+                after = tf.where(column >= length - done, self.advance(state, token), after)
             return turn + 1, after
 
-        _, state = tf.while_loop(
-            lambda turn, _: turn < self.reach, read, (0, state), maximum_iterations=self.reach
-        )
+        _, state = tf.while_loop(lambda turn, _: turn < count, read, (0, state), maximum_iterations=count)
         return state
 
     def advance(self, state: tf.Tensor, token: tf.Tensor) -> tf.Tensor:
@@ -129,6 +139,15 @@ def _trie(stops: Sequence[bytes]) -> tuple[list[dict[int, int]], npt.NDArray[np.
     return trie, np.array([state in spelled for state in range(len(trie))])
 
 
+def _spelled(stops: Sequence[bytes]) -> list[bytes]:
+    """What leads to each state of the trie.
+
+    >>> _spelled([b"ab", b"ac"])
+    [b'', b'a', b'ab', b'ac']
+    """
+    return list(dict.fromkeys([b"", *(stop[: end + 1] for stop in stops for end in range(len(stop)))]))
+
+
 def _token_table(
     edges: npt.NDArray[np.int16], ends: npt.NDArray[np.bool_], vocabulary: Sequence[bytes]
 ) -> npt.NDArray[np.int16]:
@@ -166,7 +185,7 @@ def cut_answers(
     finish_reason: tf.Tensor,
     *,
     stop_strings: Sequence[str],
-    eos_token_id: Sequence[int],
+    is_end: Callable[[tf.Tensor], tf.Tensor],
 ) -> tf.Tensor:
     """Texts of generated sequences, cut before their first stop string. Runs on the host.
 
@@ -176,11 +195,11 @@ def cut_answers(
     Args:
       text: string [batch, n], what the sequences decode to.
       sequences, num_tokens, finish_reason: as in ``Generated``.
-      stop_strings, eos_token_id: the options' own.
+      stop_strings: the options' own.
+      is_end: whether each id of int32 [batch, n] ends its row by itself.
     """
     with tf.device(CPU):
         cut, found = cut_at_stop(text, stop_strings)
         last = tf.gather(sequences, tf.maximum(num_tokens - 1, 0), axis=2, batch_dims=2)
-        at_end = tf.reduce_any(last[..., None] == tf.constant(list(eos_token_id), tf.int32), axis=-1)
-        stopped = (finish_reason == int(FinishReason.STOP)) & (num_tokens > 0) & ~at_end
+        stopped = (finish_reason == int(FinishReason.STOP)) & (num_tokens > 0) & ~is_end(last)
         return tf.where(stopped & ~found, "", cut)

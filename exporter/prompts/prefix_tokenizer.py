@@ -41,6 +41,10 @@ class PrefixTokenizer(TokenizerGraph):
         """int32 [rows, length], of each row its first ``lengths`` (int32 [rows]) -> string [rows]."""
         return self.inner.decode(ids, lengths)
 
+    def settled(self, ids: tf.Tensor, lengths: tf.Tensor, tail: tf.Tensor) -> tf.Tensor:
+        """See ``TokenizerGraph.settled``."""
+        return self.inner.settled(ids, lengths, tail)
+
     def token_bytes(self, size: int) -> list[bytes]:
         """What each id adds to decoded text; see ``TokenizerGraph.token_bytes``."""
         return self.inner.token_bytes(size)

@@ -10,7 +10,13 @@ import tensorflow as tf
 from exporter.devices import CPU
 from exporter.generation import generate, next_token, score
 from exporter.generation.generation_options import GenerationOptions
-from exporter.generation.rows import RowOptions, default_rows, resolve_seeds
+from exporter.generation.rows import (
+    RowOptions,
+    default_rows,
+    resolve_seeds,
+    row_fields,
+    with_extras,
+)
 from exporter.generation.step import Prompt, StepModel
 from exporter.generation.stop import StopAutomaton
 from exporter.manifest import Buckets
@@ -35,6 +41,7 @@ class Program:
     Attributes:
       per_row: specs of what it takes for every row beside the prompt.
       encodes: whether prompts go to an encoder.
+      longest: its longest bucket.
     """
 
     def __init__(
@@ -48,6 +55,7 @@ class Program:
     ) -> None:
         self.per_row = dict(per_row)
         self._buckets = buckets
+        self.longest = buckets.prompt_lengths[-1]
         self._pad_token_id = pad_token_id
         self.encodes = decoder_start is not None
 
@@ -121,7 +129,7 @@ class Programs:
         """The program of ``key``; ``stop``, of its options' stop strings, goes with "generation" alone."""
         if key not in self._built:
             if key.options is not None:
-                self._built[key] = self._generation(key.options, key.row_options, stop)
+                self._built[key] = self._generation(key, key.options, stop)
             else:
                 self._built[key] = (
                     self._score(key.size) if key.kind == "score" else self._next_token(key.size)
@@ -129,28 +137,28 @@ class Programs:
         return self._built[key]
 
     def _generation(
-        self, options: GenerationOptions, row_options: bool, stop: StopAutomaton | None
+        self, key: ProgramKey, options: GenerationOptions, stop: StopAutomaton | None
     ) -> GenerationProgram:
         """Generation under static ``options``; see ``exporter.generation.generate``."""
 
         def call(prompt: Prompt, live: tf.Tensor, per_row: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             rows = RowOptions(**per_row, finished=~live)
             prompt = with_prefix(self._prefix, prompt)
-            answer = generate(self._model, prompt, options, rows, row_options=row_options, stop=stop)
+            answer = generate(
+                self._model, prompt, options, rows, row_options=key.row_options, stop=stop, piece=key.piece
+            )
             # Outputs that the options do not ask for are None.
             return {name: value for name, value in answer._asdict().items() if value is not None}
 
-        specs = {
-            name: tf.TensorSpec([None], value.dtype, name)
-            for name, value in _per_row(default_rows(options, tf.constant(1))).items()
-        }
+        fields = row_fields(extras=bool(key.row_token_ids), pieces=bool(key.piece))
+        specs = {name: field.spec(key.row_token_ids) for name, field in fields.items()}
         # A preset may begin with another language's token.
         facts: dict[str, Any] = {
             "pad_token_id": options.pad_token_id,
             "decoder_start": options.decoder_start_token_id,
         }
-        program = Program(call, specs, self._buckets, **facts)
-        return GenerationProgram(options, program, self._answer_limit)
+        program = Program(call, specs, key.buckets(self._buckets), **facts)
+        return GenerationProgram(options, program, self._answer_limit, key.row_token_ids, key.piece, stop)
 
     def _score(self, width: int) -> Program:
         """Log-likelihood of continuations of at most ``width`` tokens."""
@@ -178,13 +186,25 @@ class Programs:
 
 
 class GenerationProgram:
-    """A generation program with its options."""
+    """A generation program with its options.
+
+    Attributes:
+      row_token_ids, piece: as in ``ProgramKey``.
+      stop: the automaton of its stop strings; None without.
+    """
 
     def __init__(
-        self, options: GenerationOptions, program: Program, answer_limit: tf.Tensor = 2**31 - 1
+        self,
+        options: GenerationOptions,
+        program: Program,
+        answer_limit: tf.Tensor = 2**31 - 1,
+        row_token_ids: int = 0,
+        piece: int = 0,
+        stop: StopAutomaton | None = None,
     ) -> None:
         self.options = options
         self.program = program
+        self.row_token_ids, self.piece, self.stop = row_token_ids, piece, stop
         self._answer_limit = answer_limit
 
     def run(self, rows: Rows, row_options: RowOptions | None = None) -> dict[str, tf.Tensor]:
@@ -198,6 +218,8 @@ class GenerationProgram:
         with tf.device(CPU):
             chosen = self._defaults(tf.shape(rows.error)[0]) if row_options is None else row_options
             chosen = chosen._replace(seed=resolve_seeds(chosen.seed))
+            if self.row_token_ids:
+                chosen = with_extras(chosen, self.row_token_ids)
         return self.program.run(rows, _per_row(chosen))
 
     def _defaults(self, batch: tf.Tensor) -> RowOptions:
@@ -206,4 +228,4 @@ class GenerationProgram:
 
 
 def _per_row(rows: RowOptions) -> dict[str, tf.Tensor]:
-    return {name: value for name, value in rows._asdict().items() if name != "finished"}
+    return {name: value for name, value in rows._asdict().items() if name != "finished" and value is not None}

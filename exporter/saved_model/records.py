@@ -44,11 +44,11 @@ def warmup_records(
     """
     if mode == "none":
         return ()
-    programs = len(programs_of(served))
+    programs = list(programs_of(served))
     records = [
         Record(WARM_UP, rows, length, program)
-        for program in range(programs)
-        for length in buckets.prompt_lengths
+        for program, key in enumerate(programs)
+        for length in key.buckets(buckets).prompt_lengths
         for rows in buckets.batch_sizes
     ]
     if mode == "full" and row_errors == "answer":
@@ -58,7 +58,7 @@ def warmup_records(
         ]
     if len(records) > MAX_RECORDS:
         raise OptionError(
-            f"warmup: {programs} programs, {len(buckets.prompt_lengths)} prompt_lengths, "
+            f"warmup: {len(programs)} programs, {len(buckets.prompt_lengths)} prompt_lengths, "
             f"{len(buckets.batch_sizes)} batch_sizes and {len(served)} signatures make {len(records)} "
             f"records, TensorFlow Serving takes {MAX_RECORDS}: shorten batch_sizes, prompt_lengths or "
             "signatures"

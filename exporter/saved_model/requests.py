@@ -123,14 +123,22 @@ def with_errors(rows: Rows, error: tf.Tensor) -> Rows:
 
 
 def checked_ids(
-    input_ids: tf.Tensor, num_tokens: tf.Tensor, *, vocab_size: int
+    input_ids: tf.Tensor,
+    num_tokens: tf.Tensor,
+    *,
+    vocab_size: int,
+    field: str = "input_ids",
+    count: str = "num_tokens",
 ) -> tuple[tf.RaggedTensor, tf.Tensor]:
-    """Ragged rows of right-padded ids; a row with a count or an id out of range is empty, with its error."""
+    """Ragged rows of right-padded ids; a row with a count or an id out of range is empty, with its error.
+
+    ``field`` and ``count`` name the two inputs in errors.
+    """
     width = tf.shape(input_ids)[1]
     count_error = message_where(
         (num_tokens < 0) | (num_tokens > width),
         [
-            "num_tokens: ",
+            f"{count}: ",
             num_tokens,
             " is out of range; allowed: 0 to ",
             tf.fill(tf.shape(num_tokens), width),
@@ -141,7 +149,7 @@ def checked_ids(
     tokens = tf.RaggedTensor.from_row_lengths(
         tf.boolean_mask(input_ids, tf.sequence_mask(counts, width)), tf.cast(counts, tf.int64), validate=False
     )
-    error = first_error(count_error, _id_error(tokens, vocab_size, "input_ids: "))
+    error = first_error(count_error, _id_error(tokens, vocab_size, f"{field}: "))
     return _keep(tokens, tf.equal(error, ""), tokens.row_lengths(), from_left=True), error
 
 

@@ -14,8 +14,17 @@ from exporter.options import ExportOptions
 
 #: Names of genserve's own signatures; presets have others.
 OWN_SIGNATURES = frozenset(
-    {"serving_default", "tokens", "encode", "decode", "generate", "score", "next_token", WARM_UP}
+    {
+        *("serving_default", "tokens", "encode", "decode", "generate", "generate_tokens", "resume", "score"),
+        *("next_token", WARM_UP),
+    }
 )
+
+
+#: What a signature takes and answers.
+Kind = Literal[
+    "text", "tokens", "generate", "generate_tokens", "resume", "score", "next_token", "encode", "decode"
+]
 
 
 @dataclass(frozen=True)
@@ -26,13 +35,23 @@ class ProgramKey:
       kind: what it computes.
       options: static generation options, of "generation".
       row_options: whether every per-row option is an input, of "generation".
+      row_token_ids: how many ids a row's lists hold; 0: extras are no inputs.
+      piece: answers go on by at most so many tokens, of "generation"; 0: they begin and end in one call.
+      lengths: its length buckets, where they are not the export's.
       size: the widest continuation of "score", how many tokens "next_token" answers.
     """
 
     kind: Literal["generation", "score", "next_token"]
     options: GenerationOptions | None = None
     row_options: bool = False
+    row_token_ids: int = 0
+    piece: int = 0
+    lengths: tuple[int, ...] = ()
     size: int = 0
+
+    def buckets(self, common: Buckets) -> Buckets:
+        """The shapes that it is compiled for; ``common`` are the export's."""
+        return common.model_copy(update={"prompt_lengths": self.lengths}) if self.lengths else common
 
 
 @dataclass(frozen=True)
@@ -50,7 +69,7 @@ class Served:
     """
 
     name: str
-    kind: Literal["text", "tokens", "generate", "score", "next_token", "encode", "decode"]
+    kind: Kind
     program: ProgramKey | None
     preset: str
     lengths: tuple[int, ...]
@@ -78,17 +97,32 @@ def served_signatures(
         return Served(name, kind, program, preset, buckets.prompt_lengths, options.overflow)  # type: ignore[arg-type]
 
     default = ProgramKey("generation", generation)
+    extra = options.extra_signatures
+    any_row = ProgramKey(
+        "generation",
+        _single_sequence(generation),
+        row_options=True,
+        row_token_ids=options.row_token_ids if "generate_tokens" in extra else 0,
+    )
+    if "resume" in extra and generation.decoder_start_token_id is not None:
+        raise OptionError(
+            "extra_signatures: resume: an encoder-decoder model's answers cannot go on: what its decoder has "
+            "written is no part of the prompt that its buckets hold; allowed: decoder-only models"
+        )
     result = _by_length(one("tokens", "tokens", default), options)
+    if "generate_tokens" in extra:
+        result += _by_length(one("generate_tokens", "generate_tokens", any_row), options)
+    if "resume" in extra:
+        result.append(one("resume", "resume", _in_pieces(any_row, options, buckets)))
     if options.tokenizer == "none":
         return tuple(result)
     for name, preset in {"serving_default": generation, **presets}.items():
         result += _by_length(one("text", name, ProgramKey("generation", preset), name), options)
-    if "generate" in options.extra_signatures:
-        any_row = ProgramKey("generation", _single_sequence(generation), row_options=True)
+    if "generate" in extra:
         result += _by_length(one("generate", "generate", any_row), options)
-    if "score" in options.extra_signatures:
+    if "score" in extra:
         result.append(one("score", "score", ProgramKey("score", size=generation.max_new_tokens)))
-    if "next_token" in options.extra_signatures:
+    if "next_token" in extra:
         count = min(options.next_tokens, vocab_size)
         result.append(one("next_token", "next_token", ProgramKey("next_token", size=count)))
     result += [one("encode", "encode", None), one("decode", "decode", None)]
@@ -117,6 +151,18 @@ def _by_length(signature: Served, options: ExportOptions) -> list[Served]:
             own = replace(own, overflow="error", advice=advice)
         split.append(own)
     return [signature, *split]
+
+
+def _in_pieces(any_row: ProgramKey, options: ExportOptions, buckets: Buckets) -> ProgramKey:
+    """The program that goes on with answers; it reads prompts and what they have been answered so far."""
+    assert any_row.options is not None
+    most, lengths = any_row.options.max_new_tokens, buckets.prompt_lengths
+    return replace(
+        any_row,
+        row_token_ids=options.row_token_ids,
+        piece=min(options.resume_piece, most),
+        lengths=(*lengths, lengths[-1] + most),
+    )
 
 
 def _single_sequence(options: GenerationOptions) -> GenerationOptions:

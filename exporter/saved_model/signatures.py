@@ -14,8 +14,9 @@ import tensorflow as tf
 from exporter.choices import Overflow, RowErrors
 from exporter.devices import CPU
 from exporter.generation.generation_options import GenerationOptions
+from exporter.generation.loop import ends_row
 from exporter.generation.result import FinishReason
-from exporter.generation.rows import ROW_FIELDS, RowOptions, check_rows, mask_rows
+from exporter.generation.rows import RowOptions, check_rows, mask_rows, row_fields
 from exporter.generation.stop import cut_answers
 from exporter.saved_model.programs import GenerationProgram, Program
 from exporter.saved_model.requests import (
@@ -52,7 +53,7 @@ class Signature(NamedTuple):
 _TEXT = tf.TensorSpec([None], tf.string)
 
 #: ``finish_reason`` by FinishReason code.
-_FINISH_REASONS = tuple(reason.name.lower() for reason in FinishReason)
+_FINISH_REASONS = tuple("" if reason is FinishReason.NONE else reason.name.lower() for reason in FinishReason)
 
 
 class Policy(NamedTuple):
@@ -90,7 +91,10 @@ def text_signature(program: GenerationProgram, tokenizer: TokenizerGraph, policy
     def generate_text(text: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
             rows = _prompts(tokenizer, text, longest_prompt(program, policy), policy)
-        return _text_answer(program.run(rows), tokenizer, text, rows, policy, program.options)
+        answer = program.run(rows)
+        with tf.device(CPU):
+            generated = _echoed(_texts(answer, tokenizer, program.options, None), text, rows, policy)
+            return finish({"generated_text": generated}, answer, rows, policy)
 
     return trace(generate_text, text=_TEXT)
 
@@ -103,14 +107,50 @@ def generate_signature(program: GenerationProgram, tokenizer: TokenizerGraph, po
 
     def generate_with_options(text: tf.Tensor, **values: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
-            rows = _prompts(tokenizer, text, longest_prompt(program, policy), policy)
-            row_options = RowOptions(**values, finished=tf.zeros_like(text, tf.bool))
-            rows = with_errors(rows, check_rows(row_options, program.options))
-            row_options = mask_rows(row_options, tf.not_equal(rows.error, ""))
-        return _text_answer(program.run(rows, row_options), tokenizer, text, rows, policy, program.options)
+            prompts = _prompts(tokenizer, text, longest_prompt(program, policy), policy)
+            rows, row_options = checked_rows(prompts, values, program.options, None)
+        answer = program.run(rows, row_options)
+        with tf.device(CPU):
+            generated = _echoed(_texts(answer, tokenizer, program.options, row_options), text, rows, policy)
+            return finish({"generated_text": generated}, answer, rows, policy)
 
-    options = {name: tf.TensorSpec([None], field.dtype) for name, field in ROW_FIELDS.items()}
-    return trace(generate_with_options, text=_TEXT, **options)
+    return trace(generate_with_options, text=_TEXT, **row_specs(0))
+
+
+def generate_tokens_signature(
+    program: GenerationProgram, tokenizer: TokenizerGraph | None, *, vocab_size: int, policy: Policy
+) -> Signature:
+    """The inputs of ``tokens`` and every per-row option, extras included -> the outputs of ``tokens``, and
+    ``generated_text`` where there is a tokenizer."""
+
+    def generate_ids_with_options(
+        input_ids: tf.Tensor, num_tokens: tf.Tensor, **values: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        with tf.device(CPU):
+            prompts = prompts_from_ids(input_ids, num_tokens, vocab_size, program, policy)
+            rows, row_options = checked_rows(prompts, values, program.options, vocab_size)
+        answer = program.run(rows, row_options)
+        with tf.device(CPU):
+            content = {"generated_ids": answer["sequences"]}
+            if tokenizer is not None:
+                content["generated_text"] = _texts(answer, tokenizer, program.options, row_options)
+            return finish(content, answer, rows, policy)
+
+    return trace(generate_ids_with_options, **ids_specs(policy.longest), **row_specs(program.row_token_ids))
+
+
+def row_specs(row_token_ids: int) -> dict[str, tf.TensorSpec]:
+    """The inputs of every per-row option; of extras too where a row's lists hold any ids."""
+    return {name: field.spec(row_token_ids) for name, field in row_fields(extras=row_token_ids > 0).items()}
+
+
+def checked_rows(
+    prompts: Rows, values: dict[str, tf.Tensor], options: GenerationOptions, vocab_size: int | None
+) -> tuple[Rows, RowOptions]:
+    """Rows and their options; a bad row has its error and neutral options."""
+    row_options = RowOptions(**values, finished=tf.zeros_like(prompts.error, tf.bool))
+    rows = with_errors(prompts, check_rows(row_options, options, vocab_size))
+    return rows, mask_rows(row_options, tf.not_equal(rows.error, ""))
 
 
 def tokens_signature(program: GenerationProgram, *, vocab_size: int, policy: Policy) -> Signature:
@@ -119,18 +159,12 @@ def tokens_signature(program: GenerationProgram, *, vocab_size: int, policy: Pol
 
     def generate_tokens(input_ids: tf.Tensor, num_tokens: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
-            rows = rows_from_ids(
-                input_ids,
-                num_tokens,
-                vocab_size=vocab_size,
-                longest=longest_prompt(program, policy),
-                advice=policy.advice,
-            )
+            rows = prompts_from_ids(input_ids, num_tokens, vocab_size, program, policy)
         answer = program.run(rows)
         with tf.device(CPU):
-            return _finish({"generated_ids": answer["sequences"]}, answer, rows, policy)
+            return finish({"generated_ids": answer["sequences"]}, answer, rows, policy)
 
-    return trace(generate_tokens, **_ids_specs(policy.longest))
+    return trace(generate_tokens, **ids_specs(policy.longest))
 
 
 def score_signature(
@@ -226,7 +260,7 @@ def decode_signature(
             text = tokenizer.decode(tokens.to_tensor(0, shape=[None, width]), lengths)
             return {"text": text, "error": _answered(error, row_errors)}
 
-    return trace(decode, **_ids_specs(width))
+    return trace(decode, **ids_specs(width))
 
 
 def detokenize(tokenizer: TokenizerGraph, sequences: tf.Tensor, num_tokens: tf.Tensor) -> tf.Tensor:
@@ -250,6 +284,13 @@ def _prompts(tokenizer: TokenizerGraph, text: tf.Tensor, longest: int, policy: P
     )
 
 
+def prompts_from_ids(
+    input_ids: tf.Tensor, num_tokens: tf.Tensor, vocab_size: int, program: GenerationProgram, policy: Policy
+) -> Rows:
+    longest = longest_prompt(program, policy)
+    return rows_from_ids(input_ids, num_tokens, vocab_size=vocab_size, longest=longest, advice=policy.advice)
+
+
 def longest_prompt(program: GenerationProgram, policy: Policy) -> int:
     """The longest prompt that leaves room for a token: max_length counts a decoder's prompt."""
     limit = program.options.max_length
@@ -258,7 +299,7 @@ def longest_prompt(program: GenerationProgram, policy: Policy) -> int:
     return min(policy.longest, limit - 1 - policy.baked)
 
 
-def _ids_specs(width: int) -> dict[str, tf.TensorSpec]:
+def ids_specs(width: int) -> dict[str, tf.TensorSpec]:
     return {
         "input_ids": tf.TensorSpec([None, width], tf.int32),
         "num_tokens": tf.TensorSpec([None], tf.int32),
@@ -270,38 +311,44 @@ def trace(function: Callable[..., dict[str, tf.Tensor]], **specs: tf.TensorSpec)
     return Signature(tf.function(function, autograph=False).get_concrete_function(**specs), specs)
 
 
-def _text_answer(
+def _texts(
     answer: dict[str, tf.Tensor],
     tokenizer: TokenizerGraph,
-    text: tf.Tensor,
-    rows: Rows,
-    policy: Policy,
     options: GenerationOptions,
-) -> dict[str, tf.Tensor]:
-    """The outputs of a text signature."""
-    with tf.device(CPU):
-        generated = detokenize(tokenizer, answer["sequences"], answer["num_tokens"])
-        if options.stop_strings:
-            generated = cut_answers(
-                generated,
-                answer["sequences"],
-                answer["num_tokens"],
-                answer["finish_reason"],
-                stop_strings=options.stop_strings,
-                eos_token_id=options.eos_token_id,
-            )
-        if policy.echo:
-            before = policy.prefix.text.encode() if policy.prefix else b""
-            prompt = tf.where(tf.equal(rows.error, ""), tf.strings.join([tf.constant(before), text]), "")
-            generated = tf.strings.join([tf.broadcast_to(prompt[:, None], tf.shape(generated)), generated])
-        return _finish({"generated_text": generated}, answer, rows, policy)
+    rows: RowOptions | None,
+) -> tf.Tensor:
+    """string [batch, n]: the generated texts, cut before stop strings; ``rows``: the rows' own options."""
+    texts = detokenize(tokenizer, answer["sequences"], answer["num_tokens"])
+    if not options.stop_strings:
+        return texts
+
+    def is_end(tokens: tf.Tensor) -> tf.Tensor:
+        return ends_row(tokens, options.eos_token_id, rows)
+
+    return cut_answers(
+        texts,
+        answer["sequences"],
+        answer["num_tokens"],
+        answer["finish_reason"],
+        stop_strings=options.stop_strings,
+        is_end=is_end,
+    )
+
+
+def _echoed(generated: tf.Tensor, text: tf.Tensor, rows: Rows, policy: Policy) -> tf.Tensor:
+    """string [batch, n]: the prompts before the texts, where the policy says so."""
+    if not policy.echo:
+        return generated
+    before = policy.prefix.text.encode() if policy.prefix else b""
+    prompt = tf.where(tf.equal(rows.error, ""), tf.strings.join([tf.constant(before), text]), "")
+    return tf.strings.join([tf.broadcast_to(prompt[:, None], tf.shape(generated)), generated])
 
 
 #: Outputs of the compiled function that are passed on where the options ask for them.
 _RECORDED = ("score", "logprobs", "top_tokens", "top_logprobs")
 
 
-def _finish(
+def finish(
     content: dict[str, tf.Tensor], answer: dict[str, tf.Tensor], rows: Rows, policy: Policy
 ) -> dict[str, tf.Tensor]:
     """Adds counts, finish reasons and errors to ``content`` ([batch, n, ...]); drops n where it is 1."""

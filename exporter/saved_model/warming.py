@@ -45,12 +45,21 @@ def _run(
     """int32 [batch]: how many tokens each row's first sequence has."""
     if isinstance(program, GenerationProgram):
         with tf.device(CPU):
-            rows = _prompts(tf.clip_by_value(prompt_tokens, 1, longest_prompt(program, policy)))
-            count = tf.clip_by_value(new_tokens, 1, program.options.max_new_tokens)
-            options = default_rows(program.options, tf.shape(count)[0])._replace(max_new_tokens=count)
+            most = program.options.max_new_tokens
+            options = default_rows(program.options, tf.shape(new_tokens)[0])
+            if program.piece:
+                lengths = tf.clip_by_value(prompt_tokens, 1, program.program.longest)
+                options = options._replace(
+                    num_generated=tf.minimum(lengths, most) - 1,
+                    piece_tokens=tf.clip_by_value(new_tokens, 1, program.piece),
+                )
+            else:
+                lengths = tf.clip_by_value(prompt_tokens, 1, longest_prompt(program, policy))
+                options = options._replace(max_new_tokens=tf.clip_by_value(new_tokens, 1, most))
+            rows = _prompts(lengths)
         return program.run(rows, options)["num_tokens"][:, 0]
     with tf.device(CPU):
-        rows = _prompts(tf.clip_by_value(prompt_tokens, 1, policy.longest))
+        rows = _prompts(tf.clip_by_value(prompt_tokens, 1, program.longest))
         batch = tf.shape(prompt_tokens)[0]
         inputs = {
             name: tf.ones([batch, *spec.shape[1:]], spec.dtype) for name, spec in program.per_row.items()

@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from exporter.generation.rows import ROW_FIELDS
+from exporter.generation.rows import row_fields
 from exporter.manifest import SignatureInfo
 from exporter.saved_model.records import Record
 
@@ -37,10 +37,11 @@ def _inputs(record: Record, signature: SignatureInfo) -> dict[str, Any]:
         "text": _NO_TEXT,
         "continuation": _NO_TEXT,
         "num_tokens": _NO_COUNT,
-        **{name: field.neutral for name, field in ROW_FIELDS.items()},
+        **{name: field.neutral for name, field in row_fields(extras=True, pieces=True).items()},
     }
     return {
-        name: [[0] * (info.shape[1] or 1) if len(info.shape) == 2 else known[name]] * record.rows
+        name: [[known.get(name, 0)] * (info.shape[1] or 1) if len(info.shape) == 2 else known[name]]
+        * record.rows
         for name, info in signature.inputs.items()
     }
 

@@ -18,6 +18,7 @@ from exporter.manifest import WARM_UP, Buckets, SignatureInfo, TensorInfo
 from exporter.options import ExportOptions
 from exporter.prompts.language_tokenizer import LanguageTokenizer
 from exporter.saved_model.programs import Programs
+from exporter.saved_model.resuming import resume_signature
 from exporter.saved_model.served import ProgramKey, Served, programs_of
 from exporter.saved_model.signatures import (
     Policy,
@@ -25,6 +26,7 @@ from exporter.saved_model.signatures import (
     decode_signature,
     encode_signature,
     generate_signature,
+    generate_tokens_signature,
     next_token_signature,
     score_signature,
     text_signature,
@@ -117,6 +119,10 @@ class TextGenerator(keras.Model):
                 return text_signature(program, tokenizer, own)
             case "generate":
                 return generate_signature(program, tokenizer, own)
+            case "generate_tokens":
+                return generate_tokens_signature(program, tokenizer, vocab_size=vocab_size, policy=own)
+            case "resume":
+                return resume_signature(program, tokenizer, vocab_size=vocab_size, policy=own)
             case "score":
                 targets = tokenizer.of_target() if isinstance(tokenizer, LanguageTokenizer) else tokenizer
                 return score_signature(program, tokenizer, targets, own)

@@ -32,6 +32,13 @@ class TokenizerGraph(tf.Module):
         """int32 [rows, length], of each row its first ``lengths`` (int32 [rows]) -> string [rows]."""
         raise NotImplementedError
 
+    def settled(self, ids: tf.Tensor, lengths: tf.Tensor, tail: tf.Tensor) -> tf.Tensor:
+        """string [rows]: what ``decode`` of these ids and any further ones begins with.
+
+        ``tail``: string [rows], bytes at each row's end that are left out too, as in ``Decoder.settled``.
+        """
+        raise NotImplementedError
+
     def token_bytes(self, size: int) -> list[bytes]:
         """What each of the first ``size`` ids adds to decoded text, anywhere but at its beginning.
 

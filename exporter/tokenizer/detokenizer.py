@@ -26,6 +26,8 @@ PLACES = [Place(first=bool(i & 1), last=bool(i & 2)) for i in range(4)]
 RowStep = Callable[[tf.Tensor], tf.Tensor]
 """string[rows] -> string[rows]."""
 
+# Ill-formed parts at the end of a text, as they are written.
+_BROKEN_END = "\ufffd+$"
 # The reference's clean_up_tokenization, in its order.
 CLEAN_UP = (
     (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
@@ -85,13 +87,56 @@ class Decoder(tf.Module):  # type: ignore[misc]
 
     @on_cpu
     def __call__(self, ids: tf.RaggedTensor) -> tf.Tensor:
+        return self._text(*self._entries(ids), ids.nrows(tf.int32))
+
+    @on_cpu
+    def settled(self, ids: tf.RaggedTensor, tail: tf.Tensor) -> tf.Tensor:
+        """What a row's text begins with whatever ids follow these.
+
+        Left out are the bytes of a character that is not whole yet, and all of a text whose end is treated
+        otherwise than its middle.
+
+        Args:
+          ids: int32 [rows, (ids)].
+          tail: string [rows], bytes that the row's tokens end with and that are left out too: they may
+            become a stop string. They may reach back over the row's beginning.
+        """
         rows = ids.nrows(tf.int32)
+        if self._divided:
+            return tf.fill([rows], "")
+        entries, row = self._entries(ids)
+        cut = tf.strings.length(tail)
+        if self._chain.join == "fallback":
+            # A run of byte tokens is text or not as a whole: it is known when it has ended.
+            open_run = self._open_run(entries, row)
+            cut -= tf.math.unsorted_segment_sum(tf.cast(open_run, tf.int32), row, rows)
+            entries, row = tf.boolean_mask(entries, ~open_run), tf.boolean_mask(row, ~open_run)
+        text = self._text(entries, row, rows)
+        if self._chain.join == "bytes":
+            # What is not whole, and U+FFFD itself, goes from both.
+            text = tf.strings.regex_replace(text, _BROKEN_END, "")
+            whole = tf.strings.unicode_transcode(tail, "UTF-8", "UTF-8", errors="ignore")
+            cut = tf.strings.length(tf.strings.regex_replace(whole, _BROKEN_END, ""))
+        length = tf.strings.length(text)
+        return tf.strings.substr(text, tf.zeros_like(length), tf.maximum(length - tf.maximum(cut, 0), 0))
+
+    def _open_run(self, entries: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+        """bool[tokens], which are byte tokens that no other token of their row follows."""
+        is_byte = tf.gather(self._values, entries) >= 0
+        place = tf.range(tf.size(entries))
+        last = tf.math.unsorted_segment_max(tf.where(is_byte, -1, place), row, tf.size(entries) + 1)
+        return place > tf.gather(last, row)
+
+    def _entries(self, ids: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """int32[tokens] each: entries of the tables, of ids that are not left out, and their rows."""
         known = (ids.flat_values >= 0) & (ids.flat_values < self._size)
         places = tf.where(known, ids.flat_values, self._size)
         kept = tf.cast(tf.gather(self._kept, places), tf.bool)
         entries = tf.boolean_mask(places, kept)
         row = tf.cast(tf.boolean_mask(ids.value_rowids(), kept), tf.int32)
-        entries += (self._size + 1) * self._variant(entries, row)
+        return entries + (self._size + 1) * self._variant(entries, row), row
+
+    def _text(self, entries: tf.Tensor, row: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
         text = self._joined(entries, row, rows)
         for step in self._rows:
             text = step(text)

@@ -81,6 +81,11 @@ class JsonTokenizer(TokenizerGraph):
         with tables.cpu():
             return self._decoder(tf.RaggedTensor.from_tensor(ids, lengths))
 
+    @tf.autograph.experimental.do_not_convert
+    def settled(self, ids: tf.Tensor, lengths: tf.Tensor, tail: tf.Tensor) -> tf.Tensor:
+        with tables.cpu():
+            return self._decoder.settled(tf.RaggedTensor.from_tensor(ids, lengths), tail)
+
     def token_bytes(self, size: int) -> list[bytes]:
         return self._decoder.token_bytes(size)
 

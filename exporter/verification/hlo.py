@@ -100,7 +100,7 @@ def _sorted(
     """Moves the dumps to their names."""
     for name, program in programs.items():
         own = [record for record in records if record["program"] == manifest.programs.index(program)]
-        if len(own) != len(manifest.buckets.prompt_lengths) * len(manifest.buckets.batch_sizes):
+        if len(own) != program.compilations:
             raise VerificationError(f"--hlo: the warmup does not run {name} in every bucket: export it anew")
         for record in own:
             length, rows = record["prompt_tokens"], record["rows"]

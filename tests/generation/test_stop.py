@@ -187,7 +187,7 @@ def test_answers_are_cut_and_nothing_is_left_of_a_stop_string_that_began_in_the_
         tf.constant([[3], [2], [2], [2], [3]]),
         tf.constant([[int(reason)] for reason in reasons]),
         stop_strings=["END"],
-        eos_token_id=[9],
+        is_end=lambda tokens: tokens == 9,
     )
     assert [text.decode() for text in cut.numpy()[:, 0]] == ["ab ", "", "no stop", "a ", "limit"]
 

@@ -63,6 +63,11 @@ class PythonKind(TokenizerGraph):
         """See ``TokenizerGraph``."""
         return self._decoder(tf.RaggedTensor.from_tensor(ids, tf.cast(lengths, tf.int64)))
 
+    @on_cpu
+    def settled(self, ids: tf.Tensor, lengths: tf.Tensor, tail: tf.Tensor) -> tf.Tensor:
+        """See ``TokenizerGraph``."""
+        return self._decoder.settled(tf.RaggedTensor.from_tensor(ids, tf.cast(lengths, tf.int64)), tail)
+
     def token_bytes(self, size: int) -> list[bytes]:
         """See ``TokenizerGraph``."""
         return self._decoder.token_bytes(size)
