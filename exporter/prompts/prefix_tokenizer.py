@@ -41,9 +41,9 @@ class PrefixTokenizer(TokenizerGraph):
         """int32 [rows, length], of each row its first ``lengths`` (int32 [rows]) -> string [rows]."""
         return self.inner.decode(ids, lengths)
 
-    def token_bytes(self, size: int) -> list[bytes]:
+    def token_bytes(self, size: int, *, first: bool = False) -> list[bytes]:
         """What each id adds to decoded text; see ``TokenizerGraph.token_bytes``."""
-        return self.inner.token_bytes(size)
+        return self.inner.token_bytes(size, first=first)
 
 
 def with_prefix(prefix: Sequence[int], prompt: Prompt) -> Prompt:

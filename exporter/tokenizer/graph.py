@@ -81,8 +81,8 @@ class JsonTokenizer(TokenizerGraph):
         with tables.cpu():
             return self._decoder(tf.RaggedTensor.from_tensor(ids, lengths))
 
-    def token_bytes(self, size: int) -> list[bytes]:
-        return self._decoder.token_bytes(size)
+    def token_bytes(self, size: int, *, first: bool = False) -> list[bytes]:
+        return self._decoder.token_bytes(size, first=first)
 
     def _normalize(self, texts: tf.Tensor) -> tf.Tensor:
         """Normalizes what is text."""
