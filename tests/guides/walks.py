@@ -35,21 +35,12 @@ def distances(table: GuideTable) -> np.ndarray:
         distance[:-1] = nearer
 
 
-def answers(
-    table: GuideTable,
-    vocabulary: Sequence[bytes],
-    eos: int,
-    count: int,
-    seed: int,
-    *,
-    first: Sequence[bytes] | None = None,
-    most: int = 60,
-) -> list[bytes]:
-    """Texts of whole answers: tokens drawn evenly, the shortest way to the end from time to time."""
+def drawn(table: GuideTable, eos: int, count: int, seed: int, *, most: int = 60) -> list[list[int]]:
+    """Whole answers without their ends: tokens of random classes, the shortest way out from time to time."""
     rng = random.Random(seed)
     distance = distances(table)
     by_class = [np.flatnonzero(table.token_class == kind) for kind in range(table.classes)]
-    texts = []
+    rows = []
     for _ in range(count):
         state, tokens = 0, []
         hurry = rng.choice([0.02, 0.2, 0.6])
@@ -62,10 +53,13 @@ def answers(
             tokens.append(int(rng.choice(by_class[kind])))
             state = int(table.next_state[state, kind])
         assert state == table.states - 1
-        texts.append(
-            b"".join((first or vocabulary)[t] if n == 0 else vocabulary[t] for n, t in enumerate(tokens))
-        )
-    return texts
+        rows.append(tokens[:-1])
+    return rows
+
+
+def answers(table: GuideTable, vocabulary: Sequence[bytes], eos: int, count: int, seed: int) -> list[bytes]:
+    """The texts of such answers."""
+    return [b"".join(vocabulary[token] for token in row) for row in drawn(table, eos, count, seed)]
 
 
 def spelled(table: GuideTable, vocabulary: Sequence[bytes], eos: int, text: bytes) -> bool:
