@@ -170,6 +170,22 @@ def test_token_bytes_side_by_side_are_the_text(name: str, skip: bool) -> None:
         assert text == before + piece.decode(errors="replace"), i
 
 
+@pytest.mark.parametrize("name", ["none", "byte_level", "metaspace", "wordpiece", "byte_fallback", "fuse"])
+@pytest.mark.parametrize("skip", [True, False])
+def test_first_token_bytes_begin_the_text(name: str, skip: bool) -> None:
+    tokenizer = library(DECODERS[name])
+    node = nodes.parse_tokenizer(json.loads(tokenizer.to_str())).decoder
+    tokens = token_strings(tokenizer)
+    decoder = build_decoder(node, tokens, special_strings(tokenizer), skip_special_tokens=skip)
+    pieces = decoder.token_bytes(len(tokens), first=True)
+    following = PIECES.index("a")
+    kept = decoder.token_bytes(len(tokens))
+    for i, piece in enumerate(pieces):
+        for behind in (following, PIECES.index("▁a")) if kept[i] else ():
+            text = tokenizer.decode([i, behind], skip_special_tokens=skip)
+            assert text == piece.decode(errors="replace") + kept[behind].decode(), i
+
+
 @pytest.mark.parametrize("name", ["bpe", "replace_row"])
 def test_token_bytes_refused(name: str) -> None:
     tokenizer = library(DECODERS[name])
