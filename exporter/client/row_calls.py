@@ -24,6 +24,7 @@ NEUTRAL: dict[str, float | int] = {
     "presence_penalty": 0.0,
     "frequency_penalty": 0.0,
     "seed": -1,
+    "guide": -1,
 }
 
 
