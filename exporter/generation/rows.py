@@ -132,9 +132,7 @@ def default_rows(options: GenerationOptions, batch: tf.Tensor | int) -> RowOptio
     return RowOptions(**rows, finished=tf.fill([batch], False))
 
 
-def row_fields(
-    *, extras: bool = False, pieces: bool = False, guides: bool = False
-) -> dict[str, Field]:
+def row_fields(*, extras: bool = False, pieces: bool = False, guides: bool = False) -> dict[str, Field]:
     """Every per-row option of a program."""
     further = ((guides, GUIDE_FIELD), (extras, EXTRA_FIELDS), (pieces, PIECE_FIELDS))
     return ROW_FIELDS | {name: field for has, fields in further if has for name, field in fields.items()}

@@ -48,6 +48,6 @@ class LanguageTokenizer(TokenizerGraph):
         """See ``TokenizerGraph.settled``."""
         return self.inner.settled(ids, lengths, tail)
 
-    def token_bytes(self, size: int) -> list[bytes]:
+    def token_bytes(self, size: int, *, first: bool = False) -> list[bytes]:
         """What each id adds to decoded text; see ``TokenizerGraph.token_bytes``."""
-        return self.inner.token_bytes(size)
+        return self.inner.token_bytes(size, first=first)

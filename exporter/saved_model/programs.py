@@ -166,9 +166,7 @@ class Programs:
             # Outputs that the options do not ask for are None.
             return {name: value for name, value in answer._asdict().items() if value is not None}
 
-        fields = row_fields(
-            extras=bool(key.row_token_ids), pieces=bool(key.piece), guides=bool(key.guides)
-        )
+        fields = row_fields(extras=bool(key.row_token_ids), pieces=bool(key.piece), guides=bool(key.guides))
         specs = {name: field.spec(key.row_token_ids) for name, field in fields.items()}
         # A preset may begin with another language's token.
         facts: dict[str, Any] = {

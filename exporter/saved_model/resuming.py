@@ -90,7 +90,9 @@ def resume_signature(
     )
 
 
-def _guide_error(rows: Rows, given: tf.RaggedTensor, chosen: RowOptions, program: GenerationProgram) -> tf.Tensor:
+def _guide_error(
+    rows: Rows, given: tf.RaggedTensor, chosen: RowOptions, program: GenerationProgram
+) -> tf.Tensor:
     """string [batch]: a message for good rows whose answer so far does not follow their guide."""
     if program.guides is None:
         return tf.zeros_like(rows.error)

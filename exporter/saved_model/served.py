@@ -27,6 +27,8 @@ OWN_SIGNATURES = frozenset(
 Kind = Literal[
     "text", "tokens", "generate", "generate_tokens", "resume", "score", "next_token", "encode", "decode"
 ]
+
+
 class Guided(NamedTuple):
     """A guide, and the tokens that end an answer by it: what a table is made for."""
 

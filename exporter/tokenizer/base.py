@@ -39,11 +39,12 @@ class TokenizerGraph(tf.Module):
         """
         raise NotImplementedError
 
-    def token_bytes(self, size: int) -> list[bytes]:
+    def token_bytes(self, size: int, *, first: bool = False) -> list[bytes]:
         """What each of the first ``size`` ids adds to decoded text, anywhere but at its beginning.
 
         A row decodes to these bytes side by side (ill-formed UTF-8 replaced), but for the first token,
-        which may lose its leading space. Ids that ``decode`` leaves out add nothing.
+        which may lose its leading space: ``first`` asks for what it adds there. Ids that ``decode`` leaves
+        out add nothing.
 
         Raises:
           TokenizerUnsupportedError: rows are not decoded so (a clean-up, a last token treated otherwise).

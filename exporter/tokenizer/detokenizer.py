@@ -35,6 +35,10 @@ CLEAN_UP = (
 )  # fmt: skip
 
 
+# Ends a text that a step on rows would else take for a whole one.
+_ANCHOR = b"x"
+
+
 class Chain(NamedTuple):
     """What remains to be done in the graph with the tokens' texts."""
 
@@ -142,11 +146,11 @@ class Decoder(tf.Module):  # type: ignore[misc]
             text = step(text)
         return text
 
-    def token_bytes(self, size: int) -> list[bytes]:
+    def token_bytes(self, size: int, *, first: bool = False) -> list[bytes]:
         """What each of the first ``size`` ids adds to a row's text, anywhere but at its beginning.
 
         A row's text is these bytes side by side (ill-formed UTF-8 replaced), but for the first token, which
-        may lose its leading space. Ids that are left out add nothing.
+        may lose its leading space: ``first`` asks for what it adds there. Ids that are left out add nothing.
 
         Raises:
           TokenizerUnsupportedError: rows are not divided so; the message says what is in the way.
@@ -155,15 +159,25 @@ class Decoder(tf.Module):  # type: ignore[misc]
             raise TokenizerUnsupportedError(
                 "decoder", f"a row's text is not its tokens side by side: {self._divided}"
             )
-        begin = self._variants[0] * (self._size + 1)
+        # Without variants by place there is one table.
+        begin = self._variants[1 if first and len(self._variants) > 1 else 0] * (self._size + 1)
         texts = self._texts[begin : begin + self._size + 1].numpy().tolist()
         if self._chain.join == "fallback":
             values = self._values[begin : begin + self._size + 1].numpy().tolist()
             texts = [text if value < 0 else bytes([value]) for text, value in zip(texts, values, strict=True)]
-        separator = b" " if self._chain.join == " " else b""
+        separator = b" " if self._chain.join == " " and not first else b""
         kept = self._kept.numpy().tolist()
+        if first:
+            texts = self._stripped(texts)
         pieces = [separator + text if keep else b"" for text, keep in zip(texts, kept, strict=True)]
         return (pieces[:-1] + pieces[-1:] * size)[:size]
+
+    def _stripped(self, texts: list[bytes]) -> list[bytes]:
+        """What the steps on whole rows leave of texts that something else follows."""
+        rows = tf.constant([text + _ANCHOR for text in texts], tf.string)
+        for step in self._rows:
+            rows = step(rows)
+        return [row.removesuffix(_ANCHOR) for row in rows.numpy().tolist()]
 
     def _variant(self, entries: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
         """int32[tokens], the table that each token's place asks for."""

@@ -86,8 +86,8 @@ class JsonTokenizer(TokenizerGraph):
         with tables.cpu():
             return self._decoder.settled(tf.RaggedTensor.from_tensor(ids, lengths), tail)
 
-    def token_bytes(self, size: int) -> list[bytes]:
-        return self._decoder.token_bytes(size)
+    def token_bytes(self, size: int, *, first: bool = False) -> list[bytes]:
+        return self._decoder.token_bytes(size, first=first)
 
     def _normalize(self, texts: tf.Tensor) -> tf.Tensor:
         """Normalizes what is text."""

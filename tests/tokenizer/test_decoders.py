@@ -170,6 +170,22 @@ def test_token_bytes_side_by_side_are_the_text(name: str, skip: bool) -> None:
         assert text == before + piece.decode(errors="replace"), i
 
 
+@pytest.mark.parametrize("name", ["none", "byte_level", "metaspace", "wordpiece", "byte_fallback", "fuse"])
+@pytest.mark.parametrize("skip", [True, False])
+def test_first_token_bytes_begin_the_text(name: str, skip: bool) -> None:
+    tokenizer = library(DECODERS[name])
+    node = nodes.parse_tokenizer(json.loads(tokenizer.to_str())).decoder
+    tokens = token_strings(tokenizer)
+    decoder = build_decoder(node, tokens, special_strings(tokenizer), skip_special_tokens=skip)
+    pieces = decoder.token_bytes(len(tokens), first=True)
+    following = PIECES.index("a")
+    after = decoder.token_bytes(len(tokens))[following].decode()
+    for i, piece in enumerate(pieces):
+        if piece:
+            text = tokenizer.decode([i, following], skip_special_tokens=skip)
+            assert text == piece.decode(errors="replace") + after, i
+
+
 @pytest.mark.parametrize("name", ["bpe", "replace_row"])
 def test_token_bytes_refused(name: str) -> None:
     tokenizer = library(DECODERS[name])

@@ -68,9 +68,9 @@ class PythonKind(TokenizerGraph):
         """See ``TokenizerGraph``."""
         return self._decoder.settled(tf.RaggedTensor.from_tensor(ids, tf.cast(lengths, tf.int64)), tail)
 
-    def token_bytes(self, size: int) -> list[bytes]:
+    def token_bytes(self, size: int, *, first: bool = False) -> list[bytes]:
         """See ``TokenizerGraph``."""
-        return self._decoder.token_bytes(size)
+        return self._decoder.token_bytes(size, first=first)
 
 
 class AddedTokenCutter(tf.Module):
