@@ -86,6 +86,7 @@ EXPORT_PACKAGES = frozenset(
     {
         "h5py",
         "huggingface_hub",
+        "jsonschema",
         "keras",
         "ml_dtypes",
         "regex",

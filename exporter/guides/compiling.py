@@ -63,4 +63,8 @@ def _named(guide: Guide, message: str) -> str:
 def _syntax(guide: Guide, limit: int) -> Syntax:
     if guide.kind == "regex":
         return patterns.parse(guide.source, guide.name)
-    return OneOf(tuple(Text(text) for text in guide.source))
+    if guide.kind == "choice":
+        return OneOf(tuple(Text(text) for text in guide.source))
+    from exporter.guides.schema import syntax_of
+
+    return syntax_of(guide, limit)

@@ -42,6 +42,12 @@ class Guide:
             raise OptionError(f"{self.name}: depth {shown(self.depth)}; allowed: 1 to 10")
         read = {"regex": _pattern, "choice": _texts, "json": _schema}[self.kind]
         object.__setattr__(self, "source", read(self.source))
+        try:
+            "".join(self.source).encode()
+        except UnicodeEncodeError as problem:
+            raise OptionError(
+                f"{self.name}: {shown(self.source)} holds half a character: {problem}"
+            ) from None
 
     @property
     def name(self) -> str:
