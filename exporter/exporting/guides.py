@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from exporter.errors import GenserveError, OptionError, TokenizerUnsupportedError, raise_all
 from exporter.generation.generation_options import GenerationOptions, against_guides
-from exporter.guides import Guide, GuideTable, compile_guide
+from exporter.guides import Guide, GuideTable, compile_guide, language
 from exporter.manifest import GuideInfo
 from exporter.options import ExportOptions
 from exporter.saved_model.served import Guided, Served, programs_of
@@ -36,8 +36,15 @@ def read_guides(
     for name, content in options.guides.items():
         try:
             found[name] = _guide(name, content)
+            language(found[name])
         except GenserveError as error:
             problems.append(f"guides.{name}: {error}")
+    for name, own in {"generation": generation, **presets}.items():
+        try:
+            if own.guide is not None:
+                language(own.guide)
+        except GenserveError as error:
+            problems.append(f"{name}: {error}")
     if options.guides:
         problems += [f"guides: {why}" for why in against_guides(generation)]
         if generation.guide is not None:

@@ -24,7 +24,7 @@ from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.guides import Guides
 from exporter.generation.history import append, start_history
 from exporter.generation.loop import processed, row_guides, row_limits
-from exporter.generation.processors import Context, build_processors, needs_counts, needs_tokens
+from exporter.generation.processors import Context, build_processors, can_ban, needs_counts, needs_tokens
 from exporter.generation.result import Generated
 from exporter.generation.rows import RowOptions, repeat_rows
 from exporter.generation.sampling import Choose, build_choice
@@ -120,7 +120,10 @@ def _scores(asked: Asked, answer: Sequence[int]) -> Iterator[tf.Tensor]:
     guide: Any = () if asked.guides is None else asked.guides.start(row_guides(rows))
     for step, token in enumerate(answer):
         context = Context(tf.constant(step), history, start.lengths, limits, most)
-        yield processed(logits[:, step], context, processors, asked.guides, guide)
+        scores = processed(logits[:, step], context, processors)
+        if asked.guides is not None:
+            scores = asked.guides.mask(scores, guide, logits[:, step] if can_ban(options, rows) else None)
+        yield scores
         history = append(history, tf.constant([token]), tf.constant(step), most)
         if asked.guides is not None:
             guide = asked.guides.advance(guide, tf.constant([token]))

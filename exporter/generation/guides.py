@@ -87,7 +87,7 @@ class Guides(tf.Module):
             return masked
         # A row without a guide stays as its processors left it.
         none = (tf.reduce_max(masked, axis=-1) <= -math.inf) & (state > FREE)
-        return tf.where(none[:, None] & allowed, unprocessed, masked)
+        return tf.where(allowed, tf.where(none[:, None], unprocessed, scores), -math.inf)
 
     def advance(self, state: tf.Tensor, token: tf.Tensor) -> tf.Tensor:
         """The states after each ``token``, int32 of the same shape; NOWHERE after one that is not allowed."""

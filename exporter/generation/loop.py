@@ -15,6 +15,7 @@ from exporter.generation.processors import (
     Context,
     Processor,
     build_processors,
+    can_ban,
     needs_counts,
     needs_tokens,
 )
@@ -83,6 +84,7 @@ class Loop:
             self.room = tf.minimum(self.limits - done, rows.piece_tokens)
         self._rows = rows
         self._processors = build_processors(options, rows, prompt, vocab, n, row_options=row_options)
+        self._bans = can_ban(options, rows)
         tokens, counts = needs_tokens(options), needs_counts(options, row_options)
         history = past.start_history(prompt, most, vocab, tokens=tokens, counts=counts, done=done)
         self.history = past.expand(history, n)
@@ -154,7 +156,10 @@ class Loop:
         context = Context(
             self.step_of(state), state.history, self._lengths, self.limits, self.most, state.step
         )
-        return processed(scores, context, self._processors, self.guides, guide)
+        after = processed(scores, context, self._processors)
+        if self.guides is None:
+            return after
+        return self.guides.mask(after, guide, scores if self._bans else None)
 
     def ends(self, token: tf.Tensor, stop: Any) -> tuple[tf.Tensor, Any]:
         """Whether each ``token`` (int32 of any shape) is an end; and the automaton's states after it."""
@@ -169,14 +174,11 @@ class Loop:
         return () if self.guides is None else self.guides.advance(guide, token)
 
 
-def processed(
-    scores: tf.Tensor, context: Context, processors: Sequence[Processor], guides: Guides | None, guide: Any
-) -> tf.Tensor:
-    """float32 [rows, vocab]: ``scores`` after the processors, -inf for what the guides do not allow."""
-    after = scores
+def processed(scores: tf.Tensor, context: Context, processors: Sequence[Processor]) -> tf.Tensor:
+    """float32 [rows, vocab]: ``scores`` after the processors."""
     for process in processors:
-        after = process(after, context)
-    return after if guides is None else guides.mask(after, guide, scores if processors else None)
+        scores = process(scores, context)
+    return scores
 
 
 def row_guides(rows: RowOptions) -> tf.Tensor:
