@@ -21,6 +21,7 @@ import tensorflow as tf
 FREE = 0
 #: "State" after a token that was not allowed.
 NOWHERE = -1
+_BANNED = tf.float32.min
 
 
 class Table(Protocol):
@@ -82,12 +83,15 @@ class Guides(tf.Module):
             None where that cannot be.
         """
         allowed = self.allowed(state)
-        masked = tf.where(allowed, scores, -math.inf)
         if unprocessed is None:
-            return masked
+            return tf.where(allowed, scores, -math.inf)
+        # Allowed tokens that are banned stay above the others, so that one array says both: XLA:CPU reads
+        # the table slowly where a maximum is taken of it.
+        masked = tf.where(allowed, tf.maximum(scores, _BANNED), -math.inf)
         # A row without a guide stays as its processors left it.
-        none = (tf.reduce_max(masked, axis=-1) <= -math.inf) & (state > FREE)
-        return tf.where(allowed, tf.where(none[:, None], unprocessed, scores), -math.inf)
+        none = (tf.reduce_max(masked, axis=-1) <= _BANNED) & (state > FREE)
+        left = tf.where(masked <= _BANNED, -math.inf, masked)
+        return tf.where(none[:, None] & (masked > -math.inf), unprocessed, left)
 
     def advance(self, state: tf.Tensor, token: tf.Tensor) -> tf.Tensor:
         """The states after each ``token``, int32 of the same shape; NOWHERE after one that is not allowed."""

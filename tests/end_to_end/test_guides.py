@@ -53,10 +53,11 @@ def client(guided: ExportResult) -> Iterator[Any]:
     out = guided.directory.parent.parent
     write_serving_configs(out)
     config = out / "serving" / "models.config"
-    files = files_beside(config)
+    # Nothing is warmed up: the first answer of each signature waits for its compilation.
+    files = files_beside(config) | {"rest_api_timeout_in_ms": 600_000}
     with (
         PreviewServer(ServerConfig(model_config_file=config, rest_port=0, grpc_port=0, **files)) as running,
-        Client(running.rest_url, "stories") as made,
+        Client(running.rest_url, "stories", timeout=600.0) as made,
     ):
         yield made
 
