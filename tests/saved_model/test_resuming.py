@@ -1,0 +1,109 @@
+"""The texts of pieces, side by side, are the text of the whole, whatever the tokens and the cuts."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tokenizers
+
+from exporter.generation.generation_options import GenerationOptions
+from exporter.generation.result import FinishReason
+from exporter.generation.rows import default_rows
+from exporter.generation.stop import StopAutomaton
+from exporter.saved_model.resuming import _added_text, _whole_text
+from exporter.tokenizer import nodes
+from exporter.tokenizer.decoders import build_decoder, special_strings, token_strings
+from tests.generation.toy import make_prompt
+from tests.tokenizer.test_decoders import DECODERS, library
+
+ROWS, MOST = 200, 14
+#: Bytes of characters, whole and not, as byte tokens and as byte-level letters, and what stop strings are of.
+PARTS = [
+    *("a", "▁a", "▁", ".", "é", "日本", "'s", "<s>"),
+    *(f"<0x{byte:02X}>" for byte in "é日".encode()),
+    "<0xFF>",
+]
+LETTERS = ["a", "Ġ", "Ã", "©", "æ", "Ĺ", "¥", "ÿ", ".", "<s>"]
+STOPS = ("a a", "日é", "éa", "aaa", ".日.")
+
+
+class Decoding:
+    """A tokenizer's half that decodes."""
+
+    def __init__(self, tokenizer: tokenizers.Tokenizer, node: Any) -> None:
+        self._decoder = build_decoder(node, token_strings(tokenizer), special_strings(tokenizer))
+        self.token_bytes = self._decoder.token_bytes
+
+    def decode(self, ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+        return self._decoder(tf.RaggedTensor.from_tensor(ids, lengths))
+
+    def settled(self, ids: tf.Tensor, lengths: tf.Tensor, tail: tf.Tensor) -> tf.Tensor:
+        return self._decoder.settled(tf.RaggedTensor.from_tensor(ids, lengths), tail)
+
+
+def _answers(
+    rng: np.random.Generator, ids: list[int], automaton: StopAutomaton | None
+) -> tuple[list[list[int]], list[FinishReason], list[list[int]]]:
+    """Answers up to their ends, why they ended, and the automaton's states before every step."""
+    prompts = [rng.choice(ids, rng.integers(1, 4)).tolist() for _ in range(ROWS)]
+    tokens = rng.choice(ids, (ROWS, MOST))
+    if automaton is None:
+        return tokens.tolist(), [FinishReason.LENGTH] * ROWS, np.zeros((ROWS, MOST + 1), int).tolist()
+    states = [automaton.start(make_prompt(prompts))]
+    for step in range(MOST):
+        states.append(automaton.advance(states[-1], tf.constant(tokens[:, step], tf.int32)))
+    paths = np.stack(states, axis=1)
+    found = paths >= automaton.found
+    ends = np.where(found.any(axis=1), found.argmax(axis=1), MOST)
+    answers = [row[:end].tolist() for row, end in zip(tokens, ends, strict=True)]
+    reasons = [FinishReason.STOP if row.any() else FinishReason.LENGTH for row in found]
+    return answers, reasons, paths.tolist()
+
+
+CASES = [(name, False) for name in DECODERS] + [
+    (name, True) for name in ("none", "byte_level", "byte_fallback", "metaspace", "wordpiece_dirty", "fuse")
+]
+
+
+@pytest.mark.parametrize(("name", "stops"), CASES)
+def test_texts_of_pieces_are_the_text_of_the_whole(name: str, stops: bool) -> None:
+    tokenizer = library(DECODERS[name])
+    decoding = Decoding(tokenizer, nodes.parse_tokenizer(json.loads(tokenizer.to_str())).decoder)
+    parts = LETTERS if name.startswith("byte_level") else PARTS
+    ids = [token for part in parts if (token := tokenizer.token_to_id(part)) is not None]
+    size = len(token_strings(tokenizer))
+    automaton = StopAutomaton(STOPS, decoding.token_bytes(size)) if stops else None
+    rng = np.random.default_rng(len(name))
+    answers, reasons, states = _answers(rng, ids, automaton)
+    options = GenerationOptions(stop_strings=STOPS if stops else (), eos_token_id=())
+    program: Any = SimpleNamespace(stop=automaton, options=options)
+    rows, tokens = default_rows(options, ROWS), tf.ragged.constant(answers, tf.int32)
+    want = _whole_text(tokens, tf.constant(reasons, tf.int32), rows, program, decoding)  # type: ignore[arg-type]
+
+    ends = np.array([len(answer) for answer in answers])
+    done, texts, steps = np.zeros(ROWS, int), [b""] * ROWS, 0
+    while (done < ends).any():
+        upto = np.minimum(done + rng.integers(1, 6, ROWS), ends)
+        new = [answer[a:b] for answer, a, b in zip(answers, done, upto, strict=True)]
+        last = zip(reasons, upto, ends, strict=True)
+        reason = [int(one if b == end else FinishReason.NONE) for one, b, end in last]
+        between = [[path[a], path[b]] for path, a, b in zip(states, done, upto, strict=True)]
+        answer = {
+            "sequences": tf.constant([[row + [0] * (MOST - len(row))] for row in new], tf.int32),
+            "num_tokens": tf.constant([[len(row)] for row in new], tf.int32),
+            "finish_reason": tf.constant(reason, tf.int32)[:, None],
+            "stop_states": tf.constant(between, tf.int32)[:, None],
+        }
+        given = tf.ragged.constant([a[:n] for a, n in zip(answers, done, strict=True)], tf.int32)
+        added = _added_text(answer, given, rows, program, decoding)  # type: ignore[arg-type]
+        texts = [text + more for text, more in zip(texts, added.numpy().tolist(), strict=True)]
+        done, steps = upto, steps + 1
+    assert texts == want.numpy().tolist()
+    assert steps > 3
+    if stops:
+        assert {FinishReason.STOP, FinishReason.LENGTH} == set(reasons)
