@@ -32,6 +32,7 @@ class VersionReport:
             "programs": [program.model_dump(mode="json") for program in manifest.programs],
             "options": manifest.options,
             "generation": manifest.generation,
+            "guides": [guide.model_dump(mode="json") for guide in manifest.guides],
             "sources": [info.model_dump(mode="json") for info in manifest.sources],
             "adapter": manifest.adapter and manifest.adapter.model_dump(mode="json"),
             "bytes": sum(self.sizes.values()),
@@ -62,6 +63,11 @@ class VersionReport:
         }
         lines = [f"{self.directory}: {manifest.name} version {manifest.version}"]
         lines += [f"  {label:<12}{fact}" for label, fact in facts.items()]
+        lines += [
+            f"  {'guide':<12}{guide.name}: {guide.kind}, {guide.states:,} states, "
+            f"{guide.classes:,} classes of tokens, {guide.bytes:,} bytes"
+            for guide in manifest.guides
+        ]
         lines += [
             f"  {info.path:<28}{info.bytes:>14,} bytes  sha256 {info.sha256}" for info in manifest.sources
         ]

@@ -177,6 +177,23 @@ class TokenizerReferenceInfo(_Frozen):
     unreadable: str | None = None
 
 
+class GuideInfo(_Frozen):
+    """A guide that answers follow.
+
+    Attributes:
+      states, classes, bytes: of its table over the vocabulary.
+      signature: the one that always follows it; None of guides that rows choose from, whose place in the
+        manifest's ``guides`` is their number.
+    """
+
+    name: str
+    kind: Literal["regex", "choice", "json"]
+    states: int
+    classes: int
+    bytes: int
+    signature: str | None = None
+
+
 class GoldenAnswer(_Frozen):
     """A request of a signature, for one row, and its answer at export.
 
@@ -303,6 +320,7 @@ class Manifest(_Frozen):
     measured: MeasuredInfo | None = None
     accuracy: AccuracyInfo | None = Field(default=None, description="of weights in int8")
     prefix: PrefixInfo | None = None
+    guides: tuple[GuideInfo, ...] = ()
     notes: tuple[str, ...] = ()
     warmup: WarmupInfo = WarmupInfo()
     golden: tuple[GoldenAnswer, ...] = ()

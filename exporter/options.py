@@ -82,6 +82,8 @@ class ExportOptions(BaseModel):
       next_tokens: how many tokens the ``next_token`` signature answers.
       generation: generation options (transformers' names) over the checkpoint's own.
       signatures: named presets, each a mapping of generation options.
+      guides: named guides that a row of ``generate`` chooses from, each a mapping of one ``regex``,
+        ``choice`` or ``json`` and what else ``exporter.guides.Guide`` takes.
       prefix_text, prefix_file: what stands before every prompt, read once at export; the file's text, UTF-8.
       split_by_length: besides each generating signature, one per length bucket (``serving_default_128``).
       ignore_config_keys: keys of config.json that the user vouches for.
@@ -122,6 +124,7 @@ class ExportOptions(BaseModel):
     next_tokens: _Positive = 10
     generation: dict[str, Any] = Field(default_factory=dict)
     signatures: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    guides: dict[str, dict[str, Any]] = Field(default_factory=dict)
     prefix_text: str | None = None
     prefix_file: Path | None = None
     split_by_length: bool = False

@@ -13,6 +13,8 @@ from exporter.manifest import Manifest
 #: What switches a per-row option off that the exported defaults do not use where nothing is drawn.
 _GREEDY = {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
 _SEED = 1
+#: Where rows choose from guides: none.
+_NO_GUIDE = -1
 _TEXT = "Once upon a time"
 #: Ids that every vocabulary has.
 _IDS = (1, 0, 1, 2)
@@ -23,7 +25,7 @@ def row_options(manifest: Manifest, names: Mapping[str, Any], limit: int | None 
     values = dict(manifest.generation)
     if not values.get("do_sample"):
         values |= _GREEDY
-    values |= {"seed": _SEED, "max_new_tokens": limit or manifest.max_new_tokens}
+    values |= {"seed": _SEED, "guide": _NO_GUIDE, "max_new_tokens": limit or manifest.max_new_tokens}
     return {name: [values[name]] for name in names if name in values}
 
 

@@ -24,6 +24,12 @@ def _report(plan: Plan, url: str | None) -> dict[str, Any]:
     return plan.report() | place
 
 
+def _guides(guides: dict[str, str]) -> dict[str, str]:
+    """A line where rows choose from guides; their tables are made from the vocabulary, at export."""
+    listed = [f"{name} ({kind})" for name, kind in guides.items()]
+    return {"guides": ", ".join(listed)} if listed else {}
+
+
 def _print_plan(plan: Plan, report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.filesize import decimal
@@ -39,6 +45,7 @@ def _print_plan(plan: Plan, report: dict[str, Any]) -> None:
         "new tokens": f"at most {report['max_new_tokens']}",
         "compilations": f"{report['compilations']}: "
         + ", ".join(f"{count} of {name}" for name, count in report["programs"].items()),
+        **_guides(report["guides"]),
         "warmup": f"{report['warmup_records']} records",
     }.items():
         facts.add_row(label, fact)

@@ -25,7 +25,7 @@ from exporter.choices import (
     Warmup,
 )
 from exporter.cli.summary import facts, print_summary
-from exporter.cli.values import assignments, integers, listed, words
+from exporter.cli.values import assignments, integers, listed, mapping, words
 from exporter.errors import OptionError
 
 if TYPE_CHECKING:
@@ -115,6 +115,10 @@ def export(
     generation: Annotated[
         list[str] | None,
         typer.Option("--generation", "-g", help="A generation option, KEY=VALUE; repeatable."),
+    ] = None,
+    guides: Annotated[
+        Path | None,
+        typer.Option(help="YAML file of named guides that a row of generate chooses from."),
     ] = None,
     ignore_config_key: Annotated[
         list[str] | None, typer.Option(help="A key of config.json you vouch for; repeatable.")
@@ -218,6 +222,7 @@ def _flags(given: dict[str, Any]) -> dict[str, Any]:
     lists = {name: integers(name, given[name]) for name in ("prompt_lengths", "batch_sizes")}
     names = {name: words(given[name]) for name in ("outputs", "extra_signatures")}
     parsed = given | lists | names | {"generation": assignments("generation", given["generation"])}
+    parsed["guides"] = None if given["guides"] is None else mapping("guides", given["guides"])
     parsed["ignore_config_keys"] = tuple(parsed.pop("ignore_config_key") or ()) or None
     others = ("model", "out", "config", "dry_run", "as_json")  # which say what is exported and where, not how
     return {name: value for name, value in parsed.items() if value is not None and name not in others}

@@ -38,6 +38,7 @@ def facts(result: ExportResult, options: ExportOptions, url: str | None = None) 
         "compilations_per_program": len(buckets.prompt_lengths) * len(buckets.batch_sizes),
         "cache_bytes_per_row": manifest.memory.cache_bytes_per_row,
         "warmup_records": manifest.warmup.records,
+        "guides": [guide.model_dump(mode="json") for guide in manifest.guides],
         "prefix": prefix and prefix.model_dump(mode="json"),
         "serving_releases": [release for release, why in releases.items() if not why],
         "signatures": {
@@ -101,6 +102,11 @@ def _lines(known: dict[str, Any]) -> dict[str, str]:
             f"int8: of {accuracy['tokens']} tokens {accuracy['token_match']:.1%} are those of plain weights, "
             f"logits are off by {accuracy['logit_error']:.2%}, perplexity {accuracy['perplexity']} instead "
             f"of {accuracy['perplexity_plain']}"
+        )
+    for guide in known["guides"]:
+        lines[f"guide {guide['name']}"] = (
+            f"{guide['kind']}: {guide['states']:,} states, {guide['classes']:,} classes of tokens, "
+            f"{decimal(guide['bytes'])}"
         )
     if prefix := known["prefix"]:
         lines["prefix"] = (

@@ -43,6 +43,19 @@ def assignments(option: str, pairs: list[str] | None) -> dict[str, Any] | None:
     return values
 
 
+def mapping(option: str, path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise OptionError(f"{option}: {path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise OptionError(f"{option}: {path} must hold a mapping from names")
+    return content
+
+
 def endpoint(url: str | None, grpc: str | None, ca: Path | None) -> str:
     """The URL of a server, from ``--url`` or ``--grpc HOST:PORT``."""
     if url is not None and grpc is None:

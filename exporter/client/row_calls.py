@@ -24,6 +24,7 @@ NEUTRAL: dict[str, float | int] = {
     "presence_penalty": 0.0,
     "frequency_penalty": 0.0,
     "seed": -1,
+    "guide": -1,
 }
 #: The further ones of signatures that take ids; lists are filled up with their value.
 EXTRA_NEUTRAL: dict[str, float | int | bool] = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, with_config
 from exporter.errors import VerificationError
 from exporter.exporting.margins import Asked, next_margin, search_margin, start_of, step_margins, written
 from exporter.generation.generation_options import UNPREDICTABLE_SEED, GenerationOptions
-from exporter.generation.rows import ROW_FIELDS, RowOptions, default_rows
+from exporter.generation.guides import Guides
+from exporter.generation.rows import NO_GUIDE, RowOptions, default_rows, row_fields
 from exporter.generation.step import StepModel
 from exporter.manifest import GoldenAnswer, MeasuredInfo
 from exporter.model import build_model
@@ -100,7 +101,8 @@ def golden_of(job: GoldenJob, directory: Path) -> Golden:
     limit = most if job.generation.max_new_tokens > most else None
     loaded.limit(limit)
     with compiled_for(job.options.target):
-        asking = _Asking(job, loaded.signatures, _reloaded(job, loaded), limit)
+        guides = {name: Guides.of(found) for name, found in loaded.guides.items()}
+        asking = _Asking(job, loaded.signatures, _reloaded(job, loaded), guides, limit)
         answers = tuple(asking.golden(name, inputs) for name, inputs in asking.requests())
     return Golden(answers=answers, measured=_measured(load_seconds, asking.seconds))
 
@@ -131,8 +133,16 @@ def _measured(load: float, answers: list[float]) -> MeasuredInfo:
 class _Asking:
     """Requests to the reloaded version; ``seconds`` is what each golden one took."""
 
-    def __init__(self, job: GoldenJob, signatures: Any, model: StepModel, limit: int | None) -> None:
+    def __init__(
+        self,
+        job: GoldenJob,
+        signatures: Any,
+        model: StepModel,
+        guides: Mapping[str, Guides],
+        limit: int | None,
+    ) -> None:
         self._job, self._signatures, self._model, self._limit = job, signatures, model, limit
+        self._guides = guides
         self._served = {served.name: served for served in job.served}
         self.seconds: list[float] = []
         self._first = "tokens" if job.options.tokenizer == "none" else "serving_default"
@@ -151,6 +161,9 @@ class _Asking:
             if _is_anew(self._job.generation) and "generate" in self._signatures:
                 yield "generate", {"text": [text], **self._row_options(seed)}
         text = GOLDEN_TEXTS[0]
+        if "generate" in self._signatures:
+            for number in range(len(self._job.options.guides)):
+                yield "generate", {"text": [text], **self._row_options(1), "guide": [number]}
         for name in (*self._job.presets, "score", "next_token"):
             if name in self._signatures:
                 more = {"continuation": [GOLDEN_CONTINUATION]} if name == "score" else {}
@@ -158,8 +171,10 @@ class _Asking:
 
     def _row_options(self, seed: int) -> dict[str, Any]:
         """The exported defaults as inputs, with a seed."""
-        options = {name: [getattr(self._job.generation, name)] for name in ROW_FIELDS}
-        most = self._job.generation.max_new_tokens
+        generation, most = self._job.generation, self._job.generation.max_new_tokens
+        options = {name: [getattr(generation, name)] for name in row_fields()}
+        if self._job.options.guides:
+            options["guide"] = [NO_GUIDE]
         return options | {"seed": [seed], "max_new_tokens": [min(most, self._limit or most)]}
 
     def golden(self, name: str, inputs: dict[str, Any]) -> GoldenAnswer:
@@ -235,11 +250,14 @@ class _Asking:
             max_new_tokens=np.minimum(rows.max_new_tokens, self._limit or options.max_new_tokens)
         )
         if by_row:
+            fields = row_fields(guides=bool(served.program.guides))
             chosen = {
-                name: np.asarray(inputs[name], ROW_FIELDS[name].dtype.as_numpy_dtype) for name in ROW_FIELDS
+                name: np.asarray(inputs[name], field.dtype.as_numpy_dtype) for name, field in fields.items()
             }
             rows = RowOptions(**chosen, finished=rows.finished)
-        asked = Asked(self._model, start_of(prompt, options, self._prefix), options, rows, by_row)
+        guides = self._guides[served.program.guides_name] if served.program.guided else None
+        start = start_of(prompt, options, self._prefix)
+        asked = Asked(self._model, start, options, rows, by_row, guides)
         if options.num_beams > 1:
             if options.stop_strings:
                 return {"unsure": "stop strings end its beams"}

@@ -14,16 +14,18 @@ while no logit moves by more than half of it. Nothing is compiled: the model its
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 
 from exporter.generation import generate
 from exporter.generation.choice import BLOCK
 from exporter.generation.generation_options import GenerationOptions
+from exporter.generation.guides import Guides
 from exporter.generation.history import append, start_history
-from exporter.generation.loop import row_limits
-from exporter.generation.processors import Context, build_processors, needs_counts, needs_tokens
+from exporter.generation.loop import processed, row_guides, row_limits
+from exporter.generation.processors import Context, build_processors, can_ban, needs_counts, needs_tokens
+from exporter.generation.result import Generated
 from exporter.generation.rows import RowOptions, repeat_rows
 from exporter.generation.sampling import Choose, build_choice
 from exporter.generation.step import Cache, Prompt, StepModel
@@ -44,6 +46,12 @@ class Asked(NamedTuple):
     options: GenerationOptions
     rows: RowOptions
     row_options: bool = False
+    guides: Guides | None = None
+
+    def generate(self, model: StepModel, start: Prompt, rows: RowOptions) -> Generated:
+        """What is answered; stop strings end nothing."""
+        options = self.options.model_copy(update={"stop_strings": ()})
+        return generate(model, start, options, rows, row_options=self.row_options, guides=self.guides)
 
 
 def start_of(ids: Sequence[int], options: GenerationOptions, prefix: Sequence[int] = ()) -> Prompt:
@@ -57,8 +65,7 @@ def start_of(ids: Sequence[int], options: GenerationOptions, prefix: Sequence[in
 
 def written(asked: Asked) -> tuple[list[list[int]], list[int]]:
     """The ids of every sequence and how many they are, where no stop string ends them."""
-    options = asked.options.model_copy(update={"stop_strings": ()})
-    found = generate(asked.model, asked.start, options, asked.rows, row_options=asked.row_options)
+    found = asked.generate(asked.model, asked.start, asked.rows)
     return found.sequences[0].numpy().tolist(), found.num_tokens[0].numpy().tolist()
 
 
@@ -84,7 +91,7 @@ def search_margin(asked: Asked) -> float:
         return [None if one is None else tf.repeat(one, len(sizes), axis=0) for one in fields]
 
     start, rows = Prompt(*tries(asked.start)), RowOptions(*tries(asked.rows))
-    found = generate(model, start, asked.options, rows, row_options=False)
+    found = asked.generate(model, start, rows)
     same = tf.reduce_all(found.sequences == found.sequences[:1], axis=[1, 2])[1:]
     return _rung(tf.reduce_all(tf.reshape(same, [-1, _TRIES]), axis=1))
 
@@ -110,12 +117,16 @@ def _scores(asked: Asked, answer: Sequence[int]) -> Iterator[tf.Tensor]:
     limits = row_limits(options, rows, start.lengths)
     tokens, counts = needs_tokens(options), needs_counts(options, asked.row_options)
     history = start_history(start, most, vocab, tokens=tokens, counts=counts)
+    guide: Any = () if asked.guides is None else asked.guides.start(row_guides(rows))
     for step, token in enumerate(answer):
-        scores = logits[:, step]
-        for process in processors:
-            scores = process(scores, Context(tf.constant(step), history, start.lengths, limits, most))
+        context = Context(tf.constant(step), history, start.lengths, limits, most)
+        scores = processed(logits[:, step], context, processors)
+        if asked.guides is not None:
+            scores = asked.guides.mask(scores, guide, logits[:, step] if can_ban(options, rows) else None)
         yield scores
         history = append(history, tf.constant([token]), tf.constant(step), most)
+        if asked.guides is not None:
+            guide = asked.guides.advance(guide, tf.constant([token]))
 
 
 def _lead(scores: tf.Tensor, token: int) -> float:

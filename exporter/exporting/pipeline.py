@@ -20,6 +20,7 @@ from exporter.exporting.accuracy import measure_accuracy
 from exporter.exporting.description import describe
 from exporter.exporting.golden import GoldenJob
 from exporter.exporting.golden_process import golden_answers
+from exporter.exporting.guides import Tables, compile_guides, guide_infos
 from exporter.exporting.plan import Plan, plan_export, stored_weights
 from exporter.exporting.tokenizers import Tokenizers, compile_tokenizers
 from exporter.families import load_weights
@@ -28,6 +29,7 @@ from exporter.manifest import WARM_UP, Manifest, WarmupInfo
 from exporter.model import Transformer, build_model, unwritten_variables
 from exporter.options import ExportOptions
 from exporter.publishing import Staged, staged_version
+from exporter.saved_model.served import programs_of
 from exporter.saved_model.warmup import warmup_requests, write_warmup
 from exporter.saved_model.wrapper import TextGenerator
 from exporter.targets import compiled_for
@@ -136,15 +138,21 @@ def _write(plan: Plan, staged: Staged, tokenizers: Tokenizers, report: Report) -
     if plan.prefix:
         with report("Read the prefix"):
             model.bake_prefix(plan.prefix.tokens, _read_prefix(plan, weights))
+    guides = _guides(plan, tokenizers, report)
     with report("Trace the graph"):
-        wrapper = _traced(plan, model, tokenizers)
+        wrapper = _traced(plan, model, tokenizers, guides)
         infos = wrapper.signature_infos()
         requests = warmup_requests(plan.records, infos)
     with report("Write the SavedModel"), _writing(plan.servable):
         wrapper.save_version(staged.path, weights)
         write_warmup(staged.path, plan.servable.name, requests, infos)
     offered = {name: info for name, info in infos.items() if name != WARM_UP}
-    found = {"signatures": offered, "warmup": WarmupInfo(records=len(requests)), "accuracy": accuracy}
+    found = {
+        "signatures": offered,
+        "warmup": WarmupInfo(records=len(requests)),
+        "accuracy": accuracy,
+        "guides": guide_infos(plan.guides, plan.served, guides),
+    }
     return describe(plan, staged.version, model, tokenizers).model_copy(update=found)
 
 
@@ -169,7 +177,15 @@ def _writing(servable: Path) -> Iterator[None]:
         raise OutputError(f"{servable} cannot be written: {error.message}") from error
 
 
-def _traced(plan: Plan, model: Transformer, tokenizers: Tokenizers) -> TextGenerator:
+def _guides(plan: Plan, tokenizers: Tokenizers, report: Report) -> Tables:
+    """The tables of all guides; without any there is no such step."""
+    if not any(key.guided for key in programs_of(plan.served)):
+        return {}
+    with report("Compile the guides"):
+        return compile_guides(plan.served, tokenizers.prompts, plan.spec.vocab_size)
+
+
+def _traced(plan: Plan, model: Transformer, tokenizers: Tokenizers, guides: Tables) -> TextGenerator:
     """The wrapper with every signature."""
     return TextGenerator(
         model,
@@ -179,5 +195,6 @@ def _traced(plan: Plan, model: Transformer, tokenizers: Tokenizers) -> TextGener
         plan.buckets,
         plan.options,
         preset_tokenizers=tokenizers.presets,
+        guide_tables=guides,
         prefix=plan.prefix,
     )

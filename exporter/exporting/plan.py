@@ -14,10 +14,12 @@ from exporter.checkpoint import Checkpoint, Location, locate, open_checkpoint
 from exporter.choices import ComputeDtype
 from exporter.errors import GenserveError, OptionError, UnsupportedError
 from exporter.exporting.dtypes import resolve_dtype
+from exporter.exporting.guides import read_guides
 from exporter.exporting.memory import baked_bytes, cache_bytes_per_row
 from exporter.families import count_weights, load_weights, read_spec, unread_notes
 from exporter.families.int8 import Int8Weights
 from exporter.generation.generation_options import GenerationOptions, asked_length, resolve_options
+from exporter.guides import Guide
 from exporter.manifest import Buckets, MemoryInfo
 from exporter.options import ExportOptions, Job
 from exporter.prompts.languages import Languages, resolve_languages
@@ -55,6 +57,7 @@ class Plan:
       preset_languages: of presets that name their own.
       generation: the exported defaults.
       presets: generation options of every preset.
+      guides: what rows choose from.
       prefix: what is baked; None without.
       dtype: type of weights and activations.
       buckets: the compiled shapes.
@@ -76,6 +79,7 @@ class Plan:
     preset_languages: Mapping[str, Languages]
     generation: GenerationOptions
     presets: Mapping[str, GenerationOptions]
+    guides: Mapping[str, Guide]
     prefix: Prefix | None
     dtype: ComputeDtype
     buckets: Buckets
@@ -123,6 +127,7 @@ class Plan:
             "batch_sizes": list(rows),
             "programs": {first[key]: count for key, count in self.compilations.items()},
             "compilations": sum(self.compilations.values()),
+            "guides": {name: guide.kind for name, guide in self.guides.items()},
             "warmup_records": len(self.records),
             "weights_bytes": self.memory.weights_bytes,
             "cache_bytes": [
@@ -157,9 +162,10 @@ def plan_export(options: ExportOptions, output: Path, checkpoint: Checkpoint | N
     languages = resolve_languages(checkpoint.path, options.source_lang, options.target_lang)
     of_presets = _preset_languages(options, checkpoint.path)
     generation, presets = _generation_options(options, checkpoint, spec, languages, of_presets)
+    guides = read_guides(options, generation, presets)
     prefix = resolve_prefix(options, checkpoint.path, spec)
     buckets = _buckets(options, spec, generation, prefix)
-    served = served_signatures(options, generation, presets, buckets, spec.vocab_size)
+    served = served_signatures(options, generation, presets, buckets, spec.vocab_size, guides)
     if "resume" in options.extra_signatures:
         _check_resume(spec, buckets, generation, prefix)
     parameters = count_weights(spec, checkpoint)
@@ -177,6 +183,7 @@ def plan_export(options: ExportOptions, output: Path, checkpoint: Checkpoint | N
         preset_languages=of_presets,
         generation=generation,
         presets=presets,
+        guides=guides,
         prefix=prefix,
         dtype=dtype,
         buckets=buckets,

@@ -159,5 +159,14 @@ EXTRAS: dict[str, str] = {
     "frequency_penalty": "subtracted from a token's logit for each time it was generated (OpenAI's formula)",
     "seed": "start of the random numbers; -1 is a different one for every row and request",
     "scores": "return every sequence's score",
+    "guided_regex": "every answer matches this regular expression as a whole",
+    "guided_choice": "every answer is one of these texts",
+    "guided_json": "every answer is JSON that is valid by this JSON Schema",
     "logprobs": "return the log-probability of every token and of the n most probable alternatives",
+}
+
+# Options of other servers that are refused, and why.
+NOT_EXPORTED: dict[str, str] = {
+    "guided_grammar": "a grammar nests without end, and a guide's table has an end; "
+    "guided_json nests as deep as its schema says",
 }

@@ -10,6 +10,7 @@ Only what was generated is reordered: the prompt's keys and values stay where th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ import tensorflow as tf
 from exporter.generation import history as past
 from exporter.generation.choice import draw_without_replacement, drawn_or_best, where_rows
 from exporter.generation.generation_options import GenerationOptions
+from exporter.generation.guides import Guides
 from exporter.generation.history import History
 from exporter.generation.loop import Loop
 from exporter.generation.record import Record, put_column, record_step, start_record
@@ -42,6 +44,7 @@ class Beams(NamedTuple):
       ended: bool [batch, beams], whether an end-of-sequence token or a stop string ended it.
       real: bool [batch, beams], whether it is finished; False in the pool: a place not taken yet.
       stop: int32 [batch, beams], state of the stop strings' automaton; () without.
+      guide: int32 [batch, beams], state of the guide; () without.
       record: per-token outputs, [batch, beams, T, ...].
     """
 
@@ -51,6 +54,7 @@ class Beams(NamedTuple):
     ended: tf.Tensor
     real: tf.Tensor
     stop: Any
+    guide: Any
     record: Record
 
 
@@ -94,17 +98,19 @@ def beam_search(
     options: GenerationOptions,
     rows: RowOptions,
     automaton: StopAutomaton | None,
+    guides: Guides | None = None,
     *,
     row_options: bool,
 ) -> Generated:
     """Beam search and beam sampling; arguments and result as in ``exporter.generation.generate``."""
     beams = options.num_beams
     wide = repeat_rows(rows, beams)
-    loop = Loop(model, prompt, options, wide, automaton, beams, row_options=row_options)
+    loop = Loop(model, prompt, options, wide, automaton, guides, beams, row_options=row_options)
     propose = _build_proposal(options, rows, wide, model.vocab_size, row_options=row_options)
 
     def advance(search: Search, logits: tf.Tensor) -> Search:
-        scores = loop.process(tf.nn.log_softmax(logits, axis=-1), search)
+        guide = () if guides is None else tf.reshape(search.running.guide, [-1])
+        scores = loop.process(tf.nn.log_softmax(logits, axis=-1), search, guide)
         candidates = propose(scores, search.running.score, search.step)
         return _select(loop, search, candidates, _continue(loop, search, candidates, logits))
 
@@ -146,14 +152,19 @@ def _continue(loop: Loop, search: Search, candidates: Candidates, logits: tf.Ten
     """The candidates as hypotheses: their origins' sequences with the new token."""
     old = _take(search.running._replace(score=()), candidates.origin)
     ended, stop = loop.ends(candidates.token, old.stop)
+    guide, score = loop.guided(old.guide, candidates.token), candidates.score
+    if loop.guides is not None:
+        # Where too few tokens are allowed, candidates are others: such a beam never comes back.
+        score = tf.where(guide < 0, -math.inf, score)
     by_beam = tf.reshape(logits, [-1, loop.options.num_beams, logits.shape[1]])
     return Beams(
-        score=candidates.score,
+        score=score,
         sequences=put_column(old.sequences, search.step, candidates.token),
         length=old.length + 1,
         ended=ended,
         real=tf.zeros_like(ended),
         stop=stop,
+        guide=guide,
         record=record_step(old.record, search.step, by_beam, candidates.origin, candidates.token),
     )
 
@@ -220,6 +231,7 @@ def _start(loop: Loop, rows: RowOptions) -> Search:
         real=zero > 0,
         # [batch] -> [batch, beams]
         stop=() if loop.automaton is None else tf.repeat(loop.stop[:, None], options.num_beams, axis=1),
+        guide=() if loop.guides is None else tf.reshape(loop.guide, tf.shape(zero)),
         record=start_record(sequences, options),
     )
     finished = (rows.finished | (loop.limits[:: options.num_beams] < 1))[:, None]

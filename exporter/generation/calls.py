@@ -5,6 +5,7 @@ from __future__ import annotations
 from exporter.errors import OptionError
 from exporter.generation.beam import beam_search
 from exporter.generation.generation_options import GenerationOptions
+from exporter.generation.guides import Guides
 from exporter.generation.lookup import lookup_search
 from exporter.generation.result import Generated
 from exporter.generation.rows import RowOptions
@@ -34,6 +35,7 @@ def generate(
     row_options: bool,
     stop: StopAutomaton | None = None,
     piece: int = 0,
+    guides: Guides | None = None,
 ) -> Generated:
     """Generates the continuation of every prompt. Call it inside ``tf.function(jit_compile=True)``.
 
@@ -48,20 +50,23 @@ def generate(
       stop: the automaton of ``options.stop_strings``, if there are any.
       piece: static; above 0 answers go on from the ``rows.num_generated`` tokens at the prompts' ends, by at
         most so many; one sequence a row, without beams.
+      guides: those that ``rows.guide`` chooses from; or the options' own alone, which all rows follow.
 
     Returns:
       The new tokens.
 
     Raises:
-      OptionError: stop strings without their automaton.
+      OptionError: stop strings without their automaton, a guide without its table.
     """
     if options.stop_strings and stop is None:
         raise OptionError("stop_strings: the tokenizer's vocabulary is needed to stop at them")
+    if options.guide is not None and guides is None:
+        raise OptionError(f"{options.guide.name}: the tokenizer's vocabulary is needed to follow it")
     if can_look_up(options, row_options):
         return lookup_search(model, prompt, options, rows, stop)
     if options.num_beams > 1:
-        return beam_search(model, prompt, options, rows, stop, row_options=row_options)
-    return decode(model, prompt, options, rows, stop, row_options=row_options, piece=piece)
+        return beam_search(model, prompt, options, rows, stop, guides, row_options=row_options)
+    return decode(model, prompt, options, rows, stop, guides, row_options=row_options, piece=piece)
 
 
 def can_look_up(options: GenerationOptions, row_options: bool) -> bool:

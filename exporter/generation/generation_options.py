@@ -6,14 +6,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from exporter.errors import OptionError, UnsupportedError, did_you_mean, raise_all
-from exporter.generation.attributes import ATTRIBUTES, CUSTOM_KEYS, EXTRAS, Fate
+from exporter.errors import GenserveError, OptionError, UnsupportedError, did_you_mean, raise_all
+from exporter.generation.attributes import ATTRIBUTES, CUSTOM_KEYS, EXTRAS, NOT_EXPORTED, Fate
 from exporter.generation.off_values import SAMPLING, is_number, neutral_of
+from exporter.guides import Guide
 
 # The default of transformers 5 where neither max_new_tokens nor max_length is set.
 DEFAULT_NEW_TOKENS = 20
@@ -36,6 +38,12 @@ def _pairs(value: Any) -> Any:
     return tuple(value.items()) if isinstance(value, Mapping) else value
 
 
+def _json_text(value: Any) -> Any:
+    """Accepts a JSON Schema as it is where its text is expected: options are hashable."""
+    is_schema = isinstance(value, Mapping | bool)
+    return json.dumps(value, ensure_ascii=False) if is_schema else value
+
+
 TokenId = Annotated[int, Field(ge=0, strict=True)]
 TokenIds = tuple[TokenId, ...]
 Sequences = tuple[Annotated[TokenIds, Field(min_length=1)], ...]
@@ -53,7 +61,8 @@ class GenerationOptions(BaseModel):
     top_p 1, empty tuples). docs/options.md describes each.
 
     Attributes that are not GenerationConfig's: presence_penalty and frequency_penalty, seed, scores (return
-    them), logprobs (None: none; n: of each token and of the n most probable).
+    them), logprobs (None: none; n: of each token and of the n most probable), guided_regex, guided_choice and
+    guided_json (its text).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -97,6 +106,10 @@ class GenerationOptions(BaseModel):
     begin_suppress_tokens: TokenIds = ()
     renormalize_logits: bool = False
 
+    guided_regex: str | None = None
+    guided_choice: Annotated[tuple[str, ...], BeforeValidator(_one_or_more)] = ()
+    guided_json: Annotated[str | None, BeforeValidator(_json_text)] = None
+
     eos_token_id: Annotated[tuple[int, ...], BeforeValidator(_one_or_more)] = ()
     pad_token_id: int = 0
     bos_token_id: int | None = None
@@ -107,6 +120,18 @@ class GenerationOptions(BaseModel):
     seed: Annotated[int, Field(ge=UNPREDICTABLE_SEED, lt=2**63, strict=True)] = UNPREDICTABLE_SEED
     scores: bool = False
     logprobs: Count | None = None
+
+    @property
+    def guide(self) -> Guide | None:
+        """What every answer follows; OptionError or UnsupportedError for what is no guide."""
+        found = [Guide(kind, source) for kind, source in self._guides.items()]
+        return found[0] if found else None
+
+    @property
+    def _guides(self) -> dict[Any, Any]:
+        """The sources of guides by their kind: more than one is a contradiction."""
+        sources = {"regex": self.guided_regex, "choice": self.guided_choice or None, "json": self.guided_json}
+        return {kind: source for kind, source in sources.items() if source is not None}
 
 
 _FIELDS = GenerationOptions.model_fields.keys()
@@ -232,7 +257,7 @@ def _set(config: Mapping[str, Any]) -> dict[str, Any]:
 def _unknown_keys(
     settings: Mapping[str, _Setting], overrides: Mapping[str, Any], ignore: Collection[str]
 ) -> list[str]:
-    known = ATTRIBUTES.keys() | EXTRAS.keys()
+    known = ATTRIBUTES.keys() | EXTRAS.keys() | NOT_EXPORTED.keys()
     wrong = [
         f"generation_config.json: {key}={setting.value!r}: unknown key{did_you_mean(key, known)}; "
         f"--ignore-config-key {key} passes over it"
@@ -252,7 +277,7 @@ def _refused(settings: Mapping[str, _Setting]) -> list[str]:
         if name in ATTRIBUTES
         and ATTRIBUTES[name].fate is Fate.REFUSED
         and setting.value not in ATTRIBUTES[name].neutral
-    ]
+    ] + [f"{name}={settings[name].value!r}: {why}" for name, why in NOT_EXPORTED.items() if name in settings]
 
 
 def _lengths(
@@ -351,7 +376,37 @@ def _contradictions(options: GenerationOptions) -> list[str]:
             for name, ids in forced.items()
         ),
     ]
-    return [message for broken, message in rules if broken]
+    return [message for broken, message in rules if broken] + _guide_problems(options)
+
+
+def _guide_problems(options: GenerationOptions) -> list[str]:
+    """What is wrong with the options' guide, and what does not go with any."""
+    names = [f"guided_{kind}" for kind in options._guides]
+    if len(names) > 1:
+        return [f"{' and '.join(names)}: one answer follows one guide; give one of them"]
+    if not names:
+        return []
+    try:
+        options.guide  # noqa: B018
+    except GenserveError as error:
+        return [str(error)]
+    return [f"{names[0]}: {why}" for why in against_guides(options)]
+
+
+def against_guides(options: GenerationOptions) -> list[str]:
+    """Options that guided answers do not go with, and why."""
+    rules = [
+        (
+            bool(options.stop_strings),
+            f"a guide says where an answer ends, and stop_strings={list(options.stop_strings)} would too",
+        ),
+        (
+            options.forced_bos_token_id is not None,
+            f"every token is the guide's, and forced_bos_token_id={options.forced_bos_token_id} would not be",
+        ),
+        (not _valid(options.eos_token_id), "needs an eos_token_id, by which an answer ends"),
+    ]
+    return [why for broken, why in rules if broken]
 
 
 def _valid(ids: Iterable[int]) -> tuple[int, ...]:

@@ -9,8 +9,16 @@ import tensorflow as tf
 
 from exporter.generation import history as past
 from exporter.generation.generation_options import GenerationOptions
+from exporter.generation.guides import Guides
 from exporter.generation.history import History
-from exporter.generation.processors import Context, build_processors, needs_counts, needs_tokens
+from exporter.generation.processors import (
+    Context,
+    Processor,
+    build_processors,
+    can_ban,
+    needs_counts,
+    needs_tokens,
+)
 from exporter.generation.result import FinishReason, finish_reason
 from exporter.generation.rows import RowOptions
 from exporter.generation.step import Prompt, StepModel
@@ -47,6 +55,7 @@ class Loop:
       room: int32 [batch * n], how many of them the loop may add.
       ended: bool [batch * n], rows whose answer had ended in an earlier piece.
       stop: int32 [batch], the prompts' states of the stop strings' automaton; () without.
+      guide: int32 [batch * n], the first states of the guides; () without.
     """
 
     def __init__(
@@ -56,13 +65,14 @@ class Loop:
         options: GenerationOptions,
         rows: RowOptions,
         automaton: StopAutomaton | None,
+        guides: Guides | None,
         n: int,
         *,
         row_options: bool,
         piece: int = 0,
     ) -> None:
         """Reads the prompts; ``rows`` are [batch * n], the rest as in ``exporter.generation.generate``."""
-        self.model, self.options, self.automaton = model, options, automaton
+        self.model, self.options, self.automaton, self.guides = model, options, automaton, guides
         self.most, vocab, done = piece or options.max_new_tokens, model.vocab_size, rows.num_generated
         most = self.most
         self.logits, self.cache = model.prefill(prompt, max_new_tokens=most)
@@ -74,13 +84,25 @@ class Loop:
             self.room = tf.minimum(self.limits - done, rows.piece_tokens)
         self._rows = rows
         self._processors = build_processors(options, rows, prompt, vocab, n, row_options=row_options)
+        self._bans = can_ban(options, rows)
         tokens, counts = needs_tokens(options), needs_counts(options, row_options)
         history = past.start_history(prompt, most, vocab, tokens=tokens, counts=counts, done=done)
         self.history = past.expand(history, n)
         self.stop: Any = ()
         if automaton is not None:
             self.stop = automaton.start(prompt, done, options.max_new_tokens)
+        self.guide: Any = () if guides is None else self._guide_states(guides, prompt, done)
         self.ended = rows.finished & False if done is None else self._ended(prompt, done)
+
+    def _guide_states(self, guides: Guides, prompt: Prompt, done: tf.Tensor | None) -> tf.Tensor:
+        """int32 [batch * n]: where the rows' guides begin, or stand after the ``done`` tokens of answers."""
+        start = guides.start(row_guides(self._rows))
+        if done is None:
+            return start
+        length = tf.shape(prompt.tokens)[1]
+        columns = length - done[:, None] + tf.range(self.options.max_new_tokens)
+        given = tf.gather(prompt.tokens, tf.clip_by_value(columns, 0, length - 1), axis=1, batch_dims=1)
+        return guides.after(given, done, start)
 
     def _ended(self, prompt: Prompt, done: tf.Tensor) -> tf.Tensor:
         """bool [batch]: whether the newest token that was read has ended its answer."""
@@ -129,14 +151,15 @@ class Loop:
         )
         return state
 
-    def process(self, scores: tf.Tensor, state: State) -> tf.Tensor:
-        """float32 [rows, vocab]: ``scores`` after the processors."""
+    def process(self, scores: tf.Tensor, state: State, guide: Any) -> tf.Tensor:
+        """float32 [rows, vocab]: ``scores`` after the processors and the guides, in states ``guide``."""
         context = Context(
             self.step_of(state), state.history, self._lengths, self.limits, self.most, state.step
         )
-        for process in self._processors:
-            scores = process(scores, context)
-        return scores
+        after = processed(scores, context, self._processors)
+        if self.guides is None:
+            return after
+        return self.guides.mask(after, guide, scores if self._bans else None)
 
     def ends(self, token: tf.Tensor, stop: Any) -> tuple[tf.Tensor, Any]:
         """Whether each ``token`` (int32 of any shape) is an end; and the automaton's states after it."""
@@ -145,6 +168,22 @@ class Loop:
             stop = self.automaton.advance(stop, token)
             ended |= self.automaton.matched(stop)
         return ended, stop
+
+    def guided(self, guide: Any, token: tf.Tensor) -> Any:
+        """The guides' states after each ``token`` (int32 of any shape)."""
+        return () if self.guides is None else self.guides.advance(guide, token)
+
+
+def processed(scores: tf.Tensor, context: Context, processors: Sequence[Processor]) -> tf.Tensor:
+    """float32 [rows, vocab]: ``scores`` after the processors."""
+    for process in processors:
+        scores = process(scores, context)
+    return scores
+
+
+def row_guides(rows: RowOptions) -> tf.Tensor:
+    """int32 [rows]: the number of each row's guide; without a choice all rows follow the first."""
+    return tf.zeros_like(rows.max_new_tokens) if rows.guide is None else rows.guide
 
 
 def row_limits(options: GenerationOptions, rows: RowOptions, lengths: tf.Tensor) -> tf.Tensor:

@@ -74,6 +74,17 @@ def needs_counts(options: GenerationOptions, row_options: bool) -> bool:
     return row_options or static
 
 
+def can_ban(options: GenerationOptions, rows: RowOptions) -> bool:
+    """Whether some processor makes logits -inf; penalties never do."""
+    bans = (
+        *(options.no_repeat_ngram_size, options.encoder_no_repeat_ngram_size, options.bad_words_ids),
+        *(options.min_length, options.min_new_tokens, options.forced_eos_token_id, options.suppress_tokens),
+        *(options.begin_suppress_tokens, options.sequence_bias, options.forced_bos_token_id is not None),
+        rows.bad_token_ids is not None,
+    )
+    return any(bans)
+
+
 def build_processors(
     options: GenerationOptions,
     rows: RowOptions,

@@ -35,6 +35,8 @@ class RowOptions(NamedTuple):
       num_generated: int32, how many tokens of the answer were read after the prompt; None in programs that
         begin answers. Steps, limits and counts go on from there.
       piece_tokens: int32, how many tokens are added now at most.
+      guide: int32, which of the export's guides the row follows, -1 for none; None in programs without a
+        choice of guides.
     """
 
     max_new_tokens: tf.Tensor
@@ -55,6 +57,7 @@ class RowOptions(NamedTuple):
     ignore_eos: tf.Tensor | None = None
     num_generated: tf.Tensor | None = None
     piece_tokens: tf.Tensor | None = None
+    guide: tf.Tensor | None = None
 
 
 class Field(NamedTuple):
@@ -112,6 +115,11 @@ PIECE_FIELDS: dict[str, Field] = {
     "piece_tokens": Field(tf.int32, 0, "1 to {piece}"),
 }
 
+#: A row that follows no guide.
+NO_GUIDE = -1
+# The further input of exports with guides.
+GUIDE_FIELD: dict[str, Field] = {"guide": Field(tf.int32, NO_GUIDE, "0 to {last_guide}, or -1 (none)")}
+
 
 def default_rows(options: GenerationOptions, batch: tf.Tensor | int) -> RowOptions:
     """The options' own values for ``batch`` rows, none of them finished."""
@@ -124,9 +132,10 @@ def default_rows(options: GenerationOptions, batch: tf.Tensor | int) -> RowOptio
     return RowOptions(**rows, finished=tf.fill([batch], False))
 
 
-def row_fields(*, extras: bool, pieces: bool = False) -> dict[str, Field]:
+def row_fields(*, extras: bool = False, pieces: bool = False, guides: bool = False) -> dict[str, Field]:
     """Every per-row option of a program."""
-    return {**ROW_FIELDS, **(EXTRA_FIELDS if extras else {}), **(PIECE_FIELDS if pieces else {})}
+    further = ((guides, GUIDE_FIELD), (extras, EXTRA_FIELDS), (pieces, PIECE_FIELDS))
+    return ROW_FIELDS | {name: field for has, fields in further if has for name, field in fields.items()}
 
 
 def with_extras(rows: RowOptions, k: int) -> RowOptions:
@@ -142,7 +151,7 @@ def neutral_row(rows: RowOptions) -> RowOptions:
     """Every option switched off and one token allowed, finished: what stands in for a bad row."""
 
     def off(name: str, value: tf.Tensor | None) -> tf.Tensor | None:
-        field = {**ROW_FIELDS, **EXTRA_FIELDS, **PIECE_FIELDS}.get(name)
+        field = row_fields(extras=True, pieces=True, guides=True).get(name)
         return value if value is None or field is None else tf.fill(tf.shape(value), _constant(field))
 
     neutral = RowOptions(**{name: off(name, value) for name, value in rows._asdict().items()})
@@ -155,11 +164,13 @@ def _constant(field: Field) -> tf.Tensor:
     return tf.constant(field.neutral, field.dtype)
 
 
-def check_rows(rows: RowOptions, options: GenerationOptions, vocab_size: int | None = None) -> tf.Tensor:
+def check_rows(
+    rows: RowOptions, options: GenerationOptions, vocab_size: int | None = None, guides: int = 0
+) -> tf.Tensor:
     """string [batch]: "" for a good row, else option, value and what is allowed. Runs on the host.
 
     The first wrong option of a row is named, in the order of ROW_FIELDS. NaN is outside every range.
-    ``vocab_size`` bounds the ids of extras.
+    ``vocab_size`` bounds the ids of extras, ``guides`` is how many a row may choose from.
     """
     cap = options.max_new_tokens
     inside = {
@@ -175,8 +186,12 @@ def check_rows(rows: RowOptions, options: GenerationOptions, vocab_size: int | N
     }
     with tf.device(CPU):
         message = _extras_error(rows, options, vocab_size)
-        for name in reversed(ROW_FIELDS):
-            allowed = ROW_FIELDS[name].allowed.format(cap=cap)
+        fields = row_fields(guides=guides > 0)
+        if rows.guide is not None:
+            inside["guide"] = (rows.guide >= NO_GUIDE) & (rows.guide < guides)
+        message = tf.where(_ends_guided(rows, options), _ENDS_GUIDED, message)
+        for name in reversed(fields):
+            allowed = fields[name].allowed.format(cap=cap, last_guide=guides - 1)
             message = tf.where(inside[name], message, _refusal(name, getattr(rows, name), allowed))
         return message
 
@@ -185,6 +200,19 @@ def _refusal(name: str, value: tf.Tensor, allowed: str) -> tf.Tensor:
     """string [batch]: what is said of a ``value`` [batch] that is not allowed."""
     text = tf.strings.as_string(value, shortest=value.dtype.is_floating)
     return tf.strings.join([f"{name}=", text, f": allowed: {allowed}"])
+
+
+_ENDS_GUIDED = "stop_token_ids, ignore_eos: a guide says where an answer ends; allowed with one: neither"
+
+
+def _ends_guided(rows: RowOptions, options: GenerationOptions) -> tf.Tensor:
+    """bool [batch]: whether a row that follows a guide has ends of its own."""
+    if rows.stop_token_ids is None or rows.ignore_eos is None:
+        return tf.zeros_like(rows.finished)
+    own = rows.ignore_eos | tf.reduce_any(tf.not_equal(rows.stop_token_ids, NO_ID), axis=1)
+    if rows.guide is not None:
+        return own & (rows.guide > NO_GUIDE)
+    return own & (options.guide is not None)
 
 
 def _extras_error(rows: RowOptions, options: GenerationOptions, vocab_size: int | None) -> tf.Tensor:

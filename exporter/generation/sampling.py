@@ -10,6 +10,7 @@ import tensorflow as tf
 from exporter.generation import history as past
 from exporter.generation.choice import best_token, draw_token, drawn_or_best
 from exporter.generation.generation_options import GenerationOptions
+from exporter.generation.guides import Guides
 from exporter.generation.history import History
 from exporter.generation.loop import Loop
 from exporter.generation.record import Record, put_column, record_step, start_record
@@ -32,6 +33,7 @@ class Decoding(NamedTuple):
       cache: the state of the model's cache.
       history: what processors look at.
       stop: int32 [rows], the states of the stop strings' automaton; () without.
+      guide: int32 [rows], the states of the guides; () without.
       sequences: int32 [rows, T].
       num_tokens: int32 [rows].
       finished: bool [rows].
@@ -44,6 +46,7 @@ class Decoding(NamedTuple):
     cache: Any
     history: History
     stop: Any
+    guide: Any
     sequences: tf.Tensor
     num_tokens: tf.Tensor
     finished: tf.Tensor
@@ -75,6 +78,7 @@ def decode(
     options: GenerationOptions,
     rows: RowOptions,
     automaton: StopAutomaton | None,
+    guides: Guides | None = None,
     *,
     row_options: bool,
     piece: int = 0,
@@ -82,12 +86,13 @@ def decode(
     """Greedy search and sampling; arguments and result as in ``exporter.generation.generate``."""
     n = options.num_return_sequences
     rows = expand_rows(rows, n)
-    loop = Loop(model, prompt, options, rows, automaton, n, row_options=row_options, piece=piece)
+    loop = Loop(model, prompt, options, rows, automaton, guides, n, row_options=row_options, piece=piece)
     choose = build_choice(options, rows, row_options=row_options)
 
     def advance(state: Decoding, logits: tf.Tensor) -> Decoding:
         """Chooses every row's next token and records it."""
-        return _record(loop, state, choose(loop.process(logits, state), loop.step_of(state)), logits)
+        scores = loop.process(logits, state, state.guide)
+        return _record(loop, state, choose(scores, loop.step_of(state)), logits)
 
     return _result(loop, loop.run(_start(loop, rows), advance))
 
@@ -103,6 +108,7 @@ def _start(loop: Loop, rows: RowOptions) -> Decoding:
         cache=loop.cache.state,
         history=loop.history,
         stop=() if loop.automaton is None else tf.repeat(loop.stop, options.num_return_sequences),
+        guide=loop.guide,
         sequences=columns + options.pad_token_id,
         num_tokens=empty,
         finished=rows.finished | loop.ended | (loop.room < 1),
@@ -123,6 +129,7 @@ def _record(loop: Loop, state: Decoding, token: tf.Tensor, logits: tf.Tensor) ->
         cache=state.cache,
         history=past.append(state.history, token, step, loop.most),
         stop=stop,
+        guide=loop.guided(state.guide, token),
         sequences=put_column(state.sequences, step, tf.where(live, token, options.pad_token_id)),
         num_tokens=state.num_tokens + tf.cast(live, tf.int32),
         finished=state.finished | ended | (step + 1 >= loop.room),

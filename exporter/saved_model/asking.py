@@ -27,6 +27,11 @@ class Loaded:
         """Those of a baked prefix."""
         return dict(self._version.step_model.prefix)
 
+    @property
+    def guides(self) -> Mapping[str, Any]:
+        """Tables of guides, by ``ProgramKey.guides_name``."""
+        return dict(self._version.guides)
+
     def limit(self, max_new_tokens: int | None) -> None:
         """From now on answers end after this many tokens where their request asks for no number; None: at
         the version's own cap.

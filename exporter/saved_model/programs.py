@@ -10,7 +10,9 @@ import tensorflow as tf
 from exporter.devices import CPU
 from exporter.generation import generate, next_token, score
 from exporter.generation.generation_options import GenerationOptions
+from exporter.generation.guides import Guides
 from exporter.generation.rows import (
+    GUIDE_FIELD,
     RowOptions,
     default_rows,
     resolve_seeds,
@@ -125,11 +127,14 @@ class Programs:
         self._facts: dict[str, Any] = {"pad_token_id": pad_token_id, "decoder_start": decoder_start}
         self._built: dict[ProgramKey, GenerationProgram | Program] = {}
 
-    def get(self, key: ProgramKey, stop: StopAutomaton | None = None) -> GenerationProgram | Program:
-        """The program of ``key``; ``stop``, of its options' stop strings, goes with "generation" alone."""
+    def get(
+        self, key: ProgramKey, stop: StopAutomaton | None = None, guides: Guides | None = None
+    ) -> GenerationProgram | Program:
+        """The program of ``key``; ``stop``, of its options' stop strings, and ``guides``, those that its
+        answers follow, go with "generation" alone."""
         if key not in self._built:
             if key.options is not None:
-                self._built[key] = self._generation(key, key.options, stop)
+                self._built[key] = self._generation(key, key.options, stop, guides)
             else:
                 self._built[key] = (
                     self._score(key.size) if key.kind == "score" else self._next_token(key.size)
@@ -137,7 +142,11 @@ class Programs:
         return self._built[key]
 
     def _generation(
-        self, key: ProgramKey, options: GenerationOptions, stop: StopAutomaton | None
+        self,
+        key: ProgramKey,
+        options: GenerationOptions,
+        stop: StopAutomaton | None,
+        guides: Guides | None,
     ) -> GenerationProgram:
         """Generation under static ``options``; see ``exporter.generation.generate``."""
 
@@ -145,12 +154,19 @@ class Programs:
             rows = RowOptions(**per_row, finished=~live)
             prompt = with_prefix(self._prefix, prompt)
             answer = generate(
-                self._model, prompt, options, rows, row_options=key.row_options, stop=stop, piece=key.piece
+                self._model,
+                prompt,
+                options,
+                rows,
+                row_options=key.row_options,
+                stop=stop,
+                guides=guides,
+                piece=key.piece,
             )
             # Outputs that the options do not ask for are None.
             return {name: value for name, value in answer._asdict().items() if value is not None}
 
-        fields = row_fields(extras=bool(key.row_token_ids), pieces=bool(key.piece))
+        fields = row_fields(extras=bool(key.row_token_ids), pieces=bool(key.piece), guides=bool(key.guides))
         specs = {name: field.spec(key.row_token_ids) for name, field in fields.items()}
         # A preset may begin with another language's token.
         facts: dict[str, Any] = {
@@ -158,7 +174,7 @@ class Programs:
             "decoder_start": options.decoder_start_token_id,
         }
         program = Program(call, specs, key.buckets(self._buckets), **facts)
-        return GenerationProgram(options, program, self._answer_limit, key.row_token_ids, key.piece, stop)
+        return GenerationProgram(options, program, self._answer_limit, key, stop, guides)
 
     def _score(self, width: int) -> Program:
         """Log-likelihood of continuations of at most ``width`` tokens."""
@@ -198,13 +214,16 @@ class GenerationProgram:
         options: GenerationOptions,
         program: Program,
         answer_limit: tf.Tensor = 2**31 - 1,
-        row_token_ids: int = 0,
-        piece: int = 0,
+        key: ProgramKey | None = None,
         stop: StopAutomaton | None = None,
+        guides: Guides | None = None,
     ) -> None:
+        """``key``: what the program was made for; None: nothing beside ``options``."""
+        key = key or ProgramKey("generation", options)
         self.options = options
         self.program = program
-        self.row_token_ids, self.piece, self.stop = row_token_ids, piece, stop
+        self.row_token_ids, self.piece, self.choices = key.row_token_ids, key.piece, len(key.guides)
+        self.stop, self.guides = stop, guides
         self._answer_limit = answer_limit
 
     def run(self, rows: Rows, row_options: RowOptions | None = None) -> dict[str, tf.Tensor]:
@@ -220,6 +239,8 @@ class GenerationProgram:
             chosen = chosen._replace(seed=resolve_seeds(chosen.seed))
             if self.row_token_ids:
                 chosen = with_extras(chosen, self.row_token_ids)
+            if self.choices and chosen.guide is None:
+                chosen = chosen._replace(guide=GUIDE_FIELD["guide"].off(tf.shape(rows.error)[0], 0))
         return self.program.run(rows, _per_row(chosen))
 
     def _defaults(self, batch: tf.Tensor) -> RowOptions:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from exporter.devices import CPU
-from exporter.generation.loop import ends_row
+from exporter.generation.guides import NOWHERE
+from exporter.generation.loop import ends_row, row_guides
 from exporter.generation.result import FinishReason
-from exporter.generation.rows import RowOptions, check_piece, check_rows, mask_rows
+from exporter.generation.rows import NO_GUIDE, RowOptions, check_piece, check_rows, mask_rows
 from exporter.generation.stop import cut_answers
 from exporter.saved_model.programs import GenerationProgram
-from exporter.saved_model.requests import checked_ids, first_error, with_errors
+from exporter.saved_model.requests import Rows, checked_ids, first_error, message_where, with_errors
 from exporter.saved_model.signatures import (
     Policy,
     Signature,
@@ -62,8 +63,12 @@ def resume_signature(
                 num_generated=num_generated,
                 piece_tokens=piece_tokens,
             )
-            wrong = check_rows(chosen, program.options, vocab_size), check_piece(chosen, program.piece)
+            wrong = (
+                check_rows(chosen, program.options, vocab_size, program.choices),
+                check_piece(chosen, program.piece),
+            )
             rows = with_errors(prompts, first_error(given_error, *wrong))
+            rows = with_errors(rows, _guide_error(rows, given, chosen, program))
             chosen = mask_rows(chosen, tf.not_equal(rows.error, ""))
             read = with_errors(rows._replace(tokens=tf.concat([rows.tokens, given], axis=1)), rows.error)
         answer = program.run(read, chosen)
@@ -81,8 +86,20 @@ def resume_signature(
         **ids_specs(policy.longest),
         generated_ids=most,
         **numbers,
-        **row_specs(program.row_token_ids),
+        **row_specs(program),
     )
+
+
+def _guide_error(
+    rows: Rows, given: tf.RaggedTensor, chosen: RowOptions, program: GenerationProgram
+) -> tf.Tensor:
+    """string [batch]: a message for good rows whose answer so far does not follow their guide."""
+    if program.guides is None:
+        return tf.zeros_like(rows.error)
+    good = tf.equal(rows.error, "")
+    start = program.guides.start(tf.where(good, row_guides(chosen), NO_GUIDE))
+    after = program.guides.after(*_dense(given), start)
+    return message_where(after == NOWHERE, ["generated_ids: no answer by the row's guide begins so"])
 
 
 def _added_text(

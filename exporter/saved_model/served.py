@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from hashlib import sha256
+from typing import Literal, NamedTuple
 
 from exporter.choices import Overflow
 from exporter.errors import OptionError
 from exporter.generation.generation_options import GenerationOptions
+from exporter.guides import Guide
 from exporter.manifest import WARM_UP, Buckets
 from exporter.options import ExportOptions
 
@@ -27,6 +29,13 @@ Kind = Literal[
 ]
 
 
+class Guided(NamedTuple):
+    """A guide, and the tokens that end an answer by it: what a table is made for."""
+
+    guide: Guide
+    eos_token_id: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class ProgramKey:
     """What makes a compiled program another one; signatures with equal keys share theirs.
@@ -38,6 +47,7 @@ class ProgramKey:
       row_token_ids: how many ids a row's lists hold; 0: extras are no inputs.
       piece: answers go on by at most so many tokens, of "generation"; 0: they begin and end in one call.
       lengths: its length buckets, where they are not the export's.
+      guides: what a row's ``guide`` chooses from; without any it is no input.
       size: the widest continuation of "score", how many tokens "next_token" answers.
     """
 
@@ -47,11 +57,26 @@ class ProgramKey:
     row_token_ids: int = 0
     piece: int = 0
     lengths: tuple[int, ...] = ()
+    guides: tuple[Guide, ...] = ()
     size: int = 0
 
     def buckets(self, common: Buckets) -> Buckets:
         """The shapes that it is compiled for; ``common`` are the export's."""
         return common.model_copy(update={"prompt_lengths": self.lengths}) if self.lengths else common
+
+    @property
+    def guided(self) -> tuple[Guided, ...]:
+        """What its answers follow: guides that rows choose from, or the options' own."""
+        if self.options is None:
+            return ()
+        own = self.options.guide
+        guides = self.guides or (() if own is None else (own,))
+        return tuple(Guided(guide, self.options.eos_token_id) for guide in guides)
+
+    @property
+    def guides_name(self) -> str:
+        """What the joint tables of its guides are called, the same for equal ones."""
+        return sha256(repr(self.guided).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -83,6 +108,7 @@ def served_signatures(
     presets: Mapping[str, GenerationOptions],
     buckets: Buckets,
     vocab_size: int,
+    guides: Mapping[str, Guide],
 ) -> tuple[Served, ...]:
     """Every signature of an export, in the order in which they are traced.
 
@@ -103,6 +129,7 @@ def served_signatures(
         _single_sequence(generation),
         row_options=True,
         row_token_ids=options.row_token_ids if "generate_tokens" in extra else 0,
+        guides=tuple(guides.values()),
     )
     if "resume" in extra and generation.decoder_start_token_id is not None:
         raise OptionError(

@@ -108,13 +108,13 @@ def generate_signature(program: GenerationProgram, tokenizer: TokenizerGraph, po
     def generate_with_options(text: tf.Tensor, **values: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
             prompts = _prompts(tokenizer, text, longest_prompt(program, policy), policy)
-            rows, row_options = checked_rows(prompts, values, program.options, None)
+            rows, row_options = checked_rows(prompts, values, program, None)
         answer = program.run(rows, row_options)
         with tf.device(CPU):
             generated = _echoed(_texts(answer, tokenizer, program.options, row_options), text, rows, policy)
             return finish({"generated_text": generated}, answer, rows, policy)
 
-    return trace(generate_with_options, text=_TEXT, **row_specs(0))
+    return trace(generate_with_options, text=_TEXT, **row_specs(program, extras=False))
 
 
 def generate_tokens_signature(
@@ -128,7 +128,7 @@ def generate_tokens_signature(
     ) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
             prompts = prompts_from_ids(input_ids, num_tokens, vocab_size, program, policy)
-            rows, row_options = checked_rows(prompts, values, program.options, vocab_size)
+            rows, row_options = checked_rows(prompts, values, program, vocab_size)
         answer = program.run(rows, row_options)
         with tf.device(CPU):
             content = {"generated_ids": answer["sequences"]}
@@ -136,20 +136,21 @@ def generate_tokens_signature(
                 content["generated_text"] = _texts(answer, tokenizer, program.options, row_options)
             return finish(content, answer, rows, policy)
 
-    return trace(generate_ids_with_options, **ids_specs(policy.longest), **row_specs(program.row_token_ids))
+    return trace(generate_ids_with_options, **ids_specs(policy.longest), **row_specs(program))
 
 
-def row_specs(row_token_ids: int) -> dict[str, tf.TensorSpec]:
-    """The inputs of every per-row option; of extras too where a row's lists hold any ids."""
-    return {name: field.spec(row_token_ids) for name, field in row_fields(extras=row_token_ids > 0).items()}
+def row_specs(program: GenerationProgram, *, extras: bool = True) -> dict[str, tf.TensorSpec]:
+    """The inputs of every per-row option of a program, with ``extras`` those that it has too."""
+    fields = row_fields(extras=extras and program.row_token_ids > 0, guides=program.choices > 0)
+    return {name: field.spec(program.row_token_ids) for name, field in fields.items()}
 
 
 def checked_rows(
-    prompts: Rows, values: dict[str, tf.Tensor], options: GenerationOptions, vocab_size: int | None
+    prompts: Rows, values: dict[str, tf.Tensor], program: GenerationProgram, vocab_size: int | None
 ) -> tuple[Rows, RowOptions]:
     """Rows and their options; a bad row has its error and neutral options."""
     row_options = RowOptions(**values, finished=tf.zeros_like(prompts.error, tf.bool))
-    rows = with_errors(prompts, check_rows(row_options, options, vocab_size))
+    rows = with_errors(prompts, check_rows(row_options, program.options, vocab_size, program.choices))
     return rows, mask_rows(row_options, tf.not_equal(rows.error, ""))
 
 

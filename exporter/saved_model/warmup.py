@@ -37,7 +37,7 @@ def _inputs(record: Record, signature: SignatureInfo) -> dict[str, Any]:
         "text": _NO_TEXT,
         "continuation": _NO_TEXT,
         "num_tokens": _NO_COUNT,
-        **{name: field.neutral for name, field in row_fields(extras=True, pieces=True).items()},
+        **{name: field.neutral for name, field in row_fields(extras=True, pieces=True, guides=True).items()},
     }
     return {
         name: [[known.get(name, 0)] * (info.shape[1] or 1) if len(info.shape) == 2 else known[name]]

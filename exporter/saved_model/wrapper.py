@@ -12,6 +12,7 @@ import tensorflow as tf
 from exporter.devices import CPU
 from exporter.errors import OptionError
 from exporter.generation.generation_options import GenerationOptions
+from exporter.generation.guides import Guides
 from exporter.generation.step import StepModel
 from exporter.generation.stop import StopAutomaton
 from exporter.manifest import WARM_UP, Buckets, SignatureInfo, TensorInfo
@@ -19,7 +20,7 @@ from exporter.options import ExportOptions
 from exporter.prompts.language_tokenizer import LanguageTokenizer
 from exporter.saved_model.programs import Programs
 from exporter.saved_model.resuming import resume_signature
-from exporter.saved_model.served import ProgramKey, Served, programs_of
+from exporter.saved_model.served import Guided, ProgramKey, Served, programs_of
 from exporter.saved_model.signatures import (
     Policy,
     Signature,
@@ -36,6 +37,7 @@ from exporter.saved_model.warming import warm_up_signature
 from exporter.saved_model.weights_writer import write_weights
 
 if TYPE_CHECKING:
+    from exporter.guides import GuideTable
     from exporter.prompts.prefix import Prefix
     from exporter.tokenizer import TokenizerGraph
     from exporter.weights import Weights
@@ -62,6 +64,7 @@ class TextGenerator(keras.Model):
         options: ExportOptions,
         *,
         preset_tokenizers: Mapping[str, TokenizerGraph],
+        guide_tables: Mapping[Guided, GuideTable] | None = None,
         prefix: Prefix | None = None,
     ) -> None:
         """Traces every signature.
@@ -70,6 +73,7 @@ class TextGenerator(keras.Model):
           generation: the exported defaults.
           served: which signatures.
           preset_tokenizers: those of presets that do not read texts as ``tokenizer`` does.
+          guide_tables: of every guide that an answer may follow.
           prefix: what ``step_model`` has baked, and ``tokenizer`` reads texts behind.
         """
         super().__init__(name="text_generator")
@@ -77,12 +81,15 @@ class TextGenerator(keras.Model):
         self.tokenizer = tokenizer
         # StopAutomaton modules by their stop strings: tracked, because they own tables.
         self.stops: dict[str, StopAutomaton] = {}
+        # Guides by ``ProgramKey.guides_name``: these own tables too.
+        self.guides: dict[str, Guides] = {}
         with tf.device(CPU):
             self.answer_limit = tf.Variable(
                 tf.int32.max, trainable=False, dtype=tf.int32, name="answer_limit"
             )
         self._generation = generation
         self._preset_tokenizers = dict(preset_tokenizers)
+        self._guide_tables = dict(guide_tables or {})
         self._programs = Programs(
             step_model,
             buckets,
@@ -140,7 +147,15 @@ class TextGenerator(keras.Model):
     def _program(self, key: ProgramKey | None) -> Any:
         if key is None:
             return None
-        return self._programs.get(key, self._stop(key.options) if key.options else None)
+        stop = self._stop(key.options) if key.options else None
+        return self._programs.get(key, stop, self._guides(key))
+
+    def _guides(self, key: ProgramKey) -> Guides | None:
+        if not key.guided:
+            return None
+        if key.guides_name not in self.guides:
+            self.guides[key.guides_name] = Guides([self._guide_tables[guided] for guided in key.guided])
+        return self.guides[key.guides_name]
 
     def _stop(self, options: GenerationOptions) -> StopAutomaton | None:
         if not options.stop_strings:

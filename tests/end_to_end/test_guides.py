@@ -1,0 +1,181 @@
+"""An export with guides that rows choose from and a preset with one of its own, behind the preview server."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+
+from exporter.client import Client
+from exporter.deployment import write_serving_configs
+from exporter.errors import OptionError
+from exporter.exported_report import inspect_version
+from exporter.exporting.pipeline import ExportResult, export
+from exporter.exporting.plan import plan_export
+from exporter.options import make_options
+from exporter.preview import PreviewServer, ServerConfig, files_beside
+from exporter.verification import verify_version
+
+pytestmark = pytest.mark.end_to_end
+
+CHOICE = ["yes", "no", "not at all"]
+PATTERN = r"[0-9]{1,3}(, [0-9]{1,3}){0,2}\."
+SCHEMA = {
+    "type": "object",
+    "properties": {"fox": {"type": "boolean"}, "count": {"type": "integer", "minimum": 1, "maximum": 99}},
+    "required": ["fox", "count"],
+    "additionalProperties": False,
+}
+OPTIONS: dict[str, Any] = {
+    "model": "demo:stories",
+    "max_new_tokens": 24,
+    "prompt_lengths": [16],
+    "batch_sizes": [4],
+    "warmup": "none",
+    "guides": {"answer": {"choice": CHOICE}, "numbers": {"regex": PATTERN}},
+    "signatures": {"record": {"guided_json": SCHEMA}},
+}
+PROMPTS = ["Once upon a time", "1, 2, 3,", "The fox", "Question: how many"]
+
+
+@pytest.fixture(scope="module")
+def guided(tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
+    extra = ["generate", "generate_tokens", "resume"]
+    return export(make_options(OPTIONS | {"extra_signatures": extra}), tmp_path_factory.mktemp("guided"))
+
+
+@pytest.fixture(scope="module")
+def client(guided: ExportResult) -> Iterator[Any]:
+    out = guided.directory.parent.parent
+    write_serving_configs(out)
+    config = out / "serving" / "models.config"
+    # Nothing is warmed up: the first answer of each signature waits for its compilation.
+    files = files_beside(config) | {"rest_api_timeout_in_ms": 600_000}
+    with (
+        PreviewServer(ServerConfig(model_config_file=config, rest_port=0, grpc_port=0, **files)) as running,
+        Client(running.rest_url, "stories", timeout=600.0) as made,
+    ):
+        yield made
+
+
+def test_each_row_follows_its_guide(client: Any) -> None:
+    chosen = [0, 1, -1, 0]
+    for seed in range(6):
+        options = {"temperature": 3.0, "seed": [seed * 10 + row for row in range(4)], "guide": chosen}
+        answers = client.generate(PROMPTS, max_new_tokens=24, **options)
+        assert [answer.finish_reason for answer in answers[:2] + answers[3:]] == ["stop"] * 3
+        assert {answers[0].text, answers[3].text} <= set(CHOICE)
+        assert re.fullmatch(PATTERN, answers[1].text)
+    free = client.generate(PROMPTS[2:3], max_new_tokens=24)
+    followed = client.generate(PROMPTS[2:3], max_new_tokens=24, guide=-1)
+    assert followed == free, "a guide that is left out is none"
+
+
+def test_a_preset_answers_json(client: Any) -> None:
+    for answer in client.generate(PROMPTS, signature="record"):
+        assert answer.finish_reason == "stop"
+        jsonschema.validate(json.loads(answer.text), SCHEMA)
+
+
+def test_a_guide_that_is_none_is_the_rows_own_error(client: Any) -> None:
+    good, bad = client.predict(
+        "generate",
+        {
+            "text": PROMPTS[:2],
+            "max_new_tokens": [24, 24],
+            **{name: [value] * 2 for name, value in NEUTRAL.items()},
+            "guide": [0, 2],
+        },
+    )["error"]
+    assert (good, bad) == (b"", b"guide=2: allowed: 0 to 1, or -1 (none)")
+
+
+NEUTRAL = {
+    "temperature": 0.0,
+    "top_k": 0,
+    "top_p": 1.0,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "seed": 1,
+}
+
+
+def test_pieces_of_a_guided_answer_are_the_whole(client: Any, guided: ExportResult) -> None:
+    """One token a call, as a gateway would ask at its slowest."""
+    signatures = guided.manifest.signatures
+    ids = client.predict("encode", {"text": PROMPTS[:1]})["input_ids"][0].tolist()
+    width, most = signatures["resume"].inputs["input_ids"].shape[1], 24
+    row: dict[str, Any] = {name: [value] for name, value in NEUTRAL.items()}
+    for name, info in signatures["resume"].inputs.items():
+        if name not in row and len(info.shape) == 2:
+            row[name] = [[0.0 if info.dtype == "float32" else -1] * info.shape[1]]
+    row |= {"input_ids": [ids + [0] * (width - len(ids))], "num_tokens": [len(ids)]}
+    row |= {"temperature": [2.0], "guide": [1], "ignore_eos": [False], "max_new_tokens": [most]}
+    wide = signatures["generate_tokens"].inputs["input_ids"].shape[1]
+    whole = client.predict(
+        "generate_tokens",
+        {
+            **{k: row[k] for k in signatures["generate_tokens"].inputs},
+            "input_ids": [(ids + [0] * wide)[:wide]],
+        },
+    )
+    written, text, reason = [], "", ""
+    while not reason:
+        given = {"generated_ids": [written + [0] * (most - len(written))], "num_generated": [len(written)]}
+        piece = client.predict("resume", {**row, **given, "piece_tokens": [1]})
+        assert piece["error"][0] == b""
+        written += piece["generated_ids"][0][: piece["num_tokens"][0]].tolist()
+        text, reason = text + piece["generated_text"][0].decode(), piece["finish_reason"][0].decode()
+    assert written == whole["generated_ids"][0][: whole["num_tokens"][0]].tolist()
+    assert re.fullmatch(PATTERN, text)
+    wrong = {"generated_ids": [[ids[0]] + [0] * (most - 1)], "num_generated": [1], "piece_tokens": [1]}
+    answer = client.predict("resume", {**row, **wrong})
+    assert answer["error"][0] == b"generated_ids: no answer by the row's guide begins so"
+
+
+def test_the_manifest_says_what_they_are(guided: ExportResult) -> None:
+    infos = guided.manifest.guides
+    assert [(info.name, info.kind, info.signature) for info in infos] == [
+        ("answer", "choice", None),
+        ("numbers", "regex", None),
+        ("record.guided_json", "json", "record"),
+    ]
+    assert all(info.states > 2 and info.classes > 2 and info.bytes > 0 for info in infos)
+    report = str(inspect_version(guided.directory))
+    assert re.search(r"guide +answer: choice, \d+ states, \d+ classes of tokens, [\d,]+ bytes", report)
+
+
+def test_golden_answers_follow_the_guides_and_are_verified(guided: ExportResult) -> None:
+    asked = [answer for answer in guided.manifest.golden if "guide" in answer.inputs]
+    assert [answer.inputs["guide"] for answer in asked] == [[0], [1]]
+    assert asked[0].outputs["generated_text"][0] in CHOICE
+    assert all(answer.margins for answer in asked)
+    (record,) = (answer for answer in guided.manifest.golden if answer.signature == "record")
+    jsonschema.validate(json.loads(record.outputs["generated_text"][0]), SCHEMA)
+    assert verify_version(guided.directory) == len(guided.manifest.golden)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"tokenizer": "none"}, "a guide is followed by the texts of tokens; tokenizer 'none' has none"),
+        ({"extra_signatures": ["score"]}, "no signature takes a guide; extra_signatures: generate,"),
+        ({"generation": {"guided_regex": "a"}}, "every row of generate follows the exported guided_regex"),
+        ({"generation": {"stop_strings": ["x"]}}, "stop_strings=['x'] would too"),
+        ({"guides": {"a": {"regex": "["}}}, "is not a regular expression"),
+        ({"guides": {"a.b": {"regex": "a"}}}, "'a.b' must be 1-63 letters"),
+        ({"guides": {"a": {"regex": "a", "choice": ["b"]}}}, "allowed: one of regex, choice and json"),
+        ({"guides": {"a": {"grammar": "a"}}}, "guided_grammar"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_read(
+    changed: dict[str, Any], message: str, tmp_path: Any
+) -> None:
+    with pytest.raises(OptionError, match=re.escape(message)):
+        plan_export(make_options(OPTIONS | changed), tmp_path)
