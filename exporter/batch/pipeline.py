@@ -1,4 +1,4 @@
-"""The pipeline: ``Create(shards) | RunInference(version)``; a shard is an element, read, answered and written.
+"""The pipeline: ``Create(shards) | RunInference(version)``; an element is a shard, read, answered, written.
 
 Batches are formed inside a shard, by length. Runners may run a stage over all elements before the next one
 begins (Beam's own in-memory runner does, around RunInference), so a later stage that wrote results would
