@@ -1,0 +1,87 @@
+"""Files where Beam finds them: local ones, and those of the schemes that its installation knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from exporter.errors import OptionError, OutputError
+
+
+def _systems() -> Any:
+    from apache_beam.io.filesystems import FileSystems
+
+    return FileSystems
+
+
+def sizes(pattern: str) -> dict[str, int]:
+    """Path -> bytes of every file that matches.
+
+    Raises:
+      OptionError: none does, or the place cannot be read.
+    """
+    found = found_sizes(pattern)
+    if not found:
+        raise OptionError(f"input {pattern!r}: there is no such file")
+    return found
+
+
+def found_sizes(pattern: str) -> dict[str, int]:
+    """The same; empty where there is none."""
+    from apache_beam.io.filesystem import BeamIOError
+
+    try:
+        (match,) = _systems().match([pattern])
+    except (BeamIOError, ValueError, OSError) as error:
+        raise OptionError(f"{pattern!r} cannot be read: {error}") from error
+    return {found.path: found.size_in_bytes for found in match.metadata_list}
+
+
+def open_to_read(path: str) -> Any:
+    """A binary file that can seek, never decompressed."""
+    from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+
+    try:
+        return _systems().open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    except (BeamIOError, ValueError, OSError) as error:
+        raise OptionError(f"{path!r} cannot be read: {error}") from error
+
+
+def join(folder: str, *names: str) -> str:
+    """A path below a folder, whatever its scheme."""
+    return str(_systems().join(folder, *names))
+
+
+def make_folder(path: str) -> None:
+    """Makes a folder; one that is there is left as it is. Object stores have none."""
+    from apache_beam.io.filesystem import BeamIOError
+
+    try:
+        if not _systems().exists(path):
+            _systems().mkdirs(path)
+    except (BeamIOError, ValueError, OSError) as error:
+        raise OutputError(f"{path} cannot be written: {error}") from error
+
+
+def replace(path: str, content: bytes) -> None:
+    """Writes a file aside and renames it: nobody sees half of it.
+
+    Raises:
+      OutputError: it cannot be written.
+    """
+    from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+
+    aside = f"{path}.part"
+    try:
+        with _systems().create(aside, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            file.write(content)
+        if _systems().exists(path):
+            _systems().delete([path])
+        _systems().rename([aside], [path])
+    except (BeamIOError, ValueError, OSError) as error:
+        raise OutputError(f"{path} cannot be written: {error}") from error
+
+
+def remove(paths: list[str]) -> None:
+    """Deletes files."""
+    if paths:
+        _systems().delete(paths)

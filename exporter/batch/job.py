@@ -1,0 +1,139 @@
+"""What one run is: the version, the signature, where columns go; and what tells two runs apart."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from exporter.batch import files
+from exporter.batch.shards import Shard
+from exporter.errors import OptionError, OutputError, did_you_mean
+from exporter.manifest import Manifest, SignatureInfo
+
+OutputKind = Literal["jsonl", "parquet"]
+JOB_FILE = "job.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run over a corpus.
+
+    Attributes:
+      model: the version's directory, OUT/NAME/VERSION, where every worker finds it.
+      signature: which one answers.
+      output: the folder of the results.
+      columns: input of the signature -> column of the corpus; others have columns of their own names.
+      constants: input of the signature -> its value in every row without such a column.
+      id_column: whose values are the rows' ids; None: file and number.
+      seed: what seeds are made of, with the rows' ids.
+      output_kind: format of the results.
+    """
+
+    model: str
+    signature: str
+    output: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    id_column: str | None = None
+    seed: int = 0
+    output_kind: OutputKind = "jsonl"
+
+
+def signature_of(manifest: Manifest, job: Job) -> SignatureInfo:
+    """The job's signature.
+
+    Raises:
+      OptionError: none of that name, one whose rows are ids, an input that it does not have, or a version
+        in which a bad row fails its batch.
+    """
+    if job.signature not in manifest.signatures:
+        raise OptionError(
+            f"signature {job.signature!r}: the version has none of that name"
+            f"{did_you_mean(job.signature, manifest.signatures)}; allowed: {', '.join(manifest.signatures)}"
+        )
+    info = manifest.signatures[job.signature]
+    if wide := [name for name, tensor in info.inputs.items() if len(tensor.shape) > 1]:
+        raise OptionError(
+            f"signature {job.signature!r}: its input {wide[0]!r} holds several values a row; a batch job "
+            "asks signatures of one value a row, such as serving_default"
+        )
+    for option, named in (("column", job.columns), ("option", job.constants)):
+        for name in named:
+            if name not in info.inputs:
+                raise OptionError(
+                    f"{option}: signature {job.signature!r} has no input {name!r}"
+                    f"{did_you_mean(name, info.inputs)}; it takes {', '.join(info.inputs)}"
+                )
+    if manifest.options.get("row_errors") == "raise":
+        raise OptionError(
+            f"model {job.model}: exported with --row-errors raise, so that a bad row would fail its batch"
+        )
+    return info
+
+
+def begin(job: Job, shards: Sequence[Shard], shard_rows: int, *, overwrite: bool) -> frozenset[int]:
+    """Makes the output folder, or finds what an earlier run of the same job left there.
+
+    Args:
+      shard_rows: how many rows a shard has at most.
+      overwrite: starts anew whatever is there.
+
+    Returns:
+      Numbers of the shards that are finished.
+
+    Raises:
+      OutputError: the folder holds results of another job.
+    """
+    files.make_folder(job.output)
+    path = files.join(job.output, JOB_FILE)
+    own = describe(job, shards, shard_rows)
+    left = list(files.found_sizes(files.join(job.output, "*")))
+    if overwrite:
+        files.remove([name for name in left if _is_ours(name)])
+    elif any(_name(name) == JOB_FILE for name in left):
+        with files.open_to_read(path) as file:
+            _refuse_other(json.loads(file.read()), own, job.output)
+        return frozenset(int(name[-10:-5]) for name in left if _name(name).startswith("done-"))
+    elif left:
+        raise OutputError(
+            f"output {job.output}: it holds files, but no {JOB_FILE} of a batch job; choose an empty folder, "
+            "or --overwrite"
+        )
+    files.replace(path, (json.dumps(own, indent=2) + "\n").encode())
+    return frozenset()
+
+
+def _name(path: str) -> str:
+    return path.rsplit("/", 1)[-1]
+
+
+def _is_ours(path: str) -> bool:
+    return _name(path) == JOB_FILE or _name(path).startswith(("answers-", "errors-", "done-"))
+
+
+def _refuse_other(found: Any, own: dict[str, Any], output: str) -> None:
+    for key, value in own.items():
+        if found.get(key) != value:
+            raise OutputError(
+                f"output {output}: it holds results of another job ({key} was {found.get(key)!r}, is "
+                f"{value!r}); choose another folder, or --overwrite"
+            )
+
+
+def describe(job: Job, shards: Sequence[Shard], shard_rows: int) -> dict[str, Any]:
+    """What has to be the same for a run to go on where another one ended."""
+    facts = {name: value for name, value in asdict(job).items() if name not in {"output", "model"}}
+    inputs = {shard.path: files.sizes(shard.path)[shard.path] for shard in shards}
+    more = {"version": _weights(job.model), "inputs": inputs, "shard_rows": shard_rows}
+    return {**json.loads(json.dumps(facts)), **more}
+
+
+def _weights(model: str) -> str:
+    """One digest of a version's files, from its manifest."""
+    manifest = Manifest.read(Path(model))
+    listed = json.dumps([file.model_dump() for file in manifest.files])
+    return hashlib.sha256(listed.encode()).hexdigest()
