@@ -69,7 +69,7 @@ class Following(Sandbox):
             "replace": self._replace,
             "string": self._text,
             "tojson": self._tojson,
-            "trim": lambda value, chars=None: self._text(value).strip(chars),
+            "trim": self._trim,
             "upper": lambda s: self._text(s).upper(),
         }
         others = {
@@ -80,6 +80,8 @@ class Following(Sandbox):
         numbers = {name: _counting(name, self.filters[name]) for name in ("int", "float", "wordcount")}
         self.filters.update(others | own | numbers)
         is_sequence: Any = self.tests["sequence"]
+        tests: dict[str, Any] = {name: self.tests[name] for name in ("lower", "upper", "sameas")}
+        self.tests |= {name: _counting(name, test) for name, test in tests.items()}
         self.tests["sequence"] = lambda value: isinstance(value, str) or is_sequence(value)
         self.tests["in"] = lambda value, seq: self.contains(seq, value)
         self.finalize = self._text
@@ -124,6 +126,10 @@ class Following(Sandbox):
         text = tojson(value, *args, **kwargs)
         return self.kind.whole(text, "'tojson'") if any_tracked(value) else text
 
+    def _trim(self, value: Any, chars: str | None = None) -> str:
+        text = self._text(value)
+        return (self.kind.lift(text) if any_tracked([text, chars]) else text).strip(chars)
+
     def _join(self, value: Iterable[Any], d: str = "", attribute: str | int | None = None) -> str:
         if attribute is not None:
             value = map(make_attrgetter(self, attribute), value)
@@ -155,8 +161,11 @@ def _counting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def counted(value: Any, *args: Any, **kwargs: Any) -> Any:
-        text = value.known(f"'{name}'") if isinstance(value, Tracked) else value
-        return function(text, *args, **kwargs)
+        if isinstance(value, Tracked):
+            value = value.known(f"'{name}'")
+        elif any_tracked(value):
+            refuse(f"'{name}'")
+        return function(value, *args, **kwargs)
 
     return counted
 

@@ -176,10 +176,10 @@ class Unknown(Tracked):
         return _Length(self)
 
     def lstrip(self, chars: str | None = None, /) -> Unknown:
-        return Unknown(_stripped(list(self.pieces), "left", _chars(chars)))
+        return Unknown(_stripped(list(self.pieces), "left", _text(chars)))
 
     def rstrip(self, chars: str | None = None, /) -> Unknown:
-        return Unknown(_stripped(list(self.pieces), "right", _chars(chars)))
+        return Unknown(_stripped(list(self.pieces), "right", _text(chars)))
 
     def startswith(self, prefix: Any, *place: Any) -> bool:
         return self._ends(prefix, place, 0, BEGINS, str.startswith)
@@ -238,7 +238,7 @@ class Unknown(Tracked):
             return decide(self.known(f"'{decide.__name__}' at a place"), ends, *place)
         if isinstance(ends, tuple):
             return any(self._ends(one, place, end, asked, decide) for one in ends)
-        argument, piece = _chars(ends), self.pieces[end] if self.pieces else ""
+        argument, piece = _text(ends) or "", self.pieces[end] if self.pieces else ""
         if isinstance(piece, str) and (len(self.pieces) < 2 or len(piece) >= len(argument)):
             return decide(piece, argument)
         return _paths.get().ask(Question(asked, self.pieces, argument))
@@ -324,6 +324,13 @@ def _shown(piece: str | Field) -> str:
 def _chars(text: Any) -> Any:
     """An argument, which must be known."""
     return text.known("a comparison with another text") if isinstance(text, Unknown) else text
+
+
+def _text(argument: Any) -> str | None:
+    """A text or None, known; TypeError as of a plain string's methods."""
+    if not isinstance(argument, str | None):
+        raise TypeError(f"a text is needed, not {type(argument).__name__}")
+    return None if argument is None else _chars(argument)  # type: ignore[no-any-return]
 
 
 def _depends(how: str) -> NoReturn:

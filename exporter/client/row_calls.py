@@ -24,9 +24,8 @@ NEUTRAL: dict[str, float | int] = {
     "presence_penalty": 0.0,
     "frequency_penalty": 0.0,
     "seed": -1,
-    "guide": -1,
 }
-#: The further ones of signatures that take ids; lists are filled up with their value.
+#: The further ones of signatures that take ids or have guides; lists are filled up with their value.
 EXTRA_NEUTRAL: dict[str, float | int | bool] = {
     "stop_token_ids": -1,
     "logit_bias_ids": -1,

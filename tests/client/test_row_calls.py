@@ -21,7 +21,7 @@ from exporter.client import (
     RequestError,
     Score,
 )
-from exporter.client.row_calls import NEUTRAL
+from exporter.client.row_calls import EXTRA_NEUTRAL, NEUTRAL
 from exporter.errors import OptionError
 from tests.client.stubs import GrpcStub, HttpStub, Model
 
@@ -186,9 +186,11 @@ def test_every_call_in_asyncio(url: str, model: Recorded) -> None:
 
 
 def test_the_neutral_values_are_the_exporters() -> None:
-    from exporter.generation.rows import ROW_FIELDS
+    from exporter.generation.rows import ROW_FIELDS, row_fields
 
     assert {name: field.neutral for name, field in ROW_FIELDS.items() if name != "max_new_tokens"} == NEUTRAL
+    further = row_fields(extras=True, guides=True).items() - ROW_FIELDS.items()
+    assert {name: field.neutral for name, field in further} == EXTRA_NEUTRAL
     assert {
         name: f"DT_{field.dtype.name.upper()}".replace("FLOAT32", "FLOAT")
         for name, field in ROW_FIELDS.items()
