@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from exporter import __version__
-from exporter.cli import doctor, export, generate, questions, serving, versions
+from exporter.cli import chat, doctor, export, generate, questions, serving, versions
 from exporter.cli.quiet import quiet
 from exporter.cli.unexpected import unexpected
 from exporter.errors import GenserveError, missing_extra
@@ -31,6 +31,7 @@ app.command()(doctor.doctor)
 app.command()(serving.config)
 app.command()(serving.serve)
 app.command()(generate.generate)
+app.command()(chat.chat)
 app.command()(serving.warm)
 app.command()(versions.versions)
 app.command()(versions.promote)

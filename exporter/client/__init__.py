@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Score,
         SignatureInfo,
         TensorInfo,
+        TokenCompletion,
         VersionStatus,
     )
     from exporter.client.blocking import Client
@@ -47,6 +48,7 @@ __all__ = [
     "ServingError",
     "SignatureInfo",
     "TensorInfo",
+    "TokenCompletion",
     "VersionStatus",
     "generate",
 ]
@@ -68,6 +70,7 @@ __getattr__ = lazy.attributes(
         "ServingError": "exporter.errors",
         "SignatureInfo": "exporter.client.answers",
         "TensorInfo": "exporter.client.answers",
+        "TokenCompletion": "exporter.client.answers",
         "VersionStatus": "exporter.client.answers",
         "generate": "exporter.client.plain",
     },

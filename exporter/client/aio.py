@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from exporter.client import row_calls
+from exporter.client import row_calls, token_calls
 from exporter.client.address import Model
 from exporter.client.answers import (
     Completion,
@@ -19,6 +19,7 @@ from exporter.client.answers import (
     NextTokens,
     Score,
     SignatureInfo,
+    TokenCompletion,
     VersionStatus,
 )
 from exporter.client.coalescing import Merger
@@ -105,6 +106,36 @@ class AsyncClient:
         """See ``Client.decode``."""
         deadline = self._deadline(timeout)
         return await self._rows(row_calls.decode(ids, await self._signature("decode", deadline)), deadline)
+
+    async def encode_segments(
+        self, segments: Sequence[Sequence[str]], *, timeout: float | None = None
+    ) -> list[Encoding]:
+        """See ``Client.encode_segments``."""
+        deadline = self._deadline(timeout)
+        info = await self._signature("encode_segments", deadline)
+        return await self._rows(token_calls.encode_segments(segments, info), deadline)
+
+    async def generate_tokens(
+        self, ids: Sequence[Sequence[int]], *, timeout: float | None = None, **options: Any
+    ) -> list[TokenCompletion]:
+        """See ``Client.generate_tokens``."""
+        deadline = self._deadline(timeout)
+        info = await self._signature("generate_tokens", deadline)
+        return await self._rows(token_calls.generate_tokens(ids, options, info), deadline)
+
+    async def resume(
+        self,
+        ids: Sequence[Sequence[int]],
+        generated: Sequence[Sequence[int]],
+        *,
+        piece_tokens: int,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> list[TokenCompletion]:
+        """See ``Client.resume``."""
+        deadline = self._deadline(timeout)
+        info = await self._signature("resume", deadline)
+        return await self._rows(token_calls.resume(ids, generated, piece_tokens, options, info), deadline)
 
     async def next_token(self, prompts: Sequence[str], *, timeout: float | None = None) -> list[NextTokens]:
         """See ``Client.next_token``."""

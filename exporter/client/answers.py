@@ -64,6 +64,25 @@ class Encoding:
 
 
 @dataclass(frozen=True)
+class TokenCompletion:
+    """What was generated for one row of ids; of an answer in pieces, the piece.
+
+    Attributes:
+      ids: without padding.
+      text: what they add to the text; "" of a version without a tokenizer.
+      finish_reason: "stop", "length" or "error"; "" where an answer in pieces goes on.
+      error: why the row was refused; "" for a good one.
+      extra: the further outputs of the row, by name.
+    """
+
+    ids: tuple[int, ...]
+    text: str
+    finish_reason: str
+    error: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Decoding:
     """The text of one row of token ids."""
 
@@ -165,6 +184,23 @@ def encodings(count: int, outputs: Columns, signature: str) -> list[Encoding]:
         Encoding(
             tuple(int(token) for token in columns["input_ids"][row][: int(columns["num_tokens"][row])]),
             _error(columns, row),
+        )
+        for row in range(count)
+    ]
+
+
+def token_completions(count: int, outputs: Columns, signature: str) -> list[TokenCompletion]:
+    """Reads the outputs of ``generate_tokens`` and ``resume``."""
+    names = ("generated_ids", "num_tokens", "finish_reason")
+    columns = _rows(outputs, count, signature, needed=names)
+    extra = [name for name in outputs if name not in (*names, "generated_text", "error")]
+    return [
+        TokenCompletion(
+            tuple(int(token) for token in columns["generated_ids"][row][: int(columns["num_tokens"][row])]),
+            next((as_text(text) for text in _sequences(_at(columns, "generated_text", row, ()))), ""),
+            as_text(columns["finish_reason"][row]),
+            _error(columns, row),
+            {name: _plain(columns[name][row]) for name in extra},
         )
         for row in range(count)
     ]

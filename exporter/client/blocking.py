@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from exporter.client import row_calls
+from exporter.client import row_calls, token_calls
 from exporter.client.address import Model
 from exporter.client.answers import (
     Completion,
@@ -18,6 +18,7 @@ from exporter.client.answers import (
     NextTokens,
     Score,
     SignatureInfo,
+    TokenCompletion,
     VersionStatus,
 )
 from exporter.client.connect import Server
@@ -114,6 +115,52 @@ class Client:
         """The texts of rows of token ids; rows may differ in length."""
         deadline = self._deadline(timeout)
         return self._rows(row_calls.decode(ids, self._signature("decode", deadline)), deadline)
+
+    def encode_segments(
+        self, segments: Sequence[Sequence[str]], *, timeout: float | None = None
+    ) -> list[Encoding]:
+        """The token ids of prompts in segments (``ChatTemplate.segments``), by ``encode_segments``.
+
+        Special tokens are tokens in literals (even places); texts (odd places) never make one.
+        """
+        deadline = self._deadline(timeout)
+        info = self._signature("encode_segments", deadline)
+        return self._rows(token_calls.encode_segments(segments, info), deadline)
+
+    def generate_tokens(
+        self, ids: Sequence[Sequence[int]], *, timeout: float | None = None, **options: Any
+    ) -> list[TokenCompletion]:
+        """Goes on from rows of token ids, by the signature ``generate_tokens``.
+
+        Args:
+          options: as for ``generate``; of those that take a list for each row (``stop_token_ids``), one list
+            for all rows, filled up.
+        """
+        deadline = self._deadline(timeout)
+        info = self._signature("generate_tokens", deadline)
+        return self._rows(token_calls.generate_tokens(ids, options, info), deadline)
+
+    def resume(
+        self,
+        ids: Sequence[Sequence[int]],
+        generated: Sequence[Sequence[int]],
+        *,
+        piece_tokens: int,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> list[TokenCompletion]:
+        """The next piece of each answer, by the signature ``resume``.
+
+        Args:
+          ids: the prompts.
+          generated: the ids of each answer so far; pieces join to what one call answers.
+          piece_tokens: the most tokens that are added.
+          options: as for ``generate_tokens``; ``max_new_tokens`` and ``seed`` are of the whole answer, and a
+            seed that is not -1 must stay the same.
+        """
+        deadline = self._deadline(timeout)
+        info = self._signature("resume", deadline)
+        return self._rows(token_calls.resume(ids, generated, piece_tokens, options, info), deadline)
 
     def next_token(self, prompts: Sequence[str], *, timeout: float | None = None) -> list[NextTokens]:
         """The most probable next tokens of each prompt, by the signature ``next_token``."""

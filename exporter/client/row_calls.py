@@ -26,6 +26,17 @@ NEUTRAL: dict[str, float | int] = {
     "seed": -1,
     "guide": -1,
 }
+#: The further ones of signatures that take ids; lists are filled up with their value.
+EXTRA_NEUTRAL: dict[str, float | int | bool] = {
+    "stop_token_ids": -1,
+    "logit_bias_ids": -1,
+    "logit_bias_values": 0.0,
+    "allowed_token_ids": -1,
+    "bad_token_ids": -1,
+    "ignore_eos": False,
+    "guide": -1,
+}
+_NEUTRAL = NEUTRAL | EXTRA_NEUTRAL
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,7 @@ def generate_call(
     signature: str, columns: dict[str, list[Any]], info: SignatureInfo | None
 ) -> Call[answers.Completion]:
     """``info`` of the signature, where options were given: what else it takes gets its neutral value."""
-    complete = columns if info is None else _with_neutral(signature, columns, info)
+    complete = columns if info is None else with_neutral(signature, columns, info)
     return Call(signature, complete, lambda rows, *answer: answers.completions(rows["text"], *answer))
 
 
@@ -97,7 +108,7 @@ def decode(ids: Sequence[Sequence[int]], info: SignatureInfo) -> Call[answers.De
     """Rows are padded to the width that the signature has fixed."""
     rows = [[int(token) for token in row] for row in ids]
     longest = max(map(len, rows), default=0)
-    width = _width(info.inputs.get("input_ids")) or longest
+    width = width_of(info.inputs.get("input_ids")) or longest
     if longest > width:
         raise OptionError(f"ids: a row has {longest} ids; signature 'decode' takes at most {width}")
     columns: dict[str, list[Any]] = {
@@ -167,7 +178,12 @@ def _size(value: Any) -> int | None:
     return len(value) if isinstance(value, Sequence) and not isinstance(value, str | bytes) else None
 
 
-def _with_neutral(signature: str, columns: dict[str, list[Any]], info: SignatureInfo) -> dict[str, list[Any]]:
+def with_neutral(signature: str, columns: dict[str, list[Any]], info: SignatureInfo) -> dict[str, list[Any]]:
+    """The columns, and the value that switches it off for every other input of the signature.
+
+    Raises:
+      OptionError: a column that is no input, or an input that must be given.
+    """
     for name in columns:
         if name not in info.inputs:
             raise OptionError(
@@ -175,16 +191,37 @@ def _with_neutral(signature: str, columns: dict[str, list[Any]], info: Signature
                 f"it takes {', '.join(sorted(info.inputs))}"
             )
     missing = [name for name in info.inputs if name not in columns]
-    if needed := [name for name in missing if name not in NEUTRAL]:
+    if needed := [name for name in missing if name not in _NEUTRAL]:
         raise OptionError(f"signature {signature!r} needs {', '.join(sorted(needed))} too")
-    rows = len(columns["text"])
-    return {**columns, **{name: [NEUTRAL[name]] * rows for name in missing}}
+    rows = len(next(iter(columns.values())))
+    return {**columns, **{name: [_neutral(name, info)] * rows for name in missing}}
 
 
-def _width(tensor: TensorInfo | None) -> int | None:
+def _neutral(name: str, info: SignatureInfo) -> Any:
+    """One row's value."""
+    width = width_of(info.inputs[name])
+    return _NEUTRAL[name] if width is None else [_NEUTRAL[name]] * width
+
+
+def width_of(tensor: TensorInfo | None) -> int | None:
     """The fixed second dimension of an input."""
     shape = (tensor.shape if tensor else None) or ()
     return shape[1] if len(shape) > 1 else None
+
+
+def as_column(name: str, value: Any, rows: int, info: SignatureInfo) -> list[Any]:
+    """``_column``; of an input that takes a list for each row, one list for every row is filled up.
+
+    Raises:
+      OptionError: a list that is too long, or not one value for each row.
+    """
+    width = width_of(info.inputs.get(name))
+    if width is None:
+        return _column(name, value, rows)
+    items = [value] if _size(value) is None else list(value)
+    if len(items) > width:
+        raise OptionError(f"option {name!r} has {len(items)} values; the signature takes at most {width}")
+    return [[*items, *[_NEUTRAL[name]] * (width - len(items))]] * rows
 
 
 def _list(name: str, values: Sequence[Any]) -> list[Any]:

@@ -31,7 +31,8 @@ def compile_guide(
       vocabulary: the bytes that each token adds to decoded text; empty for tokens that are left out.
       eos_token_id: the tokens that end an answer, at least one.
       special_ids: tokens that no answer holds.
-      first: the bytes that each token adds as an answer's first one, where that differs.
+      first: the bytes that each token adds as an answer's first one, where that differs; a token that adds
+        nothing there alone (a leading space that is taken away) may begin any answer.
       limit: most states of the automaton over bytes; checked before the table is built.
 
     Raises:

@@ -76,29 +76,40 @@ def trimmed(edges: Edges, accepting: Flags) -> tuple[Edges, Flags]:
       edges: int32 [states, letters].
       accepting: bool [states].
     """
-    useful = _closed(_sources(edges), np.flatnonzero(accepting).tolist(), len(edges))
+    states = len(edges)
+    source, target = _arrows(edges)
+    useful = _closed(target, source, np.flatnonzero(accepting).tolist(), states)
     useful[0] = True
-    kept = np.where((edges != DEAD) & useful[edges], edges, DEAD)
-    reached = _closed([np.unique(row[row != DEAD]).tolist() for row in kept], [0], len(edges))
-    renamed = np.append(np.where(reached, np.cumsum(reached) - 1, DEAD), DEAD).astype(np.int32)
-    return renamed[kept[reached]], accepting[reached]
+    kept = useful[target]
+    reached = _closed(source[kept], target[kept], [0], states)
+    renamed = np.append(np.where(reached & useful, np.cumsum(reached) - 1, DEAD), DEAD).astype(np.int32)
+    return renamed[edges[reached]], accepting[reached]
 
 
-def _sources(edges: Edges) -> list[list[int]]:
-    sources: list[list[int]] = [[] for _ in range(len(edges))]
-    for state, row in enumerate(edges):
-        for target in np.unique(row[row != DEAD]).tolist():
-            sources[target].append(state)
-    return sources
+def _arrows(edges: Edges) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The pairs of states that some letter leads from and to."""
+    states, block = len(edges), max(1, (1 << 22) // edges.shape[1])
+    found = []
+    for begin in range(0, states, block):
+        rows = edges[begin : begin + block].astype(np.int64)
+        arrows = np.arange(begin, begin + len(rows))[:, None] * states + rows
+        found.append(np.unique(arrows[rows != DEAD]))
+    return np.divmod(np.concatenate(found), states)
 
 
-def _closed(successors: list[list[int]], todo: list[int], states: int) -> Flags:
+def _closed(
+    source: npt.NDArray[np.int64], target: npt.NDArray[np.int64], todo: list[int], states: int
+) -> Flags:
+    """bool [states]: those that arrows lead to from ``todo``, these included."""
+    following: list[list[int]] = [[] for _ in range(states)]
+    for begin, end in zip(source.tolist(), target.tolist(), strict=True):
+        following[begin].append(end)
     found = np.zeros(states, np.bool_)
     while todo:
         state = todo.pop()
         if not found[state]:
             found[state] = True
-            todo += successors[state]
+            todo += following[state]
     return found
 
 

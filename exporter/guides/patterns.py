@@ -52,7 +52,7 @@ def parse_search(pattern: str, name: str) -> Syntax:
 
 def _refuse_differences(pattern: str, name: str) -> None:
     """UnsupportedError for what ECMA-262 and Python read as different things."""
-    rest = _SHARED_ESCAPE.sub("", pattern)
+    rest = _SHARED_ESCAPE.sub("x", pattern)
     escape = re.search(r"\\.?", rest, re.DOTALL)
     found = escape or _ECMA_ONLY.search(rest)
     if found:
@@ -121,13 +121,23 @@ class _Reader:
         if code is codes.ANY:
             members = _class(".", flags & re.DOTALL)
             return charsets.difference(members, charsets.of(_LINE_ENDS)) if self.ecma else members
-        if code is codes.LITERAL:
-            return self._asked(f"[{_literal(value)}]", flags)
-        if code is codes.NOT_LITERAL:
-            return self._asked(f"[^{_literal(value)}]", flags)
+        if code in (codes.LITERAL, codes.NOT_LITERAL):
+            negated = [(codes.NEGATE, None)] if code is codes.NOT_LITERAL else []
+            return self._set([*negated, (codes.LITERAL, value)], flags)
         if code is codes.IN:
-            return self._asked(f"[{''.join(map(self._part, value))}]", flags)
+            return self._set(value, flags)
         raise self._refusal(str(code).lower().replace("_", " "))
+
+    def _set(self, parts: list[tuple[Any, Any]], flags: int) -> Ranges:
+        """A class; ``re`` is asked where it has an opinion on characters."""
+        negated = parts[0][0] is codes.NEGATE
+        listed = parts[negated:]
+        if flags & re.IGNORECASE or any(code is codes.CATEGORY for code, _ in listed):
+            return self._asked(f"[{''.join(map(self._part, parts))}]", flags)
+        members = charsets.ranges(
+            (value, value) if code is codes.LITERAL else (value[0], value[1]) for code, value in listed
+        )
+        return charsets.complement(members) if negated else members
 
     def _part(self, part: tuple[Any, Any]) -> str:
         """A part of a class as a pattern's text."""
@@ -152,14 +162,11 @@ def _literal(code_point: int) -> str:
 
 @cache
 def _all_characters() -> str:
-    return "".join(chr(point) for low, high in charsets.ANY for point in range(low, high + 1))
+    return "".join("".join(map(chr, range(low, high + 1))) for low, high in charsets.ANY)
 
 
 @cache
 def _class(text: str, flags: int) -> Ranges:
     """The characters that a pattern of one character matches, asked one after the other."""
-    single = re.fullmatch(r"\[\\U([0-9a-f]{8})\]", text)
-    if single and not flags & re.IGNORECASE:
-        return charsets.ranges([(int(single[1], 16),) * 2])
     found = re.finditer(f"(?:{text})+", _all_characters(), flags)
     return charsets.ranges((ord(run[0][0]), ord(run[0][-1])) for run in found)

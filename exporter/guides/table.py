@@ -115,7 +115,7 @@ def token_table(
 
     Args:
       vocabulary: the bytes that each token adds to the text; empty for tokens that are left out of it.
-      first: the bytes that it adds as the first one.
+      first: the bytes that it adds as the first one; what adds nothing only there is allowed there.
       eos_token_id: the tokens that end an answer.
       never: tokens that are not allowed whatever their texts.
     """
@@ -142,6 +142,9 @@ def _explored(
         # The start alone is walked with the texts of first tokens.
         block = states[:1] if done == 0 else states[done : done + _BLOCK]
         reached = (Trie(first) if done == 0 else trie).walk(edges, block)
+        if done == 0:
+            nothing = [bool(text) and not begun for text, begun in zip(texts, first, strict=True)]
+            reached[np.flatnonzero(nothing)] = 0
         for target in np.unique(reached[reached != DEAD]).tolist():
             if numbers[target] == DEAD:
                 numbers[target] = len(states)

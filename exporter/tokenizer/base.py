@@ -43,8 +43,8 @@ class TokenizerGraph(tf.Module):
         """What each of the first ``size`` ids adds to decoded text, anywhere but at its beginning.
 
         A row decodes to these bytes side by side (ill-formed UTF-8 replaced), but for the first token,
-        which may lose its leading space: ``first`` asks for what it adds there. Ids that ``decode`` leaves
-        out add nothing.
+        which may lose its leading space: ``first`` asks for what it adds there, whatever follows. Ids that
+        ``decode`` leaves out add nothing.
 
         Raises:
           TokenizerUnsupportedError: rows are not decoded so (a clean-up, a last token treated otherwise).

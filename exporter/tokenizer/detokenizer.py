@@ -150,7 +150,8 @@ class Decoder(tf.Module):  # type: ignore[misc]
         """What each of the first ``size`` ids adds to a row's text, anywhere but at its beginning.
 
         A row's text is these bytes side by side (ill-formed UTF-8 replaced), but for the first token, which
-        may lose its leading space: ``first`` asks for what it adds there. Ids that are left out add nothing.
+        may lose its leading space: ``first`` asks for what it adds there, whatever follows. Ids that are left
+        out add nothing.
 
         Raises:
           TokenizerUnsupportedError: rows are not divided so; the message says what is in the way.
@@ -168,16 +169,27 @@ class Decoder(tf.Module):  # type: ignore[misc]
         separator = b" " if self._chain.join == " " and not first else b""
         kept = self._kept.numpy().tolist()
         if first:
-            texts = self._stripped(texts)
+            texts = self._begun(texts)
         pieces = [separator + text if keep else b"" for text, keep in zip(texts, kept, strict=True)]
         return (pieces[:-1] + pieces[-1:] * size)[:size]
 
-    def _stripped(self, texts: list[bytes]) -> list[bytes]:
-        """What the steps on whole rows leave of texts that something else follows."""
-        rows = tf.constant([text + _ANCHOR for text in texts], tf.string)
+    def _begun(self, texts: list[bytes]) -> list[bytes]:
+        """What the steps on whole rows leave of texts that others follow: all but a space at most."""
+        probe = b"  " + _ANCHOR + b" "
+        *rows, probed = self._stepped([*(text + _ANCHOR for text in texts), probe])
+        # A first token that is nothing already would leave the space of the one behind it to be taken.
+        strips, by_place = probed != probe, any(self._variants)
+        if probed not in (probe, probe[1:]) or (strips and by_place):
+            raise TokenizerUnsupportedError(
+                "decoder", "a row's text is not its tokens side by side: more than one space is taken away"
+            )
+        return [row.removesuffix(_ANCHOR) for row in rows]
+
+    def _stepped(self, texts: list[bytes]) -> list[bytes]:
+        rows = tf.constant(texts, tf.string)
         for step in self._rows:
             rows = step(rows)
-        return [row.removesuffix(_ANCHOR) for row in rows.numpy().tolist()]
+        return rows.numpy().tolist()
 
     def _variant(self, entries: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
         """int32[tokens], the table that each token's place asks for."""

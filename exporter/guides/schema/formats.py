@@ -1,6 +1,6 @@
 """String formats as regular expressions; all of their texts are valid, not all valid texts are theirs.
 
-Sources: RFC 3339 (dates, times, durations), RFC 4122, RFC 5321 and 1034 (addresses, names), RFC 4291, RFC 3986.
+Sources: RFC 3339 (dates, times, durations), RFC 4122, RFC 5321, RFC 1034, RFC 4291, RFC 3986.
 """
 
 from __future__ import annotations
@@ -49,6 +49,6 @@ FORMATS = {
     "hostname": _HOSTNAME,
     "ipv4": rf"{_BYTE}(?:\.{_BYTE}){{3}}",
     "ipv6": _IPV6,
-    "uri": rf"[a-zA-Z][a-zA-Z0-9+.-]*://(?:{_HOSTNAME}|{_BYTE}(?:\.{_BYTE}){{3}})(?::[0-9]{{1,5}})?"
+    "uri": rf"[a-zA-Z][a-zA-Z0-9+.-]*://(?:{_HOSTNAME}|{_BYTE}(?:\.{_BYTE}){{3}})(?::[0-9]{{1,4}})?"
     rf"(?:/{_PATH_CHARACTER}*)*(?:\?(?:{_PATH_CHARACTER}|[/?])*)?(?:#(?:{_PATH_CHARACTER}|[/?])*)?",
 }

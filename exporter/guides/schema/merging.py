@@ -1,4 +1,4 @@
-"""Schemas that hold together -> alternatives of plain keywords, without ``$ref`` and ``allOf`` and their kin."""
+"""Schemas that hold together -> alternatives of plain keywords, without ``$ref``, ``allOf`` and kin."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Document:
         if isinstance(schema, bool):
             return (Plain(path),) if schema else ()
         keywords.check(schema, path)
-        factors = [(_plain(located),)]
+        factors: list[tuple[Plain, ...]] = [(_plain(located),)]
         if "$ref" in schema:
             factors.append(self._of(self.referred(located)))
         for number in range(len(schema.get("allOf", ()))):

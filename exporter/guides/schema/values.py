@@ -41,7 +41,7 @@ def _validator(schema: Any) -> Any:
     import jsonschema
 
     try:
-        jsonschema.Draft202012Validator.check_schema(schema)
+        jsonschema.Draft202012Validator.check_schema(schema, jsonschema.FormatChecker(()))
     except jsonschema.SchemaError as problem:
         path = "".join(f"/{step}" for step in problem.absolute_path)
         raise OptionError(f"guided_json: {path or '/'}: {problem.message}") from None

@@ -1,0 +1,252 @@
+"""``genserve chat``: a chat with a served model, in the terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from exporter.cli.front import Ca, TokenFile
+from exporter.errors import GenserveError, OptionError, ServingError, did_you_mean
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from exporter.cli.chat_session import ChatSession
+    from exporter.manifest import Manifest
+
+_HELP = """\
+/system [TEXT]        show, set or (with "-") drop the system message
+/option [NAME=VALUE]  show or set an option of the answers, or a variable of the template
+/history              show the chat
+/reset                forget the chat, but not the system message
+/save FILE            write the chat as JSON: a list of messages
+/help                 this
+/quit                 leave, as the end of the input does"""
+
+
+def chat(
+    version: Annotated[
+        str,
+        typer.Argument(
+            help="The exported version, whose manifest holds the chat template: its directory, or the "
+            "manifest itself (assets.extra/genserve.json), as a file or an http(s) address.",
+            metavar="OUT/NAME/VERSION",
+        ),
+    ],
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="Endpoint: http://localhost:8501, https://..., grpc://localhost:8500 or grpcs://..."
+        ),
+    ] = None,
+    grpc: Annotated[
+        str | None, typer.Option(help="gRPC endpoint, HOST:PORT; with --ca over TLS.", metavar="HOST:PORT")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Servable name; default: the manifest's.")] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Ask the version that has this label instead of that number.")
+    ] = None,
+    system: Annotated[str | None, typer.Option(help="The system message.")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-o", help="As /option: KEY=VALUE; repeatable."),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds to wait for a piece of an answer.", min=0.001)
+    ] = 120.0,
+    retries: Annotated[
+        int, typer.Option(help="How often to repeat a request that the server has no room for.", min=0)
+    ] = 3,
+    token: Annotated[
+        str | None, typer.Option(help="Bearer token of a front; other users of this machine may see it here.")
+    ] = None,
+    token_file: TokenFile = None,
+    ca: Ca = None,
+) -> None:
+    """Chat with a served model. Lines of a pipe are messages, too; exits 7 then if one had no answer."""
+    from rich.console import Console
+
+    from exporter.cli.chat_session import ChatSession
+    from exporter.cli.values import assignments, endpoint
+    from exporter.client.address import read_token
+    from exporter.client.blocking import Client
+
+    manifest = read_manifest(version)
+    with Client(
+        endpoint(url, grpc, ca),
+        model or manifest.name,
+        version=None if label is not None else manifest.version,
+        label=label,
+        token=read_token(token, token_file),
+        ca=ca,
+        timeout=timeout,
+        retries=retries,
+    ) as client:
+        session = ChatSession(client, manifest)
+        session.system = system or ""
+        for name, value in (assignments("option", option) or {}).items():
+            session.set(name, value)
+        terminal = Terminal(session, Console(highlight=False, soft_wrap=True))
+        terminal.run()
+    if terminal.failed and not sys.stdin.isatty():
+        raise typer.Exit(ServingError.exit_code)
+
+
+def read_manifest(place: str) -> Manifest:
+    """The manifest of a version: a directory, the file itself, or its http(s) address.
+
+    Raises:
+      OptionError: there is none, or it cannot be read.
+    """
+    from pydantic import ValidationError
+
+    from exporter.manifest import MANIFEST_PATH, Manifest
+
+    if "://" in place:
+        return _fetched(place)
+    path = Path(place)
+    directory = path.parents[len(Path(MANIFEST_PATH).parts) - 1] if path.suffix == ".json" else path
+    try:
+        return Manifest.read(directory)
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionError(
+            f"{place}: no exported version, which is OUT/NAME/VERSION: {directory / MANIFEST_PATH} cannot be "
+            f"read: {error}"
+        ) from error
+    except ValidationError as error:
+        raise OptionError(f"{place}: {directory / MANIFEST_PATH} is no manifest: {error}") from error
+
+
+def _fetched(url: str) -> Manifest:
+    import tempfile
+
+    import httpx
+
+    from exporter.manifest import MANIFEST_PATH
+
+    if not url.startswith(("http://", "https://")):
+        raise OptionError(f"{url}: the address of a manifest begins with http:// or https://")
+    try:
+        answer = httpx.get(url, follow_redirects=True, timeout=30.0).raise_for_status()
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise OptionError(f"{url} cannot be read: {error}") from error
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / MANIFEST_PATH
+        path.parent.mkdir(parents=True)
+        path.write_bytes(answer.content)
+        return read_manifest(directory)
+
+
+class Terminal:
+    """Reads lines, and prints answers as they come; thinking is dim.
+
+    Attributes:
+      failed: whether a line had no answer, or was a command that cannot be.
+    """
+
+    def __init__(self, session: ChatSession, console: Console) -> None:
+        self._session, self._console, self.failed = session, console, False
+
+    def run(self) -> None:
+        """Until the input ends or ``/quit``."""
+        interactive = sys.stdin.isatty()
+        if interactive:
+            import readline  # noqa: F401  # gives input() its history and its arrow keys
+
+            self._say("/help shows what else there is; Ctrl-C ends an answer, Ctrl-D leaves")
+        while (line := _line(interactive)) is not None:
+            if not line.strip():
+                continue
+            try:
+                if line.startswith("/"):
+                    if not self._command(line[1:]):
+                        return
+                else:
+                    self._answer(line)
+            except GenserveError as error:
+                self.failed = True
+                print(f"error: {error}", file=sys.stderr, flush=True)
+            except KeyboardInterrupt:
+                self._console.print()
+                if not interactive:
+                    raise
+                self._say("(ended; this message and its answer are forgotten)")
+
+    def _answer(self, text: str) -> None:
+        for piece, thinking in self._session.answer(text):
+            if self._console.is_terminal:
+                self._console.print(piece, end="", markup=False, style="dim" if thinking else None)
+            else:
+                print(piece, end="", flush=True)  # as it is: the console would expand tabs
+        print(flush=True)
+
+    def _command(self, line: str) -> bool:
+        """Does it; whether the chat goes on."""
+        name, _, rest = line.partition(" ")
+        commands: dict[str, Callable[[str], Any]] = {
+            "system": self._system,
+            "option": self._option,
+            "history": lambda _: self._history(),
+            "reset": lambda _: self._session.reset(),
+            "save": self._save,
+            "help": lambda _: self._say(_HELP),
+            "quit": lambda _: None,
+        }
+        if name not in commands:
+            raise OptionError(
+                f"/{name} is no command{did_you_mean(name, commands)}; there are "
+                f"{', '.join(f'/{known}' for known in commands)}"
+            )
+        commands[name](rest.strip())
+        return name != "quit"
+
+    def _system(self, text: str) -> None:
+        if not text:
+            self._say(self._session.system or "(no system message)")
+        else:
+            self._session.system = "" if text == "-" else text
+
+    def _option(self, pair: str) -> None:
+        from exporter.cli.values import assignments
+
+        for name, value in (assignments("option", [pair] if pair else None) or {}).items():
+            self._session.set(name, value)
+        if not pair:
+            shown = self._session.options | self._session.variables
+            self._say("\n".join(f"{name}={json.dumps(value)}" for name, value in shown.items()))
+
+    def _history(self) -> None:
+        for message in self._session.messages:
+            self._say(f"{message['role']}: {message['content']}")
+
+    def _save(self, file: str) -> None:
+        if not file:
+            raise OptionError("/save needs a file's name")
+        text = json.dumps(self._session.messages, ensure_ascii=False, indent=2) + "\n"
+        try:
+            Path(file).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise OptionError(f"/save: {file} cannot be written: {error}") from error
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
+
+def _line(interactive: bool) -> str | None:
+    """The next line, without its end; None at the end of the input. Ctrl-C drops what was typed."""
+    while True:
+        try:
+            return input("> " if interactive else "")
+        except EOFError:
+            return None
+        except UnicodeDecodeError as error:
+            raise OptionError(f"the input is not UTF-8: {error}") from error
+        except KeyboardInterrupt:
+            if not interactive:
+                raise
+            print()
