@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from exporter.manifest import Manifest
+from exporter.manifest import Manifest, TensorInfo
 
 #: What switches a per-row option off that the exported defaults do not use where nothing is drawn.
 _GREEDY = {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
@@ -18,6 +18,8 @@ _NO_GUIDE = -1
 _TEXT = "Once upon a time"
 #: Ids that every vocabulary has.
 _IDS = (1, 0, 1, 2)
+#: Of answers in pieces: the first tokens of an answer that has none yet.
+_FIRST_PIECE = {"num_generated": 0, "piece_tokens": 1}
 
 
 def row_options(manifest: Manifest, names: Mapping[str, Any], limit: int | None = None) -> dict[str, Any]:
@@ -42,7 +44,19 @@ def example_inputs(manifest: Manifest, signature: str) -> dict[str, Any]:
             width = info.shape[1] or len(_IDS)
             columns[name] = [[*_IDS, *[0] * width][:width]]
             columns["num_tokens"] = [min(len(_IDS), width)]
+        elif name not in columns and name != "num_tokens":
+            columns[name] = [_unused(name, info)]
     return {name: columns[name] for name in inputs}
+
+
+def _unused(name: str, info: TensorInfo) -> Any:
+    """Of one row: what switches a list of ids, their biases or a flag off; the first piece of an answer."""
+    if name in _FIRST_PIECE:
+        return _FIRST_PIECE[name]
+    value: Any = {"bool": False, "float32": 0.0, "string": ""}.get(info.dtype, -1)
+    if name == "generated_ids":
+        value = 0
+    return [value] * (info.shape[1] or 1) if len(info.shape) == 2 else value
 
 
 def rest_body(manifest: Manifest, signature: str) -> dict[str, Any]:

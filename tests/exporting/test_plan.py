@@ -77,6 +77,29 @@ def test_keys_and_values_grow_with_length_rows_and_beams(tmp_path: Path) -> None
     assert half.memory.weights_bytes * 2 == plan.memory.weights_bytes
 
 
+def test_resume_has_a_length_more_and_says_what_it_costs(tmp_path: Path) -> None:
+    """Prompts with their answers: up to 48 + 10 tokens, and a piece of 4 behind them."""
+    values = {"max_new_tokens": 10, "prompt_lengths": [16, 48], "batch_sizes": [1, 3]}
+    plan = _plan(tmp_path, **values, extra_signatures=["generate_tokens", "resume"], resume_piece=4)
+    report = plan.report()
+    assert report["programs"] == {"tokens": 4, "generate_tokens": 4, "resume": 6}
+    assert report["compilations"] == 14
+    warm = [(record.program, record.length) for record in plan.records if record.signature == "warm_up"]
+    resume = list(report["programs"]).index("resume")
+    assert {length for program, length in warm if program == resume} == {16, 48, 58}
+    assert {length for program, length in warm if program != resume} == {16, 48}
+    layers, width = len(plan.spec.decoder.layers), plan.spec.hidden_size
+    sizes = {(entry["batch_size"], entry["prompt_length"]): entry["bytes"] for entry in report["cache_bytes"]}
+    assert sizes[3, 58] == 3 * layers * 2 * width * (58 + 4) * 4
+    assert sizes[1, 48] == layers * 2 * width * (48 + 10) * 4
+    assert plan.memory.cache_bytes_per_row == sizes[1, 58]
+
+
+def test_resume_is_refused_by_name_where_it_could_not_be_exact(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"resume: an encoder-decoder model's answers cannot go on"):
+        plan_export(make_options({"model": "demo:translate", "extra_signatures": ["resume"]}), tmp_path)
+
+
 def _job(tmp_path: Path, *models: dict[str, Any]) -> Job:
     return Job(output=tmp_path / "out", exports=tuple(make_options(model) for model in models))
 

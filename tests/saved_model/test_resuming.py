@@ -11,14 +11,19 @@ import pytest
 import tensorflow as tf
 import tokenizers
 
+from exporter.generation.calls import generate
 from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.result import FinishReason
-from exporter.generation.rows import default_rows
+from exporter.generation.rows import default_rows, row_fields
 from exporter.generation.stop import StopAutomaton
-from exporter.saved_model.resuming import _added_text, _whole_text
+from exporter.manifest import Buckets
+from exporter.saved_model.programs import GenerationProgram, Programs
+from exporter.saved_model.resuming import _added_text, _whole_text, resume_signature
+from exporter.saved_model.served import ProgramKey
+from exporter.saved_model.signatures import Policy
 from exporter.tokenizer import nodes
 from exporter.tokenizer.decoders import build_decoder, special_strings, token_strings
-from tests.generation.toy import make_prompt
+from tests.generation.toy import ToyModel, make_prompt, random_weights
 from tests.tokenizer.test_decoders import DECODERS, library
 
 ROWS, MOST = 200, 14
@@ -65,9 +70,9 @@ def _answers(
     return answers, reasons, paths.tolist()
 
 
-CASES = [(name, False) for name in DECODERS] + [
-    (name, True) for name in ("none", "byte_level", "byte_fallback", "metaspace", "wordpiece_dirty", "fuse")
-]
+CASES = [
+    (name, False) for name in ("byte_level_then_strip", "byte_fallback", "bpe", "wordpiece", "replace_row")
+] + [(name, True) for name in ("none", "byte_level", "byte_fallback", "metaspace")]
 
 
 @pytest.mark.parametrize(("name", "stops"), CASES)
@@ -107,3 +112,58 @@ def test_texts_of_pieces_are_the_text_of_the_whole(name: str, stops: bool) -> No
     assert steps > 3
     if stops:
         assert {FinishReason.STOP, FinishReason.LENGTH} == set(reasons)
+
+
+def test_the_signature_goes_on_and_names_what_is_wrong_with_a_row() -> None:
+    """A prompt of its full length with an answer behind it, which only the longest bucket holds."""
+    longest, most, piece, k = 4, 6, 3, 2
+    options = GenerationOptions(max_new_tokens=most, eos_token_id=())
+    key = ProgramKey(
+        "generation", options, row_options=True, row_token_ids=k, piece=piece, lengths=(longest + most,)
+    )
+    model = ToyModel(random_weights(13))
+    buckets = Buckets(prompt_lengths=(longest,), batch_sizes=(8,))
+    program = Programs(model, buckets, 0, None).get(key)
+    assert isinstance(program, GenerationProgram)
+    ask = resume_signature(program, None, vocab_size=13, policy=Policy(longest, outputs=("prompt_tokens",)))
+
+    def row(**changed: Any) -> dict[str, Any]:
+        neutral = {name: field.off(1, k)[0].numpy() for name, field in row_fields(extras=True).items()}
+        ids = {"input_ids": [3, 1, 4, 1], "num_tokens": 4, "generated_ids": [0] * most, "num_generated": 0}
+        return neutral | ids | {"piece_tokens": piece, "max_new_tokens": most, "seed": 1} | changed
+
+    def answers(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+        columns = {name: np.array([one[name] for one in rows]) for name in rows[0]}
+        inputs = {name: tf.constant(value, ask.inputs[name].dtype) for name, value in columns.items()}
+        return {name: value.numpy().tolist() for name, value in ask.function(**inputs).items()}
+
+    whole: list[int] = []
+    prompt = make_prompt([[3, 1, 4, 1]])
+    want = generate(model, prompt, options, default_rows(options, 1), row_options=False).sequences[0, 0]
+    for count, reason in ((2, b""), (1, b""), (3, b"length"), (3, b"length")):
+        given = whole + [0] * (most - len(whole))
+        got = answers([row(generated_ids=given, num_generated=len(whole), piece_tokens=count)])
+        assert (got["finish_reason"], got["error"], got["prompt_tokens"]) == ([reason], [b""], [4])
+        whole += got["generated_ids"][0][: got["num_tokens"][0]]
+    assert whole == want.numpy().tolist()
+
+    bad: list[tuple[dict[str, Any], str]] = [
+        ({}, ""),
+        ({"num_generated": most + 1}, "num_generated: 7 is out of range; allowed: 0 to 6"),
+        (
+            {"generated_ids": [-7] * most, "num_generated": 1},
+            "generated_ids: -7 is not in the vocabulary; allowed: 0 to 12",
+        ),
+        (
+            {"max_new_tokens": 3, "num_generated": 4},
+            "num_generated=4: allowed: 0 to max_new_tokens=3",
+        ),
+        ({"piece_tokens": piece + 1}, "piece_tokens=4: allowed: 1 to 3"),
+        ({"stop_token_ids": [13, -1]}, "stop_token_ids=13: allowed: 0 to 12, or -1 (none)"),
+        ({"num_tokens": 0}, "num_tokens: the prompt is empty; allowed: 1 to 4 tokens"),
+        ({"temperature": -1.0}, "temperature=-1: allowed: 0 (greedy) to 100"),
+    ]
+    got = answers([row(**changed) for changed, _ in bad])
+    assert [error.decode() for error in got["error"]] == [error for _, error in bad]
+    assert got["finish_reason"] == [b"", *[b"error"] * 7]
+    assert got["num_tokens"] == [piece, *[0] * 7]

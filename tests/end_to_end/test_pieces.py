@@ -1,0 +1,122 @@
+"""Answers in pieces from a server, over REST and gRPC: ids, texts and ends are those of one call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from exporter.client import GrpcClient, RestClient
+from exporter.deployment import write_serving_configs
+from exporter.exporting.pipeline import ExportResult, export
+from exporter.generation.rows import ROW_FIELDS, row_fields
+from exporter.options import make_options
+from exporter.preview import PreviewServer, ServerConfig, files_beside
+from exporter.request_examples import example_inputs
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.full]
+
+LONGEST, MOST, PIECE, IDS = 16, 12, 5, 2
+STOPS = ["little rabbit", " house", "He lived"]
+
+
+@pytest.fixture(scope="module")
+def version(tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
+    """Behind a baked prefix, stopping at strings of several tokens."""
+    options = {
+        "model": "demo:stories",
+        "prefix_text": "Once upon a time, there was a story. ",
+        "max_new_tokens": MOST,
+        "prompt_lengths": [LONGEST],
+        "batch_sizes": [8],
+        "extra_signatures": ["generate_tokens", "resume"],
+        "resume_piece": PIECE,
+        "row_token_ids": IDS,
+        "generation": {"stop_strings": STOPS, "no_repeat_ngram_size": 3},
+        "warmup": "none",
+        "verify": "none",
+    }
+    return export(make_options(options), tmp_path_factory.mktemp("pieces"))
+
+
+@pytest.fixture(scope="module")
+def server(version: ExportResult) -> Iterator[PreviewServer]:
+    out = version.directory.parent.parent
+    write_serving_configs(out)
+    config = out / "serving" / "models.config"
+    with PreviewServer(
+        ServerConfig(model_config_file=config, rest_port=0, grpc_port=0, **files_beside(config))
+    ) as running:
+        yield running
+
+
+@pytest.fixture(params=["rest", "grpc"])
+def client(request: pytest.FixtureRequest, server: PreviewServer) -> Iterator[Any]:
+    made: Any = (
+        RestClient(server.rest_url, "stories")
+        if request.param == "rest"
+        else GrpcClient(server.grpc_target, "stories")
+    )
+    with made:
+        yield made
+
+
+def _padded(rows: list[list[int]], width: int) -> np.ndarray:
+    return np.array([row + [0] * (width - len(row)) for row in rows], np.int32)
+
+
+def _ids(client: Any, texts: list[str]) -> list[list[int]]:
+    found = client.predict("encode", {"text": texts})
+    counts = np.asarray(found["num_tokens"])
+    return [row[:count].tolist() for row, count in zip(np.asarray(found["input_ids"]), counts, strict=True)]
+
+
+def test_pieces_are_the_whole_over_the_network(client: Any) -> None:
+    prompts = _ids(client, ["The fox", "Ben had a dog", "She was a little", "One day", "a", "He liv"])
+    inputs: dict[str, Any] = {
+        "input_ids": _padded(prompts, LONGEST),
+        "num_tokens": np.array([len(prompt) for prompt in prompts], np.int32),
+    }
+    for name, field in row_fields(extras=True).items():
+        inputs[name] = np.asarray(field.off(len(prompts), IDS))
+    inputs |= {
+        "max_new_tokens": np.array([MOST, MOST, 7, MOST, 9, MOST], np.int32),
+        "temperature": np.array([0, 1.2, 0, 0.8, 1.5, 0], np.float32),
+        "repetition_penalty": np.array([1, 1.2, 1.3, 1, 1, 1], np.float32),
+        "seed": np.arange(6, dtype=np.int64),
+    }
+    assert set(ROW_FIELDS) < set(inputs)
+    whole = client.predict("generate_tokens", inputs)
+    assert {b"stop", b"length"} == set(whole["finish_reason"])
+
+    rng = np.random.default_rng(1)
+    done: list[list[int]] = [[] for _ in prompts]
+    texts, reasons = [b""] * 6, [b""] * 6
+    while b"" in reasons:
+        inputs["generated_ids"] = _padded(done, MOST)
+        inputs["num_generated"] = np.array([len(ids) for ids in done], np.int32)
+        inputs["piece_tokens"] = rng.integers(1, PIECE + 1, 6).astype(np.int32)
+        piece = client.predict("resume", inputs)
+        assert list(piece["error"]) == [b""] * 6
+        for row, count in enumerate(np.asarray(piece["num_tokens"])):
+            # An answer that has ended is answered by nothing more, and its end again.
+            assert reasons[row] in (b"", piece["finish_reason"][row])
+            assert not reasons[row] or (count == 0 and piece["generated_text"][row] == b"")
+            done[row] += np.asarray(piece["generated_ids"])[row, :count].tolist()
+            texts[row] += piece["generated_text"][row]
+            reasons[row] = piece["finish_reason"][row]
+    counts = np.asarray(whole["num_tokens"])
+    ids = np.asarray(whole["generated_ids"])
+    assert done == [row[:count].tolist() for row, count in zip(ids, counts, strict=True)]
+    assert texts == list(whole["generated_text"])
+    assert reasons == list(whole["finish_reason"])
+
+
+def test_the_printed_request_is_answered(client: Any, version: ExportResult) -> None:
+    for name in ("generate_tokens", "resume"):
+        columns = example_inputs(version.manifest, name)
+        dtypes = {key: info.dtype for key, info in version.manifest.signatures[name].inputs.items()}
+        answer = client.predict(name, {key: np.array(columns[key], dtypes[key]) for key in dtypes})
+        assert list(answer["error"]) == [b""], name
