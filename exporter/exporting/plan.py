@@ -18,7 +18,12 @@ from exporter.exporting.guides import read_guides
 from exporter.exporting.memory import baked_bytes, cache_bytes_per_row
 from exporter.families import count_weights, load_weights, read_spec, unread_notes
 from exporter.families.int8 import Int8Weights
-from exporter.generation.generation_options import GenerationOptions, asked_length, resolve_options
+from exporter.generation.generation_options import (
+    GUIDE_OPTIONS,
+    GenerationOptions,
+    asked_length,
+    resolve_options,
+)
 from exporter.guides import Guide
 from exporter.manifest import Buckets, MemoryInfo
 from exporter.options import ExportOptions, Job
@@ -310,10 +315,13 @@ def _generation_options(
         overrides["scores"] = True
 
     def resolve(extra: Mapping[str, Any]) -> GenerationOptions:
+        # A guide of a preset's own takes the place of the exported one, whatever its kind.
+        replaced = GUIDE_OPTIONS if GUIDE_OPTIONS & extra.keys() else frozenset()
+        common = {name: value for name, value in overrides.items() if name not in replaced}
         return resolve_options(
             checkpoint.generation_config,
             checkpoint.config,
-            {**overrides, **extra},
+            {**common, **extra},
             vocab_size=spec.vocab_size,
             is_encoder_decoder=spec.kind == "encoder_decoder",
             context_length=spec.context_length,

@@ -134,6 +134,8 @@ class GenerationOptions(BaseModel):
         return {kind: source for kind, source in sources.items() if source is not None}
 
 
+#: One of them at most says what every answer follows.
+GUIDE_OPTIONS = frozenset({"guided_regex", "guided_choice", "guided_json"})
 _FIELDS = GenerationOptions.model_fields.keys()
 # Fields that follow from several settings together.
 _LENGTHS = {"max_new_tokens", "max_length", "min_new_tokens", "min_length"}

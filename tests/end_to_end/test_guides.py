@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+import tensorflow as tf
 
 from exporter.client import Client
 from exporter.deployment import write_serving_configs
@@ -16,6 +18,7 @@ from exporter.errors import OptionError
 from exporter.exported_report import inspect_version
 from exporter.exporting.pipeline import ExportResult, export
 from exporter.exporting.plan import plan_export
+from exporter.generation.rows import EXTRA_FIELDS
 from exporter.options import make_options
 from exporter.preview import PreviewServer, ServerConfig, files_beside
 from exporter.verification import verify_version
@@ -32,7 +35,7 @@ SCHEMA = {
 }
 OPTIONS: dict[str, Any] = {
     "model": "demo:stories",
-    "max_new_tokens": 24,
+    "max_new_tokens": 40,
     "prompt_lengths": [16],
     "batch_sizes": [4],
     "warmup": "none",
@@ -44,8 +47,7 @@ PROMPTS = ["Once upon a time", "1, 2, 3,", "The fox", "Question: how many"]
 
 @pytest.fixture(scope="module")
 def guided(tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
-    extra = ["generate", "generate_tokens", "resume"]
-    return export(make_options(OPTIONS | {"extra_signatures": extra}), tmp_path_factory.mktemp("guided"))
+    return export(make_options(OPTIONS), tmp_path_factory.mktemp("guided"))
 
 
 @pytest.fixture(scope="module")
@@ -66,18 +68,18 @@ def test_each_row_follows_its_guide(client: Any) -> None:
     chosen = [0, 1, -1, 0]
     for seed in range(6):
         options = {"temperature": 3.0, "seed": [seed * 10 + row for row in range(4)], "guide": chosen}
-        answers = client.generate(PROMPTS, max_new_tokens=24, **options)
-        assert [answer.finish_reason for answer in answers[:2] + answers[3:]] == ["stop"] * 3
+        answers = client.generate(PROMPTS, max_new_tokens=40, **options)
+        assert [answer.finish_reasons for answer in answers[:2] + answers[3:]] == [("stop",)] * 3
         assert {answers[0].text, answers[3].text} <= set(CHOICE)
         assert re.fullmatch(PATTERN, answers[1].text)
-    free = client.generate(PROMPTS[2:3], max_new_tokens=24)
-    followed = client.generate(PROMPTS[2:3], max_new_tokens=24, guide=-1)
+    free = client.generate(PROMPTS[2:3], max_new_tokens=40)
+    followed = client.generate(PROMPTS[2:3], max_new_tokens=40, guide=-1)
     assert followed == free, "a guide that is left out is none"
 
 
 def test_a_preset_answers_json(client: Any) -> None:
     for answer in client.generate(PROMPTS, signature="record"):
-        assert answer.finish_reason == "stop"
+        assert answer.finish_reasons == ("stop",)
         jsonschema.validate(json.loads(answer.text), SCHEMA)
 
 
@@ -86,7 +88,7 @@ def test_a_guide_that_is_none_is_the_rows_own_error(client: Any) -> None:
         "generate",
         {
             "text": PROMPTS[:2],
-            "max_new_tokens": [24, 24],
+            "max_new_tokens": [40, 40],
             **{name: [value] * 2 for name, value in NEUTRAL.items()},
             "guide": [0, 2],
         },
@@ -106,37 +108,39 @@ NEUTRAL = {
 }
 
 
-def test_pieces_of_a_guided_answer_are_the_whole(client: Any, guided: ExportResult) -> None:
+@pytest.mark.full
+def test_pieces_of_a_guided_answer_are_the_whole(tmp_path: Path) -> None:
     """One token a call, as a gateway would ask at its slowest."""
-    signatures = guided.manifest.signatures
-    ids = client.predict("encode", {"text": PROMPTS[:1]})["input_ids"][0].tolist()
-    width, most = signatures["resume"].inputs["input_ids"].shape[1], 24
-    row: dict[str, Any] = {name: [value] for name, value in NEUTRAL.items()}
-    for name, info in signatures["resume"].inputs.items():
-        if name not in row and len(info.shape) == 2:
-            row[name] = [[0.0 if info.dtype == "float32" else -1] * info.shape[1]]
-    row |= {"input_ids": [ids + [0] * (width - len(ids))], "num_tokens": [len(ids)]}
-    row |= {"temperature": [2.0], "guide": [1], "ignore_eos": [False], "max_new_tokens": [most]}
-    wide = signatures["generate_tokens"].inputs["input_ids"].shape[1]
-    whole = client.predict(
-        "generate_tokens",
-        {
-            **{k: row[k] for k in signatures["generate_tokens"].inputs},
-            "input_ids": [(ids + [0] * wide)[:wide]],
-        },
-    )
-    written, text, reason = [], "", ""
+    extra = {"extra_signatures": ["generate_tokens", "resume"], "verify": "none"}
+    version = export(make_options(OPTIONS | extra), tmp_path)
+    loaded = tf.saved_model.load(str(version.directory)).signatures
+
+    def ask(name: str, **given: Any) -> dict[str, Any]:
+        """One row: what is not given is neutral, ids right-padded with 0."""
+        inputs = {}
+        for key, spec in loaded[name].structured_input_signature[1].items():
+            fill = -1 if key in EXTRA_FIELDS and spec.dtype == tf.int32 else 0
+            value = given.get(key, NEUTRAL.get(key, fill if spec.shape.rank == 1 else []))
+            if spec.shape.rank == 2:
+                value = [*value, *[fill] * spec.shape[1]][: spec.shape[1]]
+            inputs[key] = tf.constant([value], spec.dtype)
+        return {key: value.numpy()[0] for key, value in loaded[name](**inputs).items()}
+
+    encoded = loaded["encode"](text=tf.constant(PROMPTS[:1]))
+    ids = encoded["input_ids"].numpy()[0].tolist()
+    row = {"input_ids": ids, "num_tokens": len(ids), "temperature": 2.0, "guide": 1, "max_new_tokens": 40}
+    whole = ask("generate_tokens", **row)
+    written: list[int] = []
+    text, reason = "", ""
     while not reason:
-        given = {"generated_ids": [written + [0] * (most - len(written))], "num_generated": [len(written)]}
-        piece = client.predict("resume", {**row, **given, "piece_tokens": [1]})
-        assert piece["error"][0] == b""
-        written += piece["generated_ids"][0][: piece["num_tokens"][0]].tolist()
-        text, reason = text + piece["generated_text"][0].decode(), piece["finish_reason"][0].decode()
-    assert written == whole["generated_ids"][0][: whole["num_tokens"][0]].tolist()
+        piece = ask("resume", **row, generated_ids=written, num_generated=len(written), piece_tokens=1)
+        assert piece["error"] == b""
+        written += piece["generated_ids"][: piece["num_tokens"]].tolist()
+        text, reason = text + piece["generated_text"].decode(), piece["finish_reason"].decode()
+    assert written == whole["generated_ids"][: whole["num_tokens"]].tolist()
     assert re.fullmatch(PATTERN, text)
-    wrong = {"generated_ids": [[ids[0]] + [0] * (most - 1)], "num_generated": [1], "piece_tokens": [1]}
-    answer = client.predict("resume", {**row, **wrong})
-    assert answer["error"][0] == b"generated_ids: no answer by the row's guide begins so"
+    answer = ask("resume", **row, generated_ids=ids[:1], num_generated=1, piece_tokens=1)
+    assert answer["error"] == b"generated_ids: no answer by the row's guide begins so"
 
 
 def test_the_manifest_says_what_they_are(guided: ExportResult) -> None:
