@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import tensorflow as tf
 
 from exporter.errors import OptionError
@@ -39,6 +41,16 @@ class LanguageTokenizer(TokenizerGraph):
         if frame is None or not add_special_tokens:
             return self.inner.encode(text, add_special_tokens)
         return framed(self.inner.encode(text, False), frame)
+
+    def encode_parts(
+        self, texts: tf.Tensor, trusted: Sequence[bool], guarded: Collection[str] = ()
+    ) -> tf.RaggedTensor:
+        """The inner tokenizer's: a template renders all that stands around; see ``TokenizerGraph``."""
+        return self.inner.encode_parts(texts, trusted, guarded)
+
+    def added_tokens(self) -> tuple[str, ...]:
+        """Texts of the added tokens."""
+        return self.inner.added_tokens()
 
     def decode(self, ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
         """int32 [rows, length], of each row its first ``lengths`` (int32 [rows]) -> string [rows]."""

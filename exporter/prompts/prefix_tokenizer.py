@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import tensorflow as tf
 
@@ -36,6 +36,16 @@ class PrefixTokenizer(TokenizerGraph):
         with tf.device(CPU):
             joined = tf.strings.join([tf.constant(self._before), text])
             return self.inner.encode(joined, add_special_tokens)[:, self._skip :]
+
+    def encode_parts(
+        self, texts: tf.Tensor, trusted: Sequence[bool], guarded: Collection[str] = ()
+    ) -> tf.RaggedTensor:
+        """The inner tokenizer's: a template renders all that stands around; see ``TokenizerGraph``."""
+        return self.inner.encode_parts(texts, trusted, guarded)
+
+    def added_tokens(self) -> tuple[str, ...]:
+        """Texts of the added tokens."""
+        return self.inner.added_tokens()
 
     def decode(self, ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
         """int32 [rows, length], of each row its first ``lengths`` (int32 [rows]) -> string [rows]."""

@@ -9,6 +9,7 @@ texts are spread over rows: batched and one by one give the same ids.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ class JsonTokenizer(TokenizerGraph):
         settings = source.settings
         self.bos_token_id, self.eos_token_id, self.pad_token_id = settings.bos, settings.eos, settings.pad
         added = reference.get_added_tokens_decoder()
+        self._added = dict(sorted(added.items()))
         self._raw = _splitter(source, added, False, special_tokens_in_text)
         self._normalized = _splitter(source, added, True, special_tokens_in_text)
         self._token_ids = tables.WordTable("added_tokens", {pieces.token_code(i): i for i in added})
@@ -66,15 +68,62 @@ class JsonTokenizer(TokenizerGraph):
     @tf.autograph.experimental.do_not_convert
     def encode(self, text: tf.Tensor, add_special_tokens: bool = True) -> tf.RaggedTensor:
         with tables.cpu():
-            found = pieces.from_rows(text)
-            if self._raw:
-                found = self._raw(found)
-            if self._normalizer:
-                found = found.with_texts(self._normalize(found.texts))
-            if self._normalized:
-                found = self._normalized(found)
-            ids = self._ids(pieces.split_at_cuts(self._pre_tokenizer(found)))
+            ids = self._encoded(text, *(None if one is None or one.idle else one for one in self._passes))
             return self._post_processor(ids) if add_special_tokens else ids
+
+    @tf.autograph.experimental.do_not_convert
+    def encode_parts(
+        self, texts: tf.Tensor, trusted: Sequence[bool], guarded: Collection[str] = ()
+    ) -> tf.RaggedTensor:
+        guards = self._guards(guarded)
+        with tables.cpu():
+            columns = tf.unstack(texts, len(trusted), axis=1)
+            if own := [place for place, flag in enumerate(trusted) if flag]:
+                # [batch] each, one behind the other -> marked -> back in their places
+                flat = tf.concat([columns[place] for place in own], 0)
+                for one in filter(None, self._passes):
+                    flat = one.mark(flat, guards)
+                for place, marked in zip(own, tf.split(flat, len(own)), strict=True):
+                    columns[place] = marked
+            joined = tf.strings.join(columns) if columns else tf.fill(tf.shape(texts)[:1], "")
+            return self._encoded(joined, *self._passes, guards)
+
+    def _guards(self, contents: Collection[str]) -> frozenset[int]:
+        """Ids of the tokens that a template's parts alone have: special ones, and those of ``contents``."""
+        ids = frozenset(i for i, token in self._added.items() if token.special or token.content in contents)
+        if self._normalizer and self._normalized:
+            for token in (self._added[i] for i in sorted(ids) if self._added[i].normalized):
+                raise TokenizerUnsupportedError(
+                    "added_tokens",
+                    f"{token.content!r} is looked for in normalized text, which joins all parts",
+                )
+        _refuse_overlaps(self._added, ids)
+        return ids
+
+    def added_tokens(self) -> tuple[str, ...]:
+        return tuple(token.content for token in self._added.values())
+
+    @property
+    def _passes(self) -> tuple[AddedTokenSplitter | None, AddedTokenSplitter | None]:
+        return self._raw, self._normalized
+
+    def _encoded(
+        self,
+        text: tf.Tensor,
+        raw: AddedTokenSplitter | None,
+        normalized: AddedTokenSplitter | None,
+        guards: frozenset[int] | None = None,
+    ) -> tf.RaggedTensor:
+        """string [batch] -> ids without those of the post-processor."""
+        found = pieces.from_rows(text)
+        if raw:
+            found = raw(found, guards)
+        if self._normalizer:
+            found = found.with_texts(self._normalize(found.texts, raw is not None))
+        if normalized:
+            found = normalized(found, guards)
+        words = pieces.split_at_cuts(self._pre_tokenizer(found))
+        return self._ids(words, with_tokens=raw is not None or normalized is not None)
 
     @tf.autograph.experimental.do_not_convert
     def decode(self, ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
@@ -89,18 +138,18 @@ class JsonTokenizer(TokenizerGraph):
     def token_bytes(self, size: int, *, first: bool = False) -> list[bytes]:
         return self._decoder.token_bytes(size, first=first)
 
-    def _normalize(self, texts: tf.Tensor) -> tf.Tensor:
+    def _normalize(self, texts: tf.Tensor, with_tokens: bool) -> tf.Tensor:
         """Normalizes what is text."""
         assert self._normalizer is not None
-        if not self._raw:
+        if not with_tokens:
             return self._normalizer(texts)
         found = pieces.is_token(texts)
         return tf.where(found, texts, self._normalizer(tf.where(found, b"", texts)))
 
-    def _ids(self, words: Pieces) -> tf.RaggedTensor:
+    def _ids(self, words: Pieces, with_tokens: bool) -> tf.RaggedTensor:
         """Each different word goes through the model once; then every word takes its ids."""
         unique, index = tf.unique(words.texts)
-        if self._raw or self._normalized:
+        if with_tokens:
             by_word, index = self._with_tokens(unique, index)
         else:
             by_word = self._model(unique)
@@ -181,9 +230,25 @@ def _splitter(
         for token_id, token in sorted(added.items())
         if token.normalized == normalized
     ]
-    if all(token.plain for token in wanted):
+    if not wanted:
         return None
-    return AddedTokenSplitter(wanted, "normalized_tokens" if normalized else "raw_tokens")
+    if normalized:
+        return AddedTokenSplitter(wanted, "normalized_tokens", pieces.NORMALIZED_MARK)
+    return AddedTokenSplitter(wanted, "raw_tokens", pieces.RAW_MARK)
+
+
+def _refuse_overlaps(added: Mapping[int, Any], guards: frozenset[int]) -> None:
+    """A token of any text that reaches from a person's words into a guarded one would have to win."""
+    contents = [token.content for token_id, token in added.items() if token_id in guards]
+    ends = {content[start:] for content in contents for start in range(1, len(content))}
+    begins = {content[:end] for content in contents for end in range(1, len(content))}
+    for token_id, token in added.items():
+        text = token.content
+        middle = range(1, len(text))
+        if token_id not in guards and any(text[at:] in begins or text[:at] in ends for at in middle):
+            raise TokenizerUnsupportedError(
+                "added_tokens", f"{text!r} overlaps tokens that count in a template's parts alone"
+            )
 
 
 # Normalizers that may delete a text's first characters: the library then no longer counts the text as first.
