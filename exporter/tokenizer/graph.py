@@ -9,7 +9,7 @@ texts are spread over rows: batched and one by one give the same ids.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from exporter.tokenizer import nodes, pieces, tables
 from exporter.tokenizer.added_tokens import AddedTokenSplitter, Wanted
 from exporter.tokenizer.base import TokenizerGraph
 from exporter.tokenizer.decoders import build_decoder, special_strings, token_strings
+from exporter.tokenizer.guards import guarded_ids
 from exporter.tokenizer.models import build_model
 from exporter.tokenizer.normalizers import build_normalizer, flatten_normalizer
 from exporter.tokenizer.pieces import Pieces
@@ -73,35 +74,29 @@ class JsonTokenizer(TokenizerGraph):
 
     @tf.autograph.experimental.do_not_convert
     def encode_parts(
-        self, texts: tf.Tensor, trusted: Sequence[bool], guarded: Collection[str] = ()
+        self,
+        texts: tf.Tensor,
+        trusted: Sequence[bool],
+        guarded: Collection[str] = (),
+        add_special_tokens: bool = False,
     ) -> tf.RaggedTensor:
-        guards = self._guards(guarded)
+        guards = guarded_ids(self._added, guarded, normalizes=self._normalizer is not None)
+        own = [place for place, flag in enumerate(trusted) if flag]
+        others = [place for place, flag in enumerate(trusted) if not flag]
         with tables.cpu():
-            columns = tf.unstack(texts, len(trusted), axis=1)
-            if own := [place for place, flag in enumerate(trusted) if flag]:
-                # [batch] each, one behind the other -> marked -> back in their places
-                flat = tf.concat([columns[place] for place in own], 0)
-                for one in filter(None, self._passes):
-                    flat = one.mark(flat, guards)
-                for place, marked in zip(own, tf.split(flat, len(own)), strict=True):
-                    columns[place] = marked
-            joined = tf.strings.join(columns) if columns else tf.fill(tf.shape(texts)[:1], "")
-            return self._encoded(joined, *self._passes, guards)
 
-    def _guards(self, contents: Collection[str]) -> frozenset[int]:
-        """Ids of the tokens that a template's parts alone have: special ones, and those of ``contents``."""
-        ids = frozenset(i for i, token in self._added.items() if token.special or token.content in contents)
-        if self._normalizer and self._normalized:
-            for token in (self._added[i] for i in sorted(ids) if self._added[i].normalized):
-                raise TokenizerUnsupportedError(
-                    "added_tokens",
-                    f"{token.content!r} is looked for in normalized text, which joins all parts",
-                )
-        _refuse_overlaps(self._added, ids)
-        return ids
+            def columns(places: list[int]) -> tf.Tensor:
+                return tf.gather(texts, tf.constant(places, tf.int32), axis=1)
 
-    def added_tokens(self) -> tuple[str, ...]:
-        return tuple(token.content for token in self._added.values())
+            marked = tf.reshape(columns(own), [-1])
+            for one in filter(None, self._passes):
+                marked = one.mark(marked, guards)
+            # [batch * own] -> [batch, own], then back in their places
+            marked = tf.reshape(marked, [tf.shape(texts)[0], len(own)])
+            places = [(own + others).index(place) for place in range(len(trusted))]
+            parts = tf.gather(tf.concat([marked, columns(others)], 1), places, axis=1)
+            ids = self._encoded(tf.strings.reduce_join(parts, 1), *self._passes, guards)
+            return self._post_processor(ids) if add_special_tokens else ids
 
     @property
     def _passes(self) -> tuple[AddedTokenSplitter | None, AddedTokenSplitter | None]:
@@ -235,20 +230,6 @@ def _splitter(
     if normalized:
         return AddedTokenSplitter(wanted, "normalized_tokens", pieces.NORMALIZED_MARK)
     return AddedTokenSplitter(wanted, "raw_tokens", pieces.RAW_MARK)
-
-
-def _refuse_overlaps(added: Mapping[int, Any], guards: frozenset[int]) -> None:
-    """A token of any text that reaches from a person's words into a guarded one would have to win."""
-    contents = [token.content for token_id, token in added.items() if token_id in guards]
-    ends = {content[start:] for content in contents for start in range(1, len(content))}
-    begins = {content[:end] for content in contents for end in range(1, len(content))}
-    for token_id, token in added.items():
-        text = token.content
-        middle = range(1, len(text))
-        if token_id not in guards and any(text[at:] in begins or text[:at] in ends for at in middle):
-            raise TokenizerUnsupportedError(
-                "added_tokens", f"{text!r} overlaps tokens that count in a template's parts alone"
-            )
 
 
 # Normalizers that may delete a text's first characters: the library then no longer counts the text as first.
