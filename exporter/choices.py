@@ -25,6 +25,13 @@ Output = Literal["score", "prompt_tokens", "truncated"]
 #: genserve's further signatures.
 ExtraSignature = Literal["generate", "generate_tokens", "resume", "score", "next_token"]
 
+#: Whether the chat template of a checkpoint is served; "auto": where that can be done exactly.
+Chat = Literal["auto", "on", "off"]
+#: Whether a model thinks before it answers; "auto": as its chat template does by itself.
+Thinking = Literal["auto", "on", "off"]
+#: What becomes of a chat model's thinking: part of the answer, an output of its own, or left out.
+Reasoning = Literal["keep", "apart", "drop"]
+
 #: What a version's programs are made for: it chooses how they compute, never what.
 Target = Literal["gpu", "cpu"]
 

@@ -150,6 +150,29 @@ class PrefixInfo(_Frozen):
     bytes: int
 
 
+class ChatInfo(_Frozen):
+    """The chat template behind the signature ``chat``.
+
+    Attributes:
+      template: the Jinja text; ``tool_use`` another one for requests with tools, where there is one.
+      variables: what every rendering is given.
+      end_of_turn: the special token behind an answer, which ends it; None where that is no single token.
+      reasoning: the markers before and after the model's thinking; None where the template has none.
+      opened: whether a prompt ends inside the thinking already.
+      guarded: added tokens beside the special ones that are tokens in the template's own words alone.
+      system: whether the template takes a system text.
+    """
+
+    template: str
+    tool_use: str | None = None
+    variables: dict[str, Any] = Field(default_factory=dict)
+    end_of_turn: str | None = None
+    reasoning: tuple[str, str] | None = None
+    opened: bool = False
+    guarded: tuple[str, ...] = ()
+    system: bool = True
+
+
 class TokenizerExample(_Frozen):
     """A text, and its ids by either reference (None where that fails on it)."""
 
@@ -321,6 +344,7 @@ class Manifest(_Frozen):
     accuracy: AccuracyInfo | None = Field(default=None, description="of weights in int8")
     prefix: PrefixInfo | None = None
     guides: tuple[GuideInfo, ...] = ()
+    chat: ChatInfo | None = Field(default=None, description="None where no chat template is served")
     notes: tuple[str, ...] = ()
     warmup: WarmupInfo = WarmupInfo()
     golden: tuple[GoldenAnswer, ...] = ()

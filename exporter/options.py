@@ -21,13 +21,16 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from exporter.choices import (
+    Chat,
     Dtype,
     ExtraSignature,
     Output,
     Overflow,
+    Reasoning,
     RowErrors,
     StoredWeights,
     Target,
+    Thinking,
     Tokenizer,
     TokenizerReference,
     Verify,
@@ -85,6 +88,13 @@ class ExportOptions(BaseModel):
       guides: named guides that a row of ``generate`` chooses from, each a mapping of one ``regex``,
         ``choice`` or ``json`` and what else ``exporter.guides.Guide`` takes.
       prefix_text, prefix_file: what stands before every prompt, read once at export; the file's text, UTF-8.
+      template, template_file: a prompt template with a field in braces for every input, for the signature
+        ``template``; ``template`` of a preset makes that preset's inputs.
+      chat: whether the checkpoint's chat template is served as the signature ``chat``; "auto": where it can
+        be split exactly, "on": refuse the export where not.
+      thinking: what the template's variable ``enable_thinking`` says; "auto": nothing.
+      reasoning: whether a model's thinking stays in ``generated_text``, is an output, or is dropped.
+      chat_variables: further variables of the chat template, such as a date (``strftime_now``).
       split_by_length: besides each generating signature, one per length bucket (``serving_default_128``).
       ignore_config_keys: keys of config.json that the user vouches for.
     """
@@ -127,6 +137,12 @@ class ExportOptions(BaseModel):
     guides: dict[str, dict[str, Any]] = Field(default_factory=dict)
     prefix_text: str | None = None
     prefix_file: Path | None = None
+    template: str | None = None
+    template_file: Path | None = None
+    chat: Chat = "auto"
+    thinking: Thinking = "auto"
+    reasoning: Reasoning = "keep"
+    chat_variables: dict[str, Any] = Field(default_factory=dict)
     split_by_length: bool = False
     ignore_config_keys: tuple[str, ...] = ()
 
@@ -171,17 +187,46 @@ class ExportOptions(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _one_template(self) -> ExportOptions:
+        if self.template is not None and self.template_file is not None:
+            raise ValueError("template excludes template_file")
+        if self.tokenizer == "none" and (self.template is not None or self.template_file):
+            raise ValueError("template needs a tokenizer; tokenizer 'none' exports token signatures only")
+        return self
+
+    @model_validator(mode="after")
+    def _chat_asked_for(self) -> ExportOptions:
+        if self.chat == "on" and self.tokenizer == "none":
+            raise ValueError("chat needs a tokenizer; tokenizer 'none' exports token signatures only")
+        given = [
+            name for name in ("thinking", "reasoning", "chat_variables") if name in self.model_fields_set
+        ]
+        if self.chat == "off" and given:
+            raise ValueError(f"{given[0]} is about the signature 'chat', and chat is 'off'")
+        return self
+
     def prefix(self) -> str | None:
         """The prefix text, None without; raises OptionError for a file that is no text, or an empty one."""
-        text = self.prefix_text
-        if self.prefix_file is not None:
-            try:
-                text = self.prefix_file.read_bytes().decode("utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise OptionError(f"prefix_file: {self.prefix_file} cannot be read: {error}") from error
+        text = self._text_of("prefix_text", "prefix_file")
         if text == "":
             raise OptionError("prefix_text: '' is empty; allowed: a text, or no prefix_text at all")
         return text
+
+    def template_text(self) -> str | None:
+        """The template of the signature ``template``, None without; raises OptionError as ``prefix`` does."""
+        return self._text_of("template", "template_file")
+
+    def _text_of(self, option: str, of_file: str) -> str | None:
+        """A text that is given as it stands, or in a file."""
+        path: Path | None = getattr(self, of_file)
+        if path is None:
+            text: str | None = getattr(self, option)
+            return text
+        try:
+            return path.read_bytes().decode("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise OptionError(f"{of_file}: {path} cannot be read: {error}") from error
 
     @property
     def origin(self) -> str:

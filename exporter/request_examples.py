@@ -36,14 +36,18 @@ def example_inputs(manifest: Manifest, signature: str) -> dict[str, Any]:
     inputs = manifest.signatures[signature].inputs
     columns: dict[str, Any] = row_options(manifest, inputs)
     for name, info in inputs.items():
-        if name == "text":
-            columns[name] = [_TEXT]
+        if name == "system":
+            columns[name] = [""]
+        elif name == "segments":
+            columns[name] = [["", _TEXT, *[""] * (info.shape[1] or 1)][: info.shape[1] or 1]]
         elif name == "continuation":
             columns[name] = [" there"]
         elif name == "input_ids":
             width = info.shape[1] or len(_IDS)
             columns[name] = [[*_IDS, *[0] * width][:width]]
             columns["num_tokens"] = [min(len(_IDS), width)]
+        elif info.dtype == "string":
+            columns[name] = [_TEXT]
         elif name not in columns and name != "num_tokens":
             columns[name] = [_unused(name, info)]
     return {name: columns[name] for name in inputs}

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from exporter.choices import (
+    Chat,
     Dtype,
     ExtraSignature,
     Output,
     Overflow,
+    Reasoning,
     RowErrors,
     StoredWeights,
     Target,
+    Thinking,
     Tokenizer,
     TokenizerReference,
     Verify,
@@ -109,6 +112,21 @@ def export(
         str | None, typer.Option(help="Text before every prompt, read once at export.")
     ] = None,
     prefix_file: Annotated[Path | None, typer.Option(help="A file with that text.")] = None,
+    template: Annotated[
+        str | None, typer.Option(help="A prompt template, a {field} for every input of 'template'.")
+    ] = None,
+    template_file: Annotated[Path | None, typer.Option(help="A file with that template.")] = None,
+    chat: Annotated[Chat | None, typer.Option(help="Serve the checkpoint's chat template.")] = None,
+    thinking: Annotated[
+        Thinking | None, typer.Option(help="enable_thinking of the chat template; auto: not given.")
+    ] = None,
+    reasoning: Annotated[
+        Reasoning | None, typer.Option(help="The thinking of a chat: in the text, an output, or left out.")
+    ] = None,
+    chat_variable: Annotated[
+        list[str] | None,
+        typer.Option(help="A variable of the chat template, KEY=VALUE; repeatable."),
+    ] = None,
     split_by_length: Annotated[
         bool | None, typer.Option("--split-by-length", help="One more signature per length bucket.")
     ] = None,
@@ -223,6 +241,7 @@ def _flags(given: dict[str, Any]) -> dict[str, Any]:
     names = {name: words(given[name]) for name in ("outputs", "extra_signatures")}
     parsed = given | lists | names | {"generation": assignments("generation", given["generation"])}
     parsed["guides"] = None if given["guides"] is None else mapping("guides", given["guides"])
+    parsed["chat_variables"] = assignments("chat_variables", parsed.pop("chat_variable"))
     parsed["ignore_config_keys"] = tuple(parsed.pop("ignore_config_key") or ()) or None
     others = ("model", "out", "config", "dry_run", "as_json")  # which say what is exported and where, not how
     return {name: value for name, value in parsed.items() if value is not None and name not in others}

@@ -15,6 +15,7 @@ from exporter.exporting.tokenizers import Tokenizers
 from exporter.file_hashes import file_infos
 from exporter.manifest import (
     AdapterInfo,
+    ChatInfo,
     Libraries,
     Manifest,
     ModelInfo,
@@ -60,6 +61,7 @@ def describe(plan: Plan, version: int, model: Transformer, tokenizers: Tokenizer
         options=options.model_dump(mode="json"),
         memory=plan.memory,
         prefix=_prefix_info(plan, model),
+        chat=_chat_info(plan),
         notes=(*plan.notes, *tokenizers.notes),
         sources=file_infos(plan.checkpoint.source, plan.checkpoint.source_files),
     )
@@ -102,6 +104,23 @@ def _adapter_info(plan: Plan) -> AdapterInfo | None:
         revision=adapter.revision,
         base=adapter.base,
         files=file_infos(adapter.path, adapter.source_files),
+    )
+
+
+def _chat_info(plan: Plan) -> ChatInfo | None:
+    chat = plan.chat
+    if chat is None:
+        return None
+    reasoning = chat.parts.reasoning
+    return ChatInfo(
+        template=chat.template.source,
+        tool_use=chat.template.tool_use,
+        variables=chat.template.variables,
+        end_of_turn=chat.end_of_turn[0] if chat.end_of_turn else None,
+        reasoning=reasoning.markers if reasoning else None,
+        opened=reasoning.opened if reasoning else False,
+        guarded=chat.guarded,
+        system=chat.parts.with_system is not None,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,10 @@ class GoldenJob:
     served: tuple[Served, ...]
     presets: tuple[str, ...]
     preset_languages: tuple[str, ...]
+    #: By preset, what its template makes of the golden text in every field.
+    template_prompts: dict[str, str] = field(default_factory=dict)
+    #: The prompt of the golden request of "chat", literal, text, literal, ...; () without one.
+    chat_segments: tuple[str, ...] = ()
 
 
 def job_to_json(job: GoldenJob) -> bytes:
@@ -164,10 +168,13 @@ class _Asking:
         if "generate" in self._signatures:
             for number in range(len(self._job.options.guides)):
                 yield "generate", {"text": [text], **self._row_options(1), "guide": [number]}
-        for name in (*self._job.presets, "score", "next_token"):
+        for name in (*self._job.presets, "template", "score", "next_token"):
             if name in self._signatures:
                 more = {"continuation": [GOLDEN_CONTINUATION]} if name == "score" else {}
-                yield name, {"text": [text], **more}
+                fields = self._fields(name) if self._served[name].kind == "template" else ("text",)
+                yield name, {**{field: [text] for field in fields}, **more}
+        if self._job.chat_segments:
+            yield "chat", {"user": [text], "system": [""]}
 
     def _row_options(self, seed: int) -> dict[str, Any]:
         """The exported defaults as inputs, with a seed."""
@@ -213,7 +220,11 @@ class _Asking:
             )
         if served.preset in self._job.preset_languages:
             return {"unsure": "encode does not read texts in its languages"}
-        encoded = ask(self._signatures, "encode", {"text": inputs["text"]})
+        if served.kind == "template" and not self._job.options.special_tokens_in_text:
+            return {"unsure": "encode does not read special tokens as its template does"}
+        if served.kind == "chat" and self._job.options.reasoning != "keep":
+            return {"unsure": "its thinking is parted from its answer"}
+        encoded = self._encoded(served, inputs)
         prompt = encoded["input_ids"][0]
         if len(prompt) > width(self._signatures, "tokens"):
             return {"unsure": "the prompt was cut off"}
@@ -228,6 +239,21 @@ class _Asking:
         return self._margins(
             served, inputs, prompt, answer, [ids[:count]] if isinstance(count, int) else None
         )
+
+    def _fields(self, name: str) -> tuple[str, ...]:
+        return tuple(self._signatures[name].structured_input_signature[1])
+
+    def _encoded(self, served: Served, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The ids of a request's prompt."""
+        if served.kind != "chat":
+            prompt = (
+                [self._job.template_prompts[served.preset]] if served.kind == "template" else inputs["text"]
+            )
+            return ask(self._signatures, "encode", {"text": prompt})
+        specs = self._signatures["encode_segments"].structured_input_signature[1]
+        own = self._job.chat_segments
+        row = [*own, *[""] * (specs["segments"].shape[1] - len(own))]
+        return ask(self._signatures, "encode_segments", {"segments": [row]})
 
     @property
     def _prefix(self) -> tuple[int, ...]:
@@ -270,8 +296,8 @@ class _Asking:
             return {"margins": (min(min(row, default=0.0) for row in margins),), "decided": (0,)}
         decided = list(range(len(ids[0])))
         if served.kind != "tokens":
-            text = inputs["text"][0]
-            decided = self._decided(self._echoed(text), ids[0], answer["generated_text"][0])
+            echoed = "" if served.kind in ("chat", "template") else self._echoed(inputs["text"][0])
+            decided = self._decided(echoed, ids[0], answer["generated_text"][0])
         return {"margins": margins[0], "decided": tuple(decided)}
 
     def _decided(self, prompt: str, ids: list[int], answered: str) -> list[int]:

@@ -18,7 +18,7 @@ from exporter.checkpoint import Checkpoint
 from exporter.errors import OutputError
 from exporter.exporting.accuracy import measure_accuracy
 from exporter.exporting.description import describe
-from exporter.exporting.golden import GoldenJob
+from exporter.exporting.golden import GOLDEN_TEXTS, GoldenJob
 from exporter.exporting.golden_process import golden_answers
 from exporter.exporting.guides import Tables, compile_guides, guide_infos
 from exporter.exporting.plan import Plan, plan_export, stored_weights
@@ -114,6 +114,11 @@ def _verified(plan: Plan, directory: Path) -> dict[str, Any]:
         plan.served,
         presets=tuple(plan.presets),
         preset_languages=tuple(plan.preset_languages),
+        template_prompts={
+            name: template.prompt.filled(dict.fromkeys(template.fields, GOLDEN_TEXTS[0])) or ""
+            for name, template in plan.templates.items()
+        },
+        chat_segments=plan.chat.segments(user=GOLDEN_TEXTS[0]) if plan.chat else (),
     )
     golden = golden_answers(job, directory, sparing_memory(plan.dtype, plan.memory.weights_bytes))
     ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -197,4 +202,6 @@ def _traced(plan: Plan, model: Transformer, tokenizers: Tokenizers, guides: Tabl
         preset_tokenizers=tokenizers.presets,
         guide_tables=guides,
         prefix=plan.prefix,
+        chat=plan.chat,
+        templates=plan.templates,
     )

@@ -27,8 +27,10 @@ from exporter.generation.generation_options import (
 from exporter.guides import Guide
 from exporter.manifest import Buckets, MemoryInfo
 from exporter.options import ExportOptions, Job
+from exporter.prompts.chat import Chat, resolve_chat
 from exporter.prompts.languages import Languages, resolve_languages
 from exporter.prompts.prefix import Prefix, check_prefix, check_rest, resolve_prefix
+from exporter.prompts.templates import Template, resolve_templates
 from exporter.publishing import choose_version
 from exporter.publishing.origin import refuse_other_source
 from exporter.saved_model.buckets import resolve_buckets
@@ -45,6 +47,7 @@ DEFAULT_MAX_NEW_TOKENS = 64
 MANY_COMPILATIONS = 64
 #: What a preset may hold beside generation options.
 _LANGUAGE_KEYS = {"source_lang", "target_lang"}
+_OTHER_KEYS = {*_LANGUAGE_KEYS, "template"}
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class Plan:
       presets: generation options of every preset.
       guides: what rows choose from.
       prefix: what is baked; None without.
+      chat: the chat template that is served; None without.
+      templates: prompt templates by preset; that of ``template`` as "serving_default".
       dtype: type of weights and activations.
       buckets: the compiled shapes.
       served: every signature.
@@ -86,6 +91,8 @@ class Plan:
     presets: Mapping[str, GenerationOptions]
     guides: Mapping[str, Guide]
     prefix: Prefix | None
+    chat: Chat | None
+    templates: Mapping[str, Template]
     dtype: ComputeDtype
     buckets: Buckets
     served: tuple[Served, ...]
@@ -162,15 +169,22 @@ def plan_export(options: ExportOptions, output: Path, checkpoint: Checkpoint | N
     adapter = None if options.adapter is None else locate(options.adapter, adapter=True)
     checkpoint = checkpoint or open_checkpoint(located.path, adapter)
     spec = read_spec(checkpoint.config, ignore_config_keys=options.ignore_config_keys)
-    if options.tokenizer != "none":
-        read_source(checkpoint.path, options.tokenizer_reference)  # what is missing or broken is known now
+    # What is missing or broken is known now.
+    source = (
+        None if options.tokenizer == "none" else read_source(checkpoint.path, options.tokenizer_reference)
+    )
     languages = resolve_languages(checkpoint.path, options.source_lang, options.target_lang)
     of_presets = _preset_languages(options, checkpoint.path)
     generation, presets = _generation_options(options, checkpoint, spec, languages, of_presets)
     guides = read_guides(options, generation, presets)
     prefix = resolve_prefix(options, checkpoint.path, spec)
     buckets = _buckets(options, spec, generation, prefix)
-    served = served_signatures(options, generation, presets, buckets, spec.vocab_size, guides)
+    chat, no_chat = resolve_chat(options, checkpoint.path, spec, source, buckets.prompt_lengths[-1])
+    in_chat = _ending_with_turns(generation, chat, spec)
+    templates = resolve_templates(options, source)
+    served = served_signatures(
+        options, generation, presets, buckets, spec.vocab_size, guides, in_chat, templates
+    )
     if "resume" in options.extra_signatures:
         _check_resume(spec, buckets, generation, prefix)
     parameters = count_weights(spec, checkpoint)
@@ -190,6 +204,8 @@ def plan_export(options: ExportOptions, output: Path, checkpoint: Checkpoint | N
         presets=presets,
         guides=guides,
         prefix=prefix,
+        chat=chat,
+        templates=templates,
         dtype=dtype,
         buckets=buckets,
         served=served,
@@ -197,7 +213,10 @@ def plan_export(options: ExportOptions, output: Path, checkpoint: Checkpoint | N
         parameters=parameters,
         memory=_memory(dtype, spec, weights_bytes, served, buckets, prefix),
         warnings=_warnings(options, served, buckets),
-        not_followed=_not_followed(options, checkpoint, spec, generation),
+        not_followed=(
+            *_not_followed(options, checkpoint, spec, generation),
+            *_chat_notes(chat, no_chat, generation, in_chat),
+        ),
     )
 
 
@@ -332,11 +351,38 @@ def _generation_options(
     presets = {
         name: {
             **(preset_languages[name].generation if name in preset_languages else {}),
-            **{key: value for key, value in preset.items() if key not in _LANGUAGE_KEYS},
+            **{key: value for key, value in preset.items() if key not in _OTHER_KEYS},
         }
         for name, preset in options.signatures.items()
     }
     return resolve({}), {name: resolve(extra) for name, extra in presets.items()}
+
+
+def _ending_with_turns(
+    generation: GenerationOptions, chat: Chat | None, spec: ModelSpec
+) -> GenerationOptions | None:
+    """The options of ``chat``: the exported defaults, ending at the template's end of turn too."""
+    if chat is None or chat.end_of_turn is None:
+        return generation if chat else None
+    token = chat.end_of_turn[1]
+    if token in generation.eos_token_id or token >= spec.vocab_size:
+        return generation
+    return generation.model_copy(update={"eos_token_id": (*generation.eos_token_id, token)})
+
+
+def _chat_notes(
+    chat: Chat | None, no_chat: str, generation: GenerationOptions, in_chat: GenerationOptions | None
+) -> tuple[str, ...]:
+    """Why there is no chat signature, or why it has a program of its own."""
+    notes = [no_chat] if no_chat else []
+    if chat is not None and chat.end_of_turn is not None and in_chat != generation:
+        notes.append(
+            f"chat is a program of its own: it ends at {chat.end_of_turn[0]!r} too, which ends a turn of the "
+            "chat template and is no eos_token_id of the checkpoint's files"
+        )
+    if chat is not None and chat.parts.with_system is None:
+        notes.append(f"chat takes no system text: {chat.parts.no_system}")
+    return tuple(notes)
 
 
 def _default_max_new_tokens(spec: ModelSpec) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import tensorflow as tf
 
 from exporter.errors import OptionError
@@ -40,6 +42,22 @@ class LanguageTokenizer(TokenizerGraph):
             return self.inner.encode(text, add_special_tokens)
         return framed(self.inner.encode(text, False), frame)
 
+    def encode_parts(
+        self,
+        texts: tf.Tensor,
+        trusted: Sequence[bool],
+        guarded: Collection[str] = (),
+        add_special_tokens: bool = False,
+    ) -> tf.RaggedTensor:
+        """Parts of texts as ``encode`` reads a text; see ``TokenizerGraph``."""
+        languages = self._languages
+        frame = languages.target if self._of_target else languages.source
+        if languages.text_prefix and not self._of_target:
+            texts = behind(languages.text_prefix.encode(), texts)
+        if frame is None or not add_special_tokens:
+            return self.inner.encode_parts(texts, trusted, guarded, add_special_tokens)
+        return framed(self.inner.encode_parts(texts, trusted, guarded), frame)
+
     def decode(self, ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
         """int32 [rows, length], of each row its first ``lengths`` (int32 [rows]) -> string [rows]."""
         return self.inner.decode(ids, lengths)
@@ -51,3 +69,9 @@ class LanguageTokenizer(TokenizerGraph):
     def token_bytes(self, size: int, *, first: bool = False) -> list[bytes]:
         """What each id adds to decoded text; see ``TokenizerGraph.token_bytes``."""
         return self.inner.token_bytes(size, first=first)
+
+
+def behind(before: bytes, texts: tf.Tensor) -> tf.Tensor:
+    """string [batch, parts]: ``before`` in front of every row's first part."""
+    first = tf.strings.join([tf.constant(before), texts[:, :1]])
+    return tf.concat([first, texts[:, 1:]], 1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import tensorflow as tf
 
 from exporter.devices import CPU
 from exporter.generation.step import Prompt
+from exporter.prompts.language_tokenizer import behind
 from exporter.prompts.prefix import Prefix
 from exporter.tokenizer import TokenizerGraph
 
@@ -36,6 +37,20 @@ class PrefixTokenizer(TokenizerGraph):
         with tf.device(CPU):
             joined = tf.strings.join([tf.constant(self._before), text])
             return self.inner.encode(joined, add_special_tokens)[:, self._skip :]
+
+    def encode_parts(
+        self,
+        texts: tf.Tensor,
+        trusted: Sequence[bool],
+        guarded: Collection[str] = (),
+        add_special_tokens: bool = False,
+    ) -> tf.RaggedTensor:
+        """Parts behind the baked tokens, where the first part is trusted; see ``TokenizerGraph``."""
+        if not add_special_tokens:
+            return self.inner.encode_parts(texts, trusted, guarded)
+        with tf.device(CPU):
+            whole = behind(self._before, texts)
+            return self.inner.encode_parts(whole, trusted, guarded, add_special_tokens)[:, self._skip :]
 
     def decode(self, ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
         """int32 [rows, length], of each row its first ``lengths`` (int32 [rows]) -> string [rows]."""

@@ -6,6 +6,7 @@ goes on as a finished pad row and answers with its message. All ops here run on 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
@@ -54,6 +55,30 @@ def utf8_error(text: tf.Tensor, field: str = "text") -> tf.Tensor:
     return message_where(tf.not_equal(clean, text), [f"{field}: not valid UTF-8"])
 
 
+def encode_parts(
+    tokenizer: TokenizerGraph,
+    parts: tf.Tensor,
+    error: tf.Tensor,
+    *,
+    field: str,
+    guarded: Sequence[str],
+    vocab_size: int | None = None,
+    add_special_tokens: bool = False,
+) -> tuple[tf.RaggedTensor, tf.Tensor]:
+    """Tokenizes string [batch, parts], every other part a template's own, beginning with the first.
+
+    Rows with an ``error`` come back empty, and so do those with a token outside the model's ``vocab_size``.
+    """
+    good = tf.equal(error, "")
+    trusted = [place % 2 == 0 for place in range(parts.shape[1])]
+    tokens = tokenizer.encode_parts(
+        tf.where(good[:, tf.newaxis], parts, ""), trusted, guarded, add_special_tokens
+    )
+    if vocab_size is not None and tokenizer.vocab_size > vocab_size:
+        error = first_error(error, _id_error(tokens, vocab_size, f"{field}: token "))
+    return _keep(tokens, tf.equal(error, ""), tokens.row_lengths(), from_left=True), error
+
+
 def encode_rows(
     tokenizer: TokenizerGraph,
     text: tf.Tensor,
@@ -95,7 +120,7 @@ def rows_from_text(
     tokens, error = encode_rows(
         tokenizer, text, field=field, add_special_tokens=add_special_tokens, vocab_size=vocab_size
     )
-    return _fit(
+    return fit_rows(
         tokens,
         error,
         field=field,
@@ -111,7 +136,7 @@ def rows_from_ids(
 ) -> Rows:
     """int32 [batch, width] right-padded ids and int32 [batch] counts -> rows of at most ``longest``."""
     tokens, error = checked_ids(input_ids, num_tokens, vocab_size=vocab_size)
-    return _fit(tokens, error, field="num_tokens", longest=longest, overflow="error", advice=advice)
+    return fit_rows(tokens, error, field="num_tokens", longest=longest, overflow="error", advice=advice)
 
 
 def with_errors(rows: Rows, error: tf.Tensor) -> Rows:
@@ -168,7 +193,7 @@ def _id_error(tokens: tf.RaggedTensor, vocab_size: int, before: str) -> tf.Tenso
 _NO_BAD_ID = tf.int32.max
 
 
-def _fit(
+def fit_rows(
     tokens: tf.RaggedTensor,
     error: tf.Tensor,
     *,

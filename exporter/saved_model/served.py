@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Literal, NamedTuple
@@ -18,14 +18,25 @@ from exporter.options import ExportOptions
 OWN_SIGNATURES = frozenset(
     {
         *("serving_default", "tokens", "encode", "decode", "generate", "generate_tokens", "resume", "score"),
-        *("next_token", WARM_UP),
+        *("next_token", "chat", "encode_segments", "template", WARM_UP),
     }
 )
 
 
 #: What a signature takes and answers.
 Kind = Literal[
-    "text", "tokens", "generate", "generate_tokens", "resume", "score", "next_token", "encode", "decode"
+    "text",
+    "tokens",
+    "generate",
+    "generate_tokens",
+    "resume",
+    "score",
+    "next_token",
+    "template",
+    "chat",
+    "encode",
+    "encode_segments",
+    "decode",
 ]
 
 
@@ -86,7 +97,7 @@ class Served:
     Attributes:
       name: as requests name it.
       kind: what it takes and answers.
-      program: behind it; None for "encode" and "decode", which run on the host.
+      program: behind it; None for "encode", "encode_segments" and "decode", which run on the host.
       preset: whose generation options and tokenizer it has: a preset's name, or "serving_default".
       lengths: the length buckets that its requests are meant for.
       overflow: what happens to prompts that are longer.
@@ -109,8 +120,13 @@ def served_signatures(
     buckets: Buckets,
     vocab_size: int,
     guides: Mapping[str, Guide],
+    chat: GenerationOptions | None = None,
+    templates: Collection[str] = (),
 ) -> tuple[Served, ...]:
     """Every signature of an export, in the order in which they are traced.
+
+    ``chat``: the generation options of the chat signature; None where there is none. ``templates``: presets
+    that have one; "serving_default" stands for the signature ``template``.
 
     Raises:
       OptionError: a preset has the name of another signature.
@@ -144,7 +160,10 @@ def served_signatures(
     if options.tokenizer == "none":
         return tuple(result)
     for name, preset in {"serving_default": generation, **presets}.items():
-        result += _by_length(one("text", name, ProgramKey("generation", preset), name), options)
+        kind = "template" if name in templates and name != "serving_default" else "text"
+        result += _by_length(one(kind, name, ProgramKey("generation", preset), name), options)
+    if "serving_default" in templates:
+        result += _by_length(one("template", "template", default), options)
     if "generate" in extra:
         result += _by_length(one("generate", "generate", any_row), options)
     if "score" in extra:
@@ -152,6 +171,9 @@ def served_signatures(
     if "next_token" in extra:
         count = min(options.next_tokens, vocab_size)
         result.append(one("next_token", "next_token", ProgramKey("next_token", size=count)))
+    if chat is not None:
+        result += _by_length(one("chat", "chat", ProgramKey("generation", chat)), options)
+        result.append(one("encode_segments", "encode_segments", None))
     result += [one("encode", "encode", None), one("decode", "decode", None)]
     _refuse_twins(result)
     return tuple(result)

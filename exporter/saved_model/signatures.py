@@ -93,7 +93,7 @@ def text_signature(program: GenerationProgram, tokenizer: TokenizerGraph, policy
             rows = _prompts(tokenizer, text, longest_prompt(program, policy), policy)
         answer = program.run(rows)
         with tf.device(CPU):
-            generated = _echoed(_texts(answer, tokenizer, program.options, None), text, rows, policy)
+            generated = _echoed(generated_texts(answer, tokenizer, program.options, None), text, rows, policy)
             return finish({"generated_text": generated}, answer, rows, policy)
 
     return trace(generate_text, text=_TEXT)
@@ -111,7 +111,9 @@ def generate_signature(program: GenerationProgram, tokenizer: TokenizerGraph, po
             rows, row_options = checked_rows(prompts, values, program, None)
         answer = program.run(rows, row_options)
         with tf.device(CPU):
-            generated = _echoed(_texts(answer, tokenizer, program.options, row_options), text, rows, policy)
+            generated = _echoed(
+                generated_texts(answer, tokenizer, program.options, row_options), text, rows, policy
+            )
             return finish({"generated_text": generated}, answer, rows, policy)
 
     return trace(generate_with_options, text=_TEXT, **row_specs(program, extras=False))
@@ -133,7 +135,7 @@ def generate_tokens_signature(
         with tf.device(CPU):
             content = {"generated_ids": answer["sequences"]}
             if tokenizer is not None:
-                content["generated_text"] = _texts(answer, tokenizer, program.options, row_options)
+                content["generated_text"] = generated_texts(answer, tokenizer, program.options, row_options)
             return finish(content, answer, rows, policy)
 
     return trace(generate_ids_with_options, **ids_specs(policy.longest), **row_specs(program))
@@ -205,7 +207,7 @@ def score_signature(
                 "score": tf.where(good, answer["score"], 0.0),
                 "num_tokens": tf.where(good, count, 0),
                 "greedy": good & answer["greedy"],
-                "error": _answered(rows.error, policy.row_errors),
+                "error": answered(rows.error, policy.row_errors),
             }
 
     return trace(score_text, text=_TEXT, continuation=_TEXT)
@@ -227,7 +229,7 @@ def next_token_signature(program: Program, tokenizer: TokenizerGraph, policy: Po
                 "tokens": tokens,
                 "token_texts": texts,
                 "probabilities": tf.where(good, answer["probabilities"], 0.0),
-                "error": _answered(rows.error, policy.row_errors),
+                "error": answered(rows.error, policy.row_errors),
             }
 
     return trace(next_token, text=_TEXT)
@@ -239,7 +241,7 @@ def encode_signature(tokenizer: TokenizerGraph, *, pad_token_id: int, row_errors
     def encode(text: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
             tokens, error = encode_rows(tokenizer, text)
-            error = _answered(error, row_errors)
+            error = answered(error, row_errors)
             return {
                 "input_ids": tokens.to_tensor(pad_token_id, shape=[None, None]),
                 "num_tokens": tf.cast(tokens.row_lengths(), tf.int32),
@@ -259,7 +261,7 @@ def decode_signature(
             tokens, error = checked_ids(input_ids, num_tokens, vocab_size=vocab_size)
             lengths = tf.cast(tokens.row_lengths(), tf.int32)
             text = tokenizer.decode(tokens.to_tensor(0, shape=[None, width]), lengths)
-            return {"text": text, "error": _answered(error, row_errors)}
+            return {"text": text, "error": answered(error, row_errors)}
 
     return trace(decode, **ids_specs(width))
 
@@ -312,7 +314,7 @@ def trace(function: Callable[..., dict[str, tf.Tensor]], **specs: tf.TensorSpec)
     return Signature(tf.function(function, autograph=False).get_concrete_function(**specs), specs)
 
 
-def _texts(
+def generated_texts(
     answer: dict[str, tf.Tensor],
     tokenizer: TokenizerGraph,
     options: GenerationOptions,
@@ -358,7 +360,7 @@ def finish(
     def per_sequence(value: tf.Tensor) -> tf.Tensor:
         return tf.broadcast_to(value[:, None], shape)
 
-    error = per_sequence(_answered(rows.error, policy.row_errors))
+    error = per_sequence(answered(rows.error, policy.row_errors))
     good = tf.equal(error, "")
     code = tf.where(good, answer["finish_reason"], int(FinishReason.ERROR))
     outputs = {
@@ -378,7 +380,7 @@ def finish(
     return {name: value[:, 0] if one else value for name, value in outputs.items()}
 
 
-def _answered(error: tf.Tensor, row_errors: RowErrors) -> tf.Tensor:
+def answered(error: tf.Tensor, row_errors: RowErrors) -> tf.Tensor:
     """The errors as they are, or INVALID_ARGUMENT with the first of them where row errors are raised."""
     if row_errors == "answer":
         return error

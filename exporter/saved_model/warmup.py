@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from exporter.generation.rows import row_fields
-from exporter.manifest import SignatureInfo
+from exporter.manifest import SignatureInfo, TensorInfo
 from exporter.saved_model.records import Record
 
 WARMUP_PATH = Path("assets.extra") / "tf_serving_warmup_requests"
@@ -34,16 +34,18 @@ def _inputs(record: Record, signature: SignatureInfo) -> dict[str, Any]:
         "program": record.program,
         "prompt_tokens": record.length,
         "new_tokens": 1,
-        "text": _NO_TEXT,
-        "continuation": _NO_TEXT,
         "num_tokens": _NO_COUNT,
         **{name: field.neutral for name, field in row_fields(extras=True, pieces=True, guides=True).items()},
     }
     return {
-        name: [[known.get(name, 0)] * (info.shape[1] or 1) if len(info.shape) == 2 else known[name]]
-        * record.rows
+        name: [_row(info, _NO_TEXT if info.dtype == "string" else known.get(name, 0))] * record.rows
         for name, info in signature.inputs.items()
     }
+
+
+def _row(info: TensorInfo, value: Any) -> Any:
+    """One row of an input: the value, or a row of it."""
+    return value if len(info.shape) == 1 else [value] * (info.shape[1] or 1)
 
 
 def write_warmup(

@@ -17,7 +17,10 @@ from exporter.generation.step import StepModel
 from exporter.generation.stop import StopAutomaton
 from exporter.manifest import WARM_UP, Buckets, SignatureInfo, TensorInfo
 from exporter.options import ExportOptions
+from exporter.prompts.chat import SEGMENTS, Chat
 from exporter.prompts.language_tokenizer import LanguageTokenizer
+from exporter.prompts.templates import Template
+from exporter.saved_model.chat_signatures import chat_signature, encode_segments_signature, template_signature
 from exporter.saved_model.programs import Programs
 from exporter.saved_model.resuming import resume_signature
 from exporter.saved_model.served import Guided, ProgramKey, Served, programs_of
@@ -66,6 +69,8 @@ class TextGenerator(keras.Model):
         preset_tokenizers: Mapping[str, TokenizerGraph],
         guide_tables: Mapping[Guided, GuideTable] | None = None,
         prefix: Prefix | None = None,
+        chat: Chat | None = None,
+        templates: Mapping[str, Template] | None = None,
     ) -> None:
         """Traces every signature.
 
@@ -75,6 +80,8 @@ class TextGenerator(keras.Model):
           preset_tokenizers: those of presets that do not read texts as ``tokenizer`` does.
           guide_tables: of every guide that an answer may follow.
           prefix: what ``step_model`` has baked, and ``tokenizer`` reads texts behind.
+          chat: the chat template that is served.
+          templates: of presets that have one, and of ``template`` as "serving_default".
         """
         super().__init__(name="text_generator")
         self.step_model = step_model
@@ -89,6 +96,8 @@ class TextGenerator(keras.Model):
             )
         self._generation = generation
         self._preset_tokenizers = dict(preset_tokenizers)
+        self._chat = chat
+        self._templates = dict(templates or {})
         self._guide_tables = dict(guide_tables or {})
         self._programs = Programs(
             step_model,
@@ -135,6 +144,20 @@ class TextGenerator(keras.Model):
                 return score_signature(program, tokenizer, targets, own)
             case "next_token":
                 return next_token_signature(program, tokenizer, own)
+            case "template":
+                return template_signature(program, tokenizer, self._templates[served.preset], own)
+            case "chat":
+                assert self._chat is not None
+                return chat_signature(program, tokenizer, self._chat, own)
+            case "encode_segments":
+                assert self._chat is not None
+                return encode_segments_signature(
+                    tokenizer,
+                    self._chat.guarded,
+                    count=SEGMENTS,
+                    pad_token_id=pad,
+                    row_errors=own.row_errors,
+                )
             case "encode":
                 return encode_signature(tokenizer, pad_token_id=pad, row_errors=own.row_errors)
             case "decode":

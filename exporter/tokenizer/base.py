@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import tensorflow as tf
+
+from exporter.errors import TokenizerUnsupportedError
 
 
 class TokenizerGraph(tf.Module):
@@ -27,6 +31,32 @@ class TokenizerGraph(tf.Module):
     def encode(self, text: tf.Tensor, add_special_tokens: bool = True) -> tf.RaggedTensor:
         """string [batch], valid UTF-8 -> int32 RaggedTensor [batch, (length)]."""
         raise NotImplementedError
+
+    def encode_parts(
+        self,
+        texts: tf.Tensor,
+        trusted: Sequence[bool],
+        guarded: Collection[str] = (),
+        add_special_tokens: bool = False,
+    ) -> tf.RaggedTensor:
+        """Parts of prompts, tokenized as one text each, where some are a template's and some are people's.
+
+        Special tokens, and the added tokens of ``guarded``, are found in trusted parts alone; elsewhere, and
+        across the border of two parts, they are plain text.
+
+        Args:
+          texts: string [batch, parts], valid UTF-8.
+          trusted: of each part whether it is a template's own. No two neighbours are trusted both.
+          guarded: contents of added tokens that are not special.
+          add_special_tokens: whether the tokenizer's own stand around, as in ``encode``.
+
+        Returns:
+          int32 RaggedTensor [batch, (length)].
+
+        Raises:
+          TokenizerUnsupportedError: the parts of a text cannot be told apart exactly.
+        """
+        raise TokenizerUnsupportedError(self.kind, "tokens are not told apart by the part they stand in")
 
     def decode(self, ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
         """int32 [rows, length], of each row its first ``lengths`` (int32 [rows]) -> string [rows]."""

@@ -9,6 +9,7 @@ texts are spread over rows: batched and one by one give the same ids.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from exporter.tokenizer import nodes, pieces, tables
 from exporter.tokenizer.added_tokens import AddedTokenSplitter, Wanted
 from exporter.tokenizer.base import TokenizerGraph
 from exporter.tokenizer.decoders import build_decoder, special_strings, token_strings
+from exporter.tokenizer.guards import guarded_ids
 from exporter.tokenizer.models import build_model
 from exporter.tokenizer.normalizers import build_normalizer, flatten_normalizer
 from exporter.tokenizer.pieces import Pieces
@@ -48,6 +50,7 @@ class JsonTokenizer(TokenizerGraph):
         settings = source.settings
         self.bos_token_id, self.eos_token_id, self.pad_token_id = settings.bos, settings.eos, settings.pad
         added = reference.get_added_tokens_decoder()
+        self._added = dict(sorted(added.items()))
         self._raw = _splitter(source, added, False, special_tokens_in_text)
         self._normalized = _splitter(source, added, True, special_tokens_in_text)
         self._token_ids = tables.WordTable("added_tokens", {pieces.token_code(i): i for i in added})
@@ -66,15 +69,56 @@ class JsonTokenizer(TokenizerGraph):
     @tf.autograph.experimental.do_not_convert
     def encode(self, text: tf.Tensor, add_special_tokens: bool = True) -> tf.RaggedTensor:
         with tables.cpu():
-            found = pieces.from_rows(text)
-            if self._raw:
-                found = self._raw(found)
-            if self._normalizer:
-                found = found.with_texts(self._normalize(found.texts))
-            if self._normalized:
-                found = self._normalized(found)
-            ids = self._ids(pieces.split_at_cuts(self._pre_tokenizer(found)))
+            ids = self._encoded(text, *(None if one is None or one.idle else one for one in self._passes))
             return self._post_processor(ids) if add_special_tokens else ids
+
+    @tf.autograph.experimental.do_not_convert
+    def encode_parts(
+        self,
+        texts: tf.Tensor,
+        trusted: Sequence[bool],
+        guarded: Collection[str] = (),
+        add_special_tokens: bool = False,
+    ) -> tf.RaggedTensor:
+        guards = guarded_ids(self._added, guarded, normalizes=self._normalizer is not None)
+        own = [place for place, flag in enumerate(trusted) if flag]
+        others = [place for place, flag in enumerate(trusted) if not flag]
+        with tables.cpu():
+
+            def columns(places: list[int]) -> tf.Tensor:
+                return tf.gather(texts, tf.constant(places, tf.int32), axis=1)
+
+            marked = tf.reshape(columns(own), [-1])
+            for one in filter(None, self._passes):
+                marked = one.mark(marked, guards)
+            # [batch * own] -> [batch, own], then back in their places
+            marked = tf.reshape(marked, [tf.shape(texts)[0], len(own)])
+            places = [(own + others).index(place) for place in range(len(trusted))]
+            parts = tf.gather(tf.concat([marked, columns(others)], 1), places, axis=1)
+            ids = self._encoded(tf.strings.reduce_join(parts, 1), *self._passes, guards)
+            return self._post_processor(ids) if add_special_tokens else ids
+
+    @property
+    def _passes(self) -> tuple[AddedTokenSplitter | None, AddedTokenSplitter | None]:
+        return self._raw, self._normalized
+
+    def _encoded(
+        self,
+        text: tf.Tensor,
+        raw: AddedTokenSplitter | None,
+        normalized: AddedTokenSplitter | None,
+        guards: frozenset[int] | None = None,
+    ) -> tf.RaggedTensor:
+        """string [batch] -> ids without those of the post-processor."""
+        found = pieces.from_rows(text)
+        if raw:
+            found = raw(found, guards)
+        if self._normalizer:
+            found = found.with_texts(self._normalize(found.texts, raw is not None))
+        if normalized:
+            found = normalized(found, guards)
+        words = pieces.split_at_cuts(self._pre_tokenizer(found))
+        return self._ids(words, with_tokens=raw is not None or normalized is not None)
 
     @tf.autograph.experimental.do_not_convert
     def decode(self, ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
@@ -89,18 +133,18 @@ class JsonTokenizer(TokenizerGraph):
     def token_bytes(self, size: int, *, first: bool = False) -> list[bytes]:
         return self._decoder.token_bytes(size, first=first)
 
-    def _normalize(self, texts: tf.Tensor) -> tf.Tensor:
+    def _normalize(self, texts: tf.Tensor, with_tokens: bool) -> tf.Tensor:
         """Normalizes what is text."""
         assert self._normalizer is not None
-        if not self._raw:
+        if not with_tokens:
             return self._normalizer(texts)
         found = pieces.is_token(texts)
         return tf.where(found, texts, self._normalizer(tf.where(found, b"", texts)))
 
-    def _ids(self, words: Pieces) -> tf.RaggedTensor:
+    def _ids(self, words: Pieces, with_tokens: bool) -> tf.RaggedTensor:
         """Each different word goes through the model once; then every word takes its ids."""
         unique, index = tf.unique(words.texts)
-        if self._raw or self._normalized:
+        if with_tokens:
             by_word, index = self._with_tokens(unique, index)
         else:
             by_word = self._model(unique)
@@ -181,9 +225,11 @@ def _splitter(
         for token_id, token in sorted(added.items())
         if token.normalized == normalized
     ]
-    if all(token.plain for token in wanted):
+    if not wanted:
         return None
-    return AddedTokenSplitter(wanted, "normalized_tokens" if normalized else "raw_tokens")
+    if normalized:
+        return AddedTokenSplitter(wanted, "normalized_tokens", pieces.NORMALIZED_MARK)
+    return AddedTokenSplitter(wanted, "raw_tokens", pieces.RAW_MARK)
 
 
 # Normalizers that may delete a text's first characters: the library then no longer counts the text as first.

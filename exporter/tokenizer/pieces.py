@@ -5,7 +5,9 @@ The bytes 0xF8 to 0xFF occur in no UTF-8 text, and no RE2 class matches them. So
 * ``CUT`` stands wherever a text is to be split: a regex never matches across it, several pre-tokenizers can
   work on one string, and the string is split once at the end;
 * an added token that was found is replaced by a code of such bytes (``token_code``), which no later
-  normalizer or pre-tokenizer touches.
+  normalizer or pre-tokenizer touches;
+* where a template's tokens are found before its texts are joined with what people wrote, a code stands
+  between two marks (``marked``) until the pass comes that looks for that token.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ import tensorflow as tf
 CUT = b"\xff"
 _TOKEN = b"\xfe"
 _DIGITS = b"\xf8\xf9\xfa\xfb\xfc\xfd"
+#: Around tokens of the pass over raw, and of the pass over normalized text: no bytes of UTF-8 either.
+RAW_MARK, NORMALIZED_MARK = b"\xf7", b"\xf6"
 
 
 class Pieces(NamedTuple):
@@ -72,6 +76,17 @@ def token_code(token_id: int) -> bytes:
         token_id, digit = divmod(token_id, len(_DIGITS))
         digits += _DIGITS[digit : digit + 1]
     return _TOKEN + digits
+
+
+def joined(texts: tf.Tensor, rows: tf.Tensor, count: tf.Tensor, separator: bytes = b"") -> tf.Tensor:
+    """string [n] of increasing ``rows`` -> string [count]: each row's texts in one."""
+    return tf.strings.unsorted_segment_join(texts, rows, count, separator=separator)
+
+
+def cut_at(texts: tf.Tensor, mark: bytes) -> tf.Tensor:
+    """string [n]: every ``mark`` has become ``CUT``."""
+    parts = tf.raw_ops.StringSplitV2(input=texts, sep=mark)
+    return joined(parts.values, parts.indices[:, 0], tf.size(texts, tf.int64), CUT)
 
 
 def is_token(texts: tf.Tensor) -> tf.Tensor:
