@@ -27,6 +27,8 @@ ExtraSignature = Literal["generate", "generate_tokens", "resume", "score", "next
 
 #: What a version's programs are made for: it chooses how they compute, never what.
 Target = Literal["gpu", "cpu"]
+#: Whether equal layers run as a loop over stacked weights.
+ScanLayers = Literal["auto", "on", "off"]
 
 #: Where a server runs.
 Device = Literal["gpu", "cpu"]

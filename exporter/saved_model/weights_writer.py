@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
@@ -82,11 +83,23 @@ class _Bundles:
         """
         array = part.read()
         if array.nbytes <= slice_bytes or tf.as_dtype(array.dtype) in _UNSLICED:
-            self._group.append((key, "" if part.entry is None else _spec(shape, part.entry), array))
+            self._hold(key, part, shape, array)
             return
         for rows in _slices(array, slice_bytes):
-            self._group.append((key, _spec(shape, part.entry, rows), array[rows]))
+            self._hold(key, part, shape, array, rows)
             self._flush()
+
+    def _hold(
+        self,
+        key: str,
+        part: WeightPart,
+        shape: tuple[int, ...],
+        array: npt.NDArray[Any],
+        rows: slice | None = None,
+    ) -> None:
+        spec = "" if part.entry is None and rows is None else _spec(shape, part.entry, rows)
+        held = array if rows is None else array[rows]
+        self._group.append((key, spec, held if part.entry is None else held[np.newaxis]))
 
     def _flush(self) -> None:
         if not self._group:
@@ -125,7 +138,7 @@ def _slices(array: npt.NDArray[Any], slice_bytes: int) -> Iterator[slice]:
         yield slice(start, min(start + step, count))
 
 
-def _spec(shape: tuple[int, ...], entry: int | None, rows: slice | None = None) -> str:
+def _spec(shape: tuple[int, ...], entry: int | None, rows: slice | None) -> str:
     """TensorFlow's spec of a slice, as ``4096 512 0,1024:-``: an entry of the first axis, rows of it."""
     axes = [] if entry is None else [f"{entry},1"]
     axes += [] if rows is None else [f"{rows.start},{rows.stop - rows.start}"]
