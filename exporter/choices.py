@@ -34,6 +34,8 @@ Reasoning = Literal["keep", "apart", "drop"]
 
 #: What a version's programs are made for: it chooses how they compute, never what.
 Target = Literal["gpu", "cpu"]
+#: Whether equal layers run as a loop over stacked weights.
+ScanLayers = Literal["auto", "on", "off"]
 
 #: Where a server runs.
 Device = Literal["gpu", "cpu"]

@@ -58,6 +58,7 @@ class ModelInfo(_Frozen):
       dtype: what it computes in.
       weights: how its weights are stored: "plain" in that dtype, or kernels in "int8".
       target: what its programs are made for; they run on the other device too.
+      scanned_layers: how many layers run in loops, over stacked weights.
     """
 
     source: str
@@ -70,6 +71,7 @@ class ModelInfo(_Frozen):
     dtype: str
     weights: StoredWeights = "plain"
     target: Target = "cpu"
+    scanned_layers: int = 0
     unread_config_keys: tuple[str, ...] = Field(
         default=(), description="keys of config.json that the reference does not read"
     )

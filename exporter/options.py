@@ -28,6 +28,7 @@ from exporter.choices import (
     Overflow,
     Reasoning,
     RowErrors,
+    ScanLayers,
     StoredWeights,
     Target,
     Thinking,
@@ -63,6 +64,8 @@ class ExportOptions(BaseModel):
       pad_to_multiple_of, max_prompt_length: the other way to name the length buckets.
       batch_sizes: batch buckets, increasing.
       target: what the programs are made for; a version of either answers alike on both.
+      scan_layers: "on" runs equal layers as one loop over stacked weights, "off" all one after the other;
+        "auto" is what is faster.
       dtype: type of weights and activations in the compiled function; "auto": float32 for the target "cpu",
         the checkpoint's own for "gpu".
       weights: "int8" stores kernels in int8, with a scale for every output channel; "plain" in ``dtype``.
@@ -113,6 +116,7 @@ class ExportOptions(BaseModel):
     max_prompt_length: _Positive | None = None
     batch_sizes: tuple[_Positive, ...] = (1, 8)
     target: Target = "gpu"
+    scan_layers: ScanLayers = "auto"
     dtype: Dtype = "auto"
     weights: StoredWeights = "plain"
     int8_tables: bool = False

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,22 @@ class WeightInfo:
     @property
     def nbytes(self) -> int:
         return prod(self.shape) * self.dtype.itemsize
+
+
+class WeightPart(NamedTuple):
+    """What is read at once: a weight, or an entry of its first axis.
+
+    Attributes:
+      name: of the weight.
+      entry: None for all of it.
+      nbytes: of this part.
+      read: a fresh array.
+    """
+
+    name: str
+    entry: int | None
+    nbytes: int
+    read: Callable[[], npt.NDArray[Any]]
 
 
 class Weights(Mapping[str, npt.NDArray[Any]]):
@@ -45,3 +62,8 @@ class Weights(Mapping[str, npt.NDArray[Any]]):
 
     def __contains__(self, name: object) -> bool:
         return name in self.infos
+
+    def parts(self) -> Iterator[WeightPart]:
+        """All weights, in the order that is best to read in: whole where nothing else is said."""
+        for name, info in self.infos.items():
+            yield WeightPart(name, None, info.nbytes, partial(self.__getitem__, name))

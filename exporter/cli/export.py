@@ -19,6 +19,7 @@ from exporter.choices import (
     Overflow,
     Reasoning,
     RowErrors,
+    ScanLayers,
     StoredWeights,
     Target,
     Thinking,
@@ -64,6 +65,10 @@ def export(
     max_prompt_length: Annotated[int | None, typer.Option(help="The longest length bucket.")] = None,
     batch_sizes: Annotated[str | None, typer.Option(help="Batch buckets, e.g. 1,8.")] = None,
     target: Annotated[Target | None, typer.Option(help="What the programs are made for.")] = None,
+    scan_layers: Annotated[
+        ScanLayers | None,
+        typer.Option(help="on: equal layers as one loop, which compiles faster; auto (default): off."),
+    ] = None,
     dtype: Annotated[
         Dtype | None,
         typer.Option(

@@ -27,6 +27,7 @@ def facts(result: ExportResult, options: ExportOptions, url: str | None = None) 
         "model_type": model.model_type,
         "parameters": model.parameters,
         "target": model.target,
+        "scanned_layers": model.scanned_layers,
         "dtype": model.dtype,
         "weights": model.weights,
         "accuracy": manifest.accuracy and manifest.accuracy.model_dump(mode="json"),

@@ -48,6 +48,7 @@ def describe(plan: Plan, version: int, model: Transformer, tokenizers: Tokenizer
             dtype=plan.dtype,
             weights=options.weights,
             target=options.target,
+            scanned_layers=plan.scanned.layers,
             unread_config_keys=spec.unread_config_keys,
         ),
         adapter=_adapter_info(plan),

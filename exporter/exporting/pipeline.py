@@ -24,6 +24,7 @@ from exporter.exporting.guides import Tables, compile_guides, guide_infos
 from exporter.exporting.plan import Plan, plan_export, stored_weights
 from exporter.exporting.tokenizers import Tokenizers, compile_tokenizers
 from exporter.families import load_weights
+from exporter.families.stacked import StackedWeights
 from exporter.file_hashes import written_files
 from exporter.manifest import WARM_UP, Manifest, WarmupInfo
 from exporter.model import Transformer, build_model, unwritten_variables
@@ -139,6 +140,8 @@ def _write(plan: Plan, staged: Staged, tokenizers: Tokenizers, report: Report) -
             accuracy = measure_accuracy(
                 plan, tokenizers, partial(_model, plan, plain), partial(_model, plan, weights)
             )
+    if plan.scanned.layers:
+        weights = StackedWeights(plan.spec, weights)
     model = build_model(plan.spec, unwritten_variables(weights.infos), plan.dtype)
     if plan.prefix:
         with report("Read the prefix"):

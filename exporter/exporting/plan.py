@@ -16,6 +16,7 @@ from exporter.errors import GenserveError, OptionError, UnsupportedError
 from exporter.exporting.dtypes import resolve_dtype
 from exporter.exporting.guides import read_guides
 from exporter.exporting.memory import baked_bytes, cache_bytes_per_row
+from exporter.exporting.scanning import Scanned, resolve_scan
 from exporter.families import count_weights, load_weights, read_spec, unread_notes
 from exporter.families.int8 import Int8Weights
 from exporter.generation.generation_options import (
@@ -70,6 +71,7 @@ class Plan:
       chat: the chat template that is served; None without.
       templates: prompt templates by preset; that of ``template`` as "serving_default".
       dtype: type of weights and activations.
+      scanned: the layers that run in loops.
       buckets: the compiled shapes.
       served: every signature.
       records: the warmup requests.
@@ -94,6 +96,7 @@ class Plan:
     chat: Chat | None
     templates: Mapping[str, Template]
     dtype: ComputeDtype
+    scanned: Scanned
     buckets: Buckets
     served: tuple[Served, ...]
     records: tuple[Record, ...]
@@ -105,7 +108,12 @@ class Plan:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was chosen or passed over in the files so far, a line each."""
-        return (*self.located.notes, *self.checkpoint.notes, *self.not_followed)
+        return (
+            *self.located.notes,
+            *self.checkpoint.notes,
+            *self.not_followed,
+            *self.scanned.notes(self.options),
+        )
 
     @property
     def compilations(self) -> dict[ProgramKey, int]:
@@ -131,6 +139,7 @@ class Plan:
             "model_type": self.spec.model_type,
             "parameters": self.parameters,
             "target": self.options.target,
+            "scanned_layers": self.scanned.layers,
             "dtype": self.dtype,
             "weights": self.options.weights,
             "max_new_tokens": self.generation.max_new_tokens,
@@ -207,6 +216,7 @@ def plan_export(options: ExportOptions, output: Path, checkpoint: Checkpoint | N
         chat=chat,
         templates=templates,
         dtype=dtype,
+        scanned=resolve_scan(options, spec, weights.infos),
         buckets=buckets,
         served=served,
         records=warmup_records(served, buckets, options.warmup, options.row_errors),

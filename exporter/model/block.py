@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import tensorflow as tf
 
@@ -14,6 +15,7 @@ from exporter.model.cache import LayerPrompt
 from exporter.model.layers import Weights, linear, mlp, norm, times
 from exporter.model.mixture import mixture
 from exporter.model.rotary import Position
+from exporter.model.runs import Entry, entry_of
 from exporter.model.writing import write
 from exporter.spec import AttentionSpec, Block, LayerSpec, MlpSpec, MoeSpec
 
@@ -74,6 +76,7 @@ def extend_layer(
     memory: Segment | None,
     prefix: Segment | None,
     count: tf.Tensor,
+    entry: Entry = None,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """New tokens are written to the cache, then attend to the prompt and to what is generated.
 
@@ -85,6 +88,7 @@ def extend_layer(
       memory: the layer's cross-attention, None without.
       prefix: the baked prefix, None without.
       count: int32 [] or [rows], tokens generated before these.
+      entry: the layer's place where ``generated`` holds those of several layers, stacked; None: its own.
 
     Returns:
       The new x, and the generated keys and values.
@@ -94,8 +98,10 @@ def extend_layer(
     def attention(normed: tf.Tensor) -> tf.Tensor:
         query, key, value = project(normed, weights, spec.attention, position)
         buffers, heads = (generated.keys, generated.values), spec.attention.kv_heads
-        written.extend(write(buffers, (key, value), count, wraps=wraps, sharing=sharing, kv_heads=heads))
-        own = [(prompt, copies), (Segment(written[0], written[1], generated.bias), sharing)]
+        ways: Any = {"wraps": wraps, "sharing": sharing, "kv_heads": heads, "entry": entry}
+        written.extend(write(buffers, (key, value), count, **ways))
+        now = entry_of(Segment(written[0], written[1], generated.bias), entry)
+        own = [(prompt, copies), (now, sharing)]
         baked: list[tuple[Segment, int | None]] = [] if prefix is None else [(prefix, None)]
         context = attend(query, [*baked, *own], spec.attention, weights)
         return linear(context, weights, "attention.out")

@@ -15,6 +15,9 @@ A few rows of one prompt (its beams) share their generated segment too:
 Each row sees the slots that ``owners[row, t]`` names, and ``reorder`` moves these numbers only: a beam search
 never copies keys and values. All of a prompt's slots are read once for all its rows.
 
+Layers that run as one loop (``exporter.model.runs``) have their segments stacked: one more axis, in front,
+counts the layers, and what is said of "a layer" here is true of the whole stack.
+
 An encoder's keys and values (``Memory``) are a third, invariant segment of every layer.
 
 A model with a baked prefix has one more, for all prompts together, in front of every prompt:
@@ -97,7 +100,7 @@ class Memory(NamedTuple):
 
     def segments(self, copies: int) -> list[Segment]:
         """What each layer attends over when every prompt has ``copies`` rows."""
-        bias = memory_bias(tf.repeat(self.lengths, copies), tf.shape(self.layers[0].keys)[1])
+        bias = memory_bias(tf.repeat(self.lengths, copies), tf.shape(self.layers[0].keys)[-2])
         return [Segment(keys, values, bias) for keys, values in self.layers]
 
 
@@ -145,7 +148,7 @@ class KVCache:
     ) -> KVCache:
         """A cache in which nothing is generated yet; ``prompts`` hold every column of the bucket."""
         kept = tuple(
-            prompt if window is None else LayerPrompt(*(part[:, -window:] for part in prompt))
+            prompt if window is None else LayerPrompt(*(part[..., -window:, :] for part in prompt))
             for prompt, window in zip(prompts, windows, strict=True)
         )
         empty = CacheState(tf.zeros([], tf.int32), (), ())
@@ -188,15 +191,15 @@ class KVCache:
         if n <= SHARING_ROWS and self.copies == 1 and not self.per_row_counts:
             return self._expand_shared(n)
         count = tf.repeat(self.state.count, n, axis=0) if self.per_row_counts else self.state.count
-        repeated = self._map_segments(self._by_row(partial(tf.repeat, repeats=n, axis=0)))
+        repeated = self._map_segments(self._by_row(partial(tf.repeat, repeats=n, axis=-4)))
         return replace(self, state=repeated._replace(count=count), copies=self.copies * n)
 
     def _expand_shared(self, n: int) -> KVCache:
         """What is generated so far becomes every row's own."""
 
         def side_by_side(part: tf.Tensor) -> tf.Tensor:
-            _, ring, head_dim = part.shape
-            return tf.reshape(tf.tile(part[:, :, tf.newaxis], [1, 1, n, 1]), [-1, ring * n, head_dim])
+            *stack, _, ring, head_dim = part.shape
+            return tf.reshape(tf.repeat(part, n, axis=-2), [*stack, -1, ring * n, head_dim])
 
         state = self._map_segments(side_by_side)
         expanded = replace(self, state=state, copies=n, shared=True)
@@ -210,7 +213,7 @@ class KVCache:
             owners = tf.where(written, tf.gather(self.state.owners, indices), self._own())
             return self.with_state(self.state._replace(owners=owners))
         count = tf.gather(self.state.count, indices) if self.per_row_counts else self.state.count
-        moved = self._map_segments(self._by_row(partial(tf.gather, indices=indices)))
+        moved = self._map_segments(self._by_row(partial(tf.gather, indices=indices, axis=-4)))
         return self.with_state(moved._replace(count=count))
 
     def truncate(self, count: tf.Tensor) -> KVCache:
@@ -298,8 +301,9 @@ class KVCache:
         """A change of rows as one of generated segments, whose first axis is split into rows and heads."""
 
         def changed(part: tf.Tensor) -> tf.Tensor:
-            rows, (_, ring, head_dim) = tf.shape(self.lengths)[0] * self.copies, part.shape
-            return tf.reshape(change(tf.reshape(part, [rows, -1, ring, head_dim])), [-1, ring, head_dim])
+            rows, (*stack, _, ring, head_dim) = tf.shape(self.lengths)[0] * self.copies, part.shape
+            by_row = tf.reshape(part, [*stack, rows, -1, ring, head_dim])
+            return tf.reshape(change(by_row), [*stack, -1, ring, head_dim])
 
         return changed
 
@@ -307,7 +311,9 @@ class KVCache:
         """With empty generated segments for the present rows and capacity."""
 
         def empty(layer: int, like: tf.Tensor) -> tf.Tensor:
-            return tf.zeros([tf.shape(like)[0] * self.copies, self.ring(layer), like.shape[2]], like.dtype)
+            *stack, _, _, head_dim = like.shape
+            rows = tf.shape(like)[-3] * self.copies
+            return tf.zeros([*stack, rows, self.ring(layer), head_dim], like.dtype)
 
         keys = tuple(empty(layer, prompt.keys) for layer, prompt in enumerate(self.prompts))
         values = tuple(empty(layer, prompt.values) for layer, prompt in enumerate(self.prompts))

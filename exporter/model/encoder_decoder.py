@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache as memo
+from functools import partial
+from typing import Any
 
 import tensorflow as tf
 
@@ -14,8 +15,8 @@ from exporter.model.block import prefill_layer
 from exporter.model.cache import LayerPrompt, Memory
 from exporter.model.embedding import embed
 from exporter.model.layers import norm, scoped
-from exporter.model.rotary import Turning, position_at
-from exporter.model.transformer import Transformer, relative_table
+from exporter.model.runs import Entry, Place, put, run_turns, turns_of
+from exporter.model.transformer import Transformer, relative_table, turned_at
 
 
 class EncoderDecoder(Transformer):
@@ -55,26 +56,38 @@ class EncoderDecoder(Transformer):
             by_column=shares_table and self.shares_head(weights),
             dtype=self.dtype,
         )
-        place = memo(lambda turning: position_at(turning, positions, lengths[:, tf.newaxis]))
-        for index, layer in enumerate(stack.layers):
-            table = relative_table(own, Sight.of(layer.attention, index))
-            x, _, _ = self._layer_function(prefill_layer, layer, None, False)(
-                scoped(own, f"layers.{index}."),
+        runs = turns_of(stack.layers, own)
+        places = [place for run in runs for place in run.places]
+        turned = turned_at(places, positions, lengths[:, tf.newaxis])
+
+        def step(place: Place, entry: Entry, x: tf.Tensor) -> tf.Tensor:
+            attention = place.spec.attention
+            table = relative_table(own, Sight.of(attention, place.layer))
+            return self._layer_function(prefill_layer, place.spec, None, False)(
+                place.weights(own, entry),
                 x,
-                place(Turning.of(layer.attention)),
+                turned[place.index],
                 Text(lengths, length, table),
                 None,
                 None,
-            )
+            )[0]
+
+        for run in runs:
+            x = run_turns(run, step, x)
         return norm(x, own, "final_norm", stack.final_norm)
 
     def _read_source(self, weights: Mapping[str, tf.Tensor], prompt: Prompt) -> Memory:
         if prompt.encoder_tokens is None or prompt.encoder_lengths is None:
             raise ValueError(f"{self.spec.model_type} needs encoder_tokens and encoder_lengths in its prompt")
         states = self._encode(weights, prompt.encoder_tokens, prompt.encoder_lengths)
-        kept = []
-        for index, layer in enumerate(self.layers):
-            assert layer.cross_attention is not None
-            own = scoped(weights, f"layers.{index}.")
-            kept.append(LayerPrompt(*project_memory(states, own, layer.cross_attention)))
-        return Memory(tuple(kept), prompt.encoder_lengths)
+
+        def step(place: Place, entry: Entry, kept: Any) -> Any:
+            assert place.spec.cross_attention is not None
+            made = project_memory(states, place.weights(weights, entry), place.spec.cross_attention)
+            own = map(partial(put, entry=entry), kept.get(place.index, (None, None)), made)
+            return {**kept, place.index: LayerPrompt(*own)}
+
+        kept: dict[int, LayerPrompt] = {}
+        for run in self.runs:
+            kept |= run_turns(run, step, self._empty(run, states, cross=True))
+        return Memory(tuple(kept.values()), prompt.encoder_lengths)

@@ -19,8 +19,9 @@ from exporter.model.bias import Sight, Text, generated_bias, past_bias, prefix_b
 from exporter.model.block import extend_layer, prefill_layer
 from exporter.model.cache import Baked, KVCache, LayerPrompt, Memory
 from exporter.model.embedding import embed, logits_of
-from exporter.model.layers import norm, scoped
-from exporter.model.rotary import Turning, position_at
+from exporter.model.layers import norm
+from exporter.model.rotary import Position, Turning, position_at
+from exporter.model.runs import Entry, Place, Turns, entry_of, put, run_turns, taken, turns_of
 from exporter.model.variables import variables
 from exporter.spec import LayerSpec, ModelSpec
 from exporter.targets import current_target
@@ -29,7 +30,8 @@ from exporter.targets import current_target
 class Transformer(tf.Module):
     """Implements ``exporter.generation.step.StepModel``.
 
-    Identical layers share one function of the graph, which takes the layer's weights as arguments.
+    Identical layers share one function of the graph, which takes the layer's weights as arguments; those
+    whose weights are stacked (``exporter.stacks``) run as one loop.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Transformer(tf.Module):
         self.dtype = tf.as_dtype(np.dtype(dtype)) if dtype is not None else _model_dtype(self.weights)
         self.spec = spec
         self.layers = _in_dtype(spec.decoder.layers, self.dtype)
+        self.runs = turns_of(self.layers, self.weights)
         self.prefix: dict[str, tf.Variable] = {}
         self.prefix_tokens: tuple[int, ...] = ()
         self._layer_functions = memo(_layer_function)
@@ -75,7 +78,7 @@ class Transformer(tf.Module):
         self.prefix_tokens = tuple(tokens)
 
     def read_prefix(self, tokens: Sequence[int]) -> dict[str, tf.Tensor]:
-        """Keys and values of ``tokens``: ``layers.0.keys`` and so on."""
+        """Keys and values of ``tokens``: ``layers.0.keys`` and so on, stacked as the weights are."""
         prompt = Prompt(tf.constant([list(tokens)], tf.int32), tf.constant([len(tokens)]))
 
         @tf.function(autograph=False, jit_compile=True)
@@ -83,17 +86,20 @@ class Transformer(tf.Module):
             return self.prefill(prompt, max_new_tokens=1)[1].prompts
 
         return {
-            f"layers.{index}.{name}": value
-            for index, parts in enumerate(read())
+            f"{place.name}{name}": value
+            for place, parts in zip(self._places(), read(), strict=True)
             for name, value in parts._asdict().items()
         }
+
+    def _places(self) -> list[Place]:
+        return [place for run in self.runs for place in run.places]
 
     def _baked(self) -> Baked:
         layers = [
             LayerPrompt(
-                *(tf.convert_to_tensor(self.prefix[f"layers.{i}.{name}"]) for name in LayerPrompt._fields)
+                *(tf.convert_to_tensor(self.prefix[f"{place.name}{name}"]) for name in LayerPrompt._fields)
             )
-            for i in range(len(self.layers) if self.prefix else 0)
+            for place in (self._places() if self.prefix else ())
         ]
         return Baked(len(self.prefix_tokens), tuple(layers))
 
@@ -101,34 +107,40 @@ class Transformer(tf.Module):
         self, prompt: Prompt, *, max_new_tokens: int, logits: Literal["last", "all"] = "last"
     ) -> tuple[tf.Tensor, KVCache]:
         """Reads left-padded prompts; see ``StepModel.prefill``."""
-        weights, layers, baked = self._read(), self.layers, self._baked()
+        weights, places, baked = self._read(), self._places(), self._baked()
         prompt = _behind(prompt, baked.length)
         length = tf.shape(prompt.tokens)[1]
         offsets = tf.range(length) - (length - prompt.lengths[:, tf.newaxis])  # [batch, length]
         positions = tf.maximum(offsets, 0) + baked.length
         x = self._embed(weights, tf.where(offsets >= 0, prompt.tokens, 0), positions, offsets >= 0)
         seen = prompt.lengths[:, tf.newaxis] + baked.length
-        place = memo(lambda turning: position_at(turning, positions, seen))
-        front = baked.layers or [None] * len(layers)
-        memory = self._read_source(weights, prompt)
-        read = memory.segments(1) if memory else [None] * len(layers)
-        prompts = []
-        for index, layer in enumerate(layers):
-            last_only = logits == "last" and index == len(layers) - 1
-            call = self._layer_function(prefill_layer, layer, baked.length, last_only)
-            table = relative_table(weights, Sight.of(layer.attention, index))
-            x, keys, values = call(
-                scoped(weights, f"layers.{index}."),
+        turned = turned_at(places, positions, seen)
+        source = self._read_source(weights, prompt)
+        read = source.segments(1) if source else [None] * len(places)
+
+        def step(place: Place, entry: Entry, state: Any) -> Any:
+            x, prompts = state
+            attention, memory = place.spec.attention, read[place.index]
+            last_only = logits == "last" and place == places[-1] and not tf.is_tensor(entry)
+            x, *made = self._layer_function(prefill_layer, place.spec, baked.length, last_only)(
+                place.weights(weights, entry),
                 x,
-                place(Turning.of(layer.attention)),
-                Text(prompt.lengths, length, table),
-                read[index],
-                front[index],
+                turned[place.index],
+                Text(prompt.lengths, length, relative_table(weights, Sight.of(attention, place.layer))),
+                memory and entry_of(memory, entry),
+                taken(baked.layers[place.index], entry) if baked.layers else None,
             )
-            prompts.append(LayerPrompt(keys, values))
-        windows = tuple(layer.attention.window for layer in layers)
+            own = map(partial(put, entry=entry), prompts.get(place.index, (None, None)), made)
+            return x, {**prompts, place.index: LayerPrompt(*own)}
+
+        prompts: dict[int, LayerPrompt] = {}
+        for run in self.runs:
+            apart = logits == "last" and run == self.runs[-1]
+            x, made = run_turns(run, step, (x, self._empty(run, x)), apart=apart)
+            prompts |= made
+        windows = tuple(place.spec.attention.window for place in places)
         held = KVCache.of_prompt(
-            tuple(prompts), windows, prompt.lengths, length, max_new_tokens, memory, baked
+            tuple(prompts.values()), windows, prompt.lengths, length, max_new_tokens, source, baked
         )
         output = self._logits(weights, x)
         return (output[:, -1] if logits == "last" else output), held
@@ -139,33 +151,50 @@ class Transformer(tf.Module):
         cache.check_step(k)
         positions = cache.row_lengths()[:, tf.newaxis] + tf.range(k)  # [rows, k]
         x = self._embed(weights, tokens, positions)
-        place = memo(lambda turning: position_at(turning, positions, positions + 1))
-        biases: dict[Sight, tuple[Bias, Bias]] = {}
-        layers = self.layers
-        read = cache.memory.segments(cache.copies) if cache.memory else [None] * len(layers)
-        front = _prefix_segments(cache.baked, layers, positions)
-        keys, values = [], []
-        for index, layer in enumerate(layers):
-            call = self._layer_function(extend_layer, layer, cache.copies, cache.sharing, cache.wraps(index))
-            sight = Sight.of(layer.attention, index)
-            if sight not in biases:
-                biases[sight] = _biases(cache, positions, k, sight, index, relative_table(weights, sight))
-            past, generated = biases[sight]
-            key, value = cache.prompts[index]
-            x, new_keys, new_values = call(
-                scoped(weights, f"layers.{index}."),
+        places = self._places()
+        read = cache.memory.segments(cache.copies) if cache.memory else [None] * len(places)
+        front = _prefix_segments(cache.baked, places, positions)
+        turned = turned_at(places, positions, positions + 1)
+        biases = _step_biases(cache, places, positions, k, weights)
+
+        def step(place: Place, entry: Entry, state: Any) -> Any:
+            x, written = state
+            static = place.spec, cache.copies, cache.sharing, cache.wraps(place.index)
+            past, generated = biases[place.index]
+            (key, value), (new_key, new_value) = cache.prompts[place.index], written[place.index]
+            memory, prefix = read[place.index], front[place.index]
+            x, *new = self._layer_function(extend_layer, *static)(
+                place.weights(weights, entry),
                 x,
-                place(Turning.of(layer.attention)),
-                Segment(key, value, past),
-                Segment(state.keys[index], state.values[index], generated),
-                read[index],
-                front[index],
-                state.count,
+                turned[place.index],
+                entry_of(Segment(key, value, past), entry),
+                Segment(new_key, new_value, generated),
+                memory and entry_of(memory, entry),
+                prefix and entry_of(prefix, entry),
+                cache.state.count,
+                entry,
             )
-            keys.append(new_keys)
-            values.append(new_values)
-        new_state = state._replace(count=state.count + k, keys=tuple(keys), values=tuple(values))
+            return x, {**written, place.index: tuple(new)}
+
+        written = dict(enumerate(zip(state.keys, state.values, strict=True)))
+        for run in self.runs:
+            own = {place.index: written[place.index] for place in run.places}
+            x, new = run_turns(run, step, (x, own))
+            written |= new
+        keys, values = zip(*written.values(), strict=True)
+        new_state = state._replace(count=state.count + k, keys=keys, values=values)
         return self._logits(weights, x), cache.with_state(new_state)
+
+    def _empty(self, run: Turns, x: tf.Tensor, *, cross: bool = False) -> dict[int, LayerPrompt]:
+        """By place, stacked segments for keys and values of ``x``; nothing where the run is no loop."""
+        batch, length = tf.unstack(tf.shape(x)[:2])
+        found = {}
+        for place in run.places if run.count > 1 else ():
+            attention = place.spec.cross_attention if cross else place.spec.attention
+            assert attention is not None
+            shape = [run.count, batch * attention.kv_heads, length, attention.head_dim]
+            found[place.index] = LayerPrompt(tf.zeros(shape, self.dtype), tf.zeros(shape, self.dtype))
+        return found
 
     def _read_source(self, weights: Mapping[str, tf.Tensor], prompt: Prompt) -> Memory | None:
         """What the decoder's layers attend to besides the prompt: nothing here."""
@@ -236,28 +265,49 @@ def _behind(prompt: Prompt, count: int) -> Prompt:
     return prompt._replace(tokens=prompt.tokens[:, count:], lengths=prompt.lengths - count)
 
 
-def _prefix_segments(
-    baked: Baked, layers: Sequence[LayerSpec], positions: tf.Tensor
-) -> Sequence[Segment | None]:
-    """Each layer's part of the baked prefix, as tokens at ``positions`` (int32 [rows, k]) see it."""
+def turned_at(places: Sequence[Place], positions: tf.Tensor, seen: tf.Tensor) -> list[Position]:
+    """What each place's attention turns queries and keys by; places that turn alike share it.
+
+    Args:
+      positions: int32 [rows, k].
+      seen: as ``position_at`` takes it.
+    """
+    position = memo(lambda turning: position_at(turning, positions, seen))
+    return [position(Turning.of(place.spec.attention)) for place in places]
+
+
+def _prefix_segments(baked: Baked, places: Sequence[Place], positions: tf.Tensor) -> Sequence[Segment | None]:
+    """Each place's part of the baked prefix, as tokens at ``positions`` (int32 [rows, k]) see it."""
     if not baked.layers:
-        return [None] * len(layers)
+        return [None] * len(places)
     bias = memo(lambda sight, kept: prefix_bias(sight, baked.length - kept, positions, tf.range(kept)))
     return [
-        Segment(keys, values, bias(Sight.of(layer.attention, index), keys.shape[1]))
-        for index, (layer, (keys, values)) in enumerate(zip(layers, baked.layers, strict=True))
+        Segment(keys, values, bias(Sight.of(place.spec.attention, place.layer), keys.shape[-2]))
+        for place, (keys, values) in zip(places, baked.layers, strict=True)
     ]
 
 
+def _step_biases(
+    cache: KVCache, places: Sequence[Place], positions: tf.Tensor, k: int, weights: Mapping[str, tf.Tensor]
+) -> list[tuple[Bias, Bias]]:
+    """Biases of a step over the prompt and over the generated tokens; places of one sight share them."""
+    found: dict[Sight, tuple[Bias, Bias]] = {}
+    sights = [Sight.of(place.spec.attention, place.layer) for place in places]
+    for place, sight in zip(places, sights, strict=True):
+        if sight not in found:
+            found[sight] = _biases(cache, positions, k, sight, place.index, relative_table(weights, sight))
+    return [found[sight] for sight in sights]
+
+
 def _biases(
-    cache: KVCache, positions: tf.Tensor, k: int, sight: Sight, layer: int, table: tf.Tensor | None
+    cache: KVCache, positions: tf.Tensor, k: int, sight: Sight, place: int, table: tf.Tensor | None
 ) -> tuple[Bias, Bias]:
-    """Biases of a step over the prompt and over the generated tokens, for layers of one sight."""
+    """Of one sight; ``place``: one that has it."""
     lengths, start = cache.prompt_lengths(), cache.baked.length
-    kept = tf.shape(cache.prompts[layer].keys)[1]
+    kept = tf.shape(cache.prompts[place].keys)[-2]
     query = tf.reshape(cache.state.count, [-1, 1]) + tf.range(k)
     past = past_bias(sight, lengths, cache.prompt_length, kept, positions, table, start)
-    tokens, owned = cache.slot_tokens(layer, k), cache.owned(layer, k)
+    tokens, owned = cache.slot_tokens(place, k), cache.owned(place, k)
     return past, generated_bias(sight, start + lengths, tokens, query, table, owned)
 
 

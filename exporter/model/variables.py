@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,4 +35,4 @@ def unwritten_variables(infos: Mapping[str, WeightInfo]) -> dict[str, tf.Variabl
 
 
 def _graph_name(name: str) -> str:
-    return name.replace(".", "_")
+    return re.sub(r"[.:]", "_", name)

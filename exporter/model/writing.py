@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import tensorflow as tf
 
-from exporter.model.xla_ops import update_columns, update_slots
+from exporter.model.xla_ops import in_entry, update_columns, update_slots
 
 
 def write(
@@ -15,6 +17,7 @@ def write(
     wraps: bool,
     sharing: int,
     kv_heads: int,
+    entry: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Writes the tokens ``count ... count + k - 1`` of every row to their slots.
 
@@ -28,20 +31,24 @@ def write(
       wraps: the buffers are rings.
       sharing: how many rows write to one buffer.
       kv_heads: of the layer.
+      entry: int32 [], the layer's place among those whose buffers are stacked; None where they are its own.
     """
-    slots, k = buffers[0].shape[1], updates[0].shape[1]
+    slots, k = buffers[0].shape[-2], updates[0].shape[1]
     if sharing > 1:
         key, value = (_side_by_side(update, sharing, kv_heads) for update in updates)
         updates = (key, value)
     if count.shape.rank == 0 and (not wraps or k == 1):
         start = (count * sharing) % slots if wraps else count * sharing
-        key, value = (update_columns(*pair, start) for pair in zip(buffers, updates, strict=True))
+        key, value = (update_columns(*pair, start, entry) for pair in zip(buffers, updates, strict=True))
         return key, value
     places = (tf.reshape(count, [-1, 1]) * sharing + tf.range(k * sharing)) % slots
     if count.shape.rank == 1:
         # [rows, k] -> [rows * kv_heads, k]
-        places = tf.repeat(places, tf.shape(buffers[0])[0] // tf.shape(places)[0], axis=0)
-    key, value = (update_slots(*pair, places) for pair in zip(buffers, updates, strict=True))
+        places = tf.repeat(places, tf.shape(updates[0])[0] // tf.shape(places)[0], axis=0)
+    key, value = (
+        in_entry(buffer, entry, partial(update_slots, update=update, slots=places))
+        for buffer, update in zip(buffers, updates, strict=True)
+    )
     return key, value
 
 

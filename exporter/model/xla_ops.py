@@ -6,24 +6,41 @@ but has no kernel outside compiled code; elsewhere the same result comes from a 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 from exporter.generation.compiled import in_compiled_code
 
 
-def update_columns(buffer: tf.Tensor, update: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
+def update_columns(
+    buffer: tf.Tensor, update: tf.Tensor, start: tf.Tensor, entry: tf.Tensor | None = None
+) -> tf.Tensor:
     """``buffer[:, start : start + k] = update``; in place in a compiled loop.
 
     Args:
       buffer: [rows * kv_heads, capacity, head_dim].
       update: [rows * kv_heads, k, head_dim].
       start: int32 [].
+      entry: int32 [], which entry is meant of a buffer that has one more axis in front; None: it has not.
     """
     if in_compiled_code():
         zero = tf.zeros([], tf.int32)
-        return gen_xla_ops.xla_dynamic_update_slice(buffer, update, tf.stack([zero, start, zero]))
-    return update_slots(buffer, update, start + tf.range(tf.shape(update)[1])[tf.newaxis])
+        if entry is None:
+            return gen_xla_ops.xla_dynamic_update_slice(buffer, update, tf.stack([zero, start, zero]))
+        begin = tf.stack([entry, zero, start, zero])
+        return gen_xla_ops.xla_dynamic_update_slice(buffer, update[tf.newaxis], begin)
+    slots = start + tf.range(tf.shape(update)[1])[tf.newaxis]
+    return in_entry(buffer, entry, partial(update_slots, update=update, slots=slots))
+
+
+def in_entry(
+    buffer: tf.Tensor, entry: tf.Tensor | None, change: Callable[[tf.Tensor], tf.Tensor]
+) -> tf.Tensor:
+    """``buffer`` with one entry of its first axis changed; with all of it, where ``entry`` is None."""
+    return change(buffer) if entry is None else update_entry(buffer, change(tf.gather(buffer, entry)), entry)
 
 
 def update_entry(buffer: tf.Tensor, entry: tf.Tensor, index: tf.Tensor) -> tf.Tensor:

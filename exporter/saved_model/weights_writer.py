@@ -10,15 +10,17 @@ other.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 from tensorflow.python.saved_model.fingerprinting_utils import write_fingerprint
 
-from exporter.weights import Weights
+from exporter.weights import WeightPart, Weights
 
 #: Weights that are written in one call, together: a file of about this size.
 GROUP_BYTES = 256 << 20
@@ -42,7 +44,7 @@ def write_weights(
     Args:
       directory: of the SavedModel.
       holder: the attributes that lead from its root to the mapping with the variables.
-      weights: by the names in that mapping; each is looked up once, when it is written.
+      weights: by the names in that mapping; each part is read once, when it is written.
       group_bytes, slice_bytes: as the constants.
 
     Raises:
@@ -51,9 +53,9 @@ def write_weights(
     target = directory / "variables" / "variables"
     keys = _keys(target, holder)
     bundles = _Bundles(target, group_bytes)
-    for name, info in weights.infos.items():
-        bundles.make_room(info.nbytes)
-        bundles.add(keys[name], weights[name], slice_bytes)
+    for part in _parts(weights):
+        bundles.make_room(part.nbytes)
+        bundles.add(keys[part.name], part, weights.infos[part.name].shape, slice_bytes)
     bundles.join()
     write_fingerprint(str(directory))  # which hashes the index
 
@@ -74,14 +76,30 @@ class _Bundles:
         if held + nbytes > self._group_bytes:
             self._flush()
 
-    def add(self, key: str, array: npt.NDArray[Any], slice_bytes: int) -> None:
-        """Holds an array until there is no room, or writes it at once, in slices, where it has more bytes."""
+    def add(self, key: str, part: WeightPart, shape: tuple[int, ...], slice_bytes: int) -> None:
+        """Holds a part until there is no room, or writes it at once, in slices, where it has more bytes.
+
+        ``shape`` is that of the whole weight.
+        """
+        array = part.read()
         if array.nbytes <= slice_bytes or tf.as_dtype(array.dtype) in _UNSLICED:
-            self._group.append((key, "", array))
+            self._hold(key, part, shape, array)
             return
-        for spec, rows in _slices(array, slice_bytes):
-            self._group.append((key, spec, array[rows]))
+        for rows in _slices(array, slice_bytes):
+            self._hold(key, part, shape, array, rows)
             self._flush()
+
+    def _hold(
+        self,
+        key: str,
+        part: WeightPart,
+        shape: tuple[int, ...],
+        array: npt.NDArray[Any],
+        rows: slice | None = None,
+    ) -> None:
+        spec = "" if part.entry is None and rows is None else _spec(shape, part.entry, rows)
+        held = array if rows is None else array[rows]
+        self._group.append((key, spec, held if part.entry is None else held[np.newaxis]))
 
     def _flush(self) -> None:
         if not self._group:
@@ -102,15 +120,29 @@ class _Bundles:
         )
 
 
-def _slices(array: npt.NDArray[Any], slice_bytes: int) -> Iterator[tuple[str, slice]]:
-    """TensorFlow's spec of each slice of the first axis, as ``4096 512 0,1024:-``, and the slice."""
+def _parts(weights: Weights) -> Iterator[WeightPart]:
+    """The parts of all weights; those of one that must stay whole are read together, where its first is."""
+    for part in weights.parts():
+        info = weights.infos[part.name]
+        if part.entry is None or tf.as_dtype(info.dtype) not in _UNSLICED:
+            yield part
+        elif part.entry == 0:
+            yield WeightPart(part.name, None, info.nbytes, partial(weights.__getitem__, part.name))
+
+
+def _slices(array: npt.NDArray[Any], slice_bytes: int) -> Iterator[slice]:
+    """Slices of the first axis."""
     count = array.shape[0]
     step = max(1, slice_bytes * count // array.nbytes)
-    rest = "".join(":-" for _ in array.shape[1:])
     for start in range(0, count, step):
-        rows = min(step, count - start)
-        shape = " ".join(map(str, array.shape))
-        yield f"{shape} {start},{rows}{rest}", slice(start, start + rows)
+        yield slice(start, min(start + step, count))
+
+
+def _spec(shape: tuple[int, ...], entry: int | None, rows: slice | None) -> str:
+    """TensorFlow's spec of a slice, as ``4096 512 0,1024:-``: an entry of the first axis, rows of it."""
+    axes = [] if entry is None else [f"{entry},1"]
+    axes += [] if rows is None else [f"{rows.start},{rows.stop - rows.start}"]
+    return f"{' '.join(map(str, shape))} {':'.join([*axes, *['-'] * (len(shape) - len(axes))])}"
 
 
 def _keys(bundle: Path, holder: tuple[str, ...]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,12 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from exporter.families import FAMILIES, read_spec
+from exporter.families.stacked import StackedWeights
 from exporter.families.ties import find_tables
 from exporter.families.weights import plan
 from exporter.generation.step import Prompt
-from exporter.model import Transformer
+from exporter.model import Transformer, build_model
+from exporter.weights import WeightInfo, Weights
 
 VOCAB = 61
 SIZES: dict[str, Any] = {
@@ -51,7 +54,21 @@ def random_model(config: dict[str, Any], dtype: npt.DTypeLike = np.float32, seed
             for group in weight.groups
         ]
         weights[weight.target] = (np.stack(groups) if weight.stacked else groups[0]).astype(dtype)
-    return Transformer(spec, weights)
+    return build_model(spec, weights)
+
+
+def stacked(model: Transformer) -> Transformer:
+    """The same model with the weights of equal layers stacked."""
+    return build_model(model.spec, StackedWeights(model.spec, _Held(model.weights)))
+
+
+class _Held(Weights):
+    def __init__(self, variables: Mapping[str, tf.Variable]) -> None:
+        self._arrays = {name: variable.numpy() for name, variable in variables.items()}
+        self.infos = {name: WeightInfo(array.shape, array.dtype) for name, array in self._arrays.items()}
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        return self._arrays[name].copy()
 
 
 def _random(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import tensorflow as tf
 
 from exporter.model import unwritten_variables
 from exporter.saved_model.weights_writer import write_weights
-from exporter.weights import WeightInfo, Weights
+from exporter.weights import WeightInfo, WeightPart, Weights
 
 DTYPES = (np.float32, ml_dtypes.bfloat16, np.float16, np.int8)
 
@@ -109,6 +110,34 @@ def test_the_files_are_those_of_one_bundle(version: tuple[Path, Made, dict[str, 
         # float32 [7, 6] in slices of 2 rows, bfloat16 of 5; float16 cannot be read in slices; then 42 and 20
         # bytes.
         assert len(data) == 1 + 4 + 2 + 1 + 1 + 1
+
+
+class Stacked(Made):
+    """The same, handed out an entry of the first axis at a time, in turns."""
+
+    def parts(self) -> Iterator[WeightPart]:
+        for entry in range(7):
+            for name, info in self.infos.items():
+                if entry < info.shape[0]:
+                    size = info.nbytes // info.shape[0]
+                    yield WeightPart(name, entry, size, lambda name=name, entry=entry: self[name][entry])
+
+
+@pytest.mark.parametrize("limits", [{}, {"group_bytes": 1, "slice_bytes": 9}], ids=["together", "in slices"])
+def test_weights_written_by_entries_of_their_first_axis(limits: dict[str, int], tmp_path: Path) -> None:
+    weights = Stacked(infos((7, 6, 2)))
+    del weights.infos["a/b.c"]
+    written(weights, tmp_path, **limits)
+    held = tf.saved_model.load(str(tmp_path)).held["weights"]
+    for name in weights.infos:
+        np.testing.assert_array_equal(held[name].numpy(), weights[name])
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        meta = tf.compat.v1.saved_model.load(session, ["serve"], str(tmp_path))
+        signature = meta.signature_def["serving_default"]
+        outputs = {name: info.name for name, info in signature.outputs.items()}
+        found = session.run(outputs, {signature.inputs["x"].name: 1.0})
+    for name in weights.infos:
+        assert found[name] == pytest.approx(2.0 * weights[name].astype(np.float32).sum())
 
 
 def test_weights_are_read_once_and_one_at_a_time(tmp_path: Path) -> None:
