@@ -13,7 +13,7 @@ from exporter.guides.syntax import OneOf, Syntax, Text
 from exporter.guides.table import GuideTable, token_table
 
 #: The most states of an automaton, unless an option says otherwise.
-DEFAULT_LIMIT = 8192
+DEFAULT_LIMIT = 16384
 
 
 def compile_guide(
@@ -39,6 +39,9 @@ def compile_guide(
       OptionError: the guide is wrong, too large, or allows nothing that the vocabulary can spell.
       UnsupportedError: it asks for something that a table cannot say; the message names it.
     """
+    outside = [token for token in eos_token_id if not 0 <= token < len(vocabulary)]
+    if outside:
+        raise OptionError(f"{guide.name}: eos_token_id {outside}; allowed: 0 to {len(vocabulary) - 1}")
     if not eos_token_id:
         raise OptionError(f"{guide.name}: the model has no end-of-sequence token to end an answer with")
     machine = language(guide, limit)
@@ -55,6 +58,8 @@ def language(guide: Guide, limit: int = DEFAULT_LIMIT) -> Machine:
         return machine_of(_syntax(guide, limit), limit)
     except OptionError as problem:
         raise OptionError(_named(guide, str(problem))) from None
+    except RecursionError:
+        raise OptionError(f"{guide.name}: its parts nest too deep in each other to be read") from None
 
 
 def _named(guide: Guide, message: str) -> str:

@@ -52,7 +52,7 @@ class Machine:
 
 
 def too_large(limit: int) -> OptionError:
-    return OptionError(f"the guide needs more than {limit} states; allowed: {limit} (its option limit)")
+    return OptionError(f"the guide needs more than {limit} states; allowed: {limit}")
 
 
 def minimal(edges: Edges, accepting: Flags) -> Machine:

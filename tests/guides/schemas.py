@@ -282,6 +282,12 @@ CASES: dict[str, Case] = {
          "items": {"$ref": "#/$defs/a~1b~0"}},
         [[], [1, 9]], [[10], ["x"]],
     ),
+    "ref to values": Case(
+        {"$id": "https://example.com/s", "$defs": {"n": {"enum": [1, 2, "x"]}}, "$ref": "#/$defs/n",
+         "minimum": 2},
+        [2, "x"],
+        [1],
+    ),
     "ref beside": Case(
         {"definitions": {"n": {"type": "integer"}}, "$ref": "#/definitions/n", "minimum": 3}, [3, 4], [2, "x"]
     ),

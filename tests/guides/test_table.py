@@ -107,6 +107,10 @@ def test_nothing_that_can_be_spelled() -> None:
         compile_guide(Guide("regex", "a^b"), SMALL, [EOS], SPECIAL)
     with pytest.raises(OptionError, match=r"guided_regex: the model has no end-of-sequence token"):
         compile_guide(Guide("regex", "a"), SMALL, [], SPECIAL)
+    with pytest.raises(OptionError, match=r"guided_regex: eos_token_id \[99\]; allowed: 0 to 11"):
+        compile_guide(Guide("regex", "a"), SMALL, [99], SPECIAL)
+    with pytest.raises(OptionError, match=r"guided_regex: .*(nest too deep|not a regular expression)"):
+        language(Guide("regex", "(" * 400 + "a" + ")" * 400))
 
 
 @pytest.mark.parametrize(
@@ -117,6 +121,8 @@ def test_nothing_that_can_be_spelled() -> None:
         (Guide("regex", r"\w{5000}"), 1500),
         (Guide("choice", ["x" * 2000]), 1000),
         (Guide("json", True, depth=10), 1000),
+        (Guide("json", {"type": "array", "minItems": 10**12}), 300),
+        (Guide("json", {"type": "array", "maxItems": 10**12}), 300),
     ],
 )
 def test_the_limit_is_reached_before_memory_is_spent(guide: Guide, limit: int) -> None:

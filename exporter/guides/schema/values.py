@@ -141,7 +141,7 @@ class _Writer:
 
     def array(self, plain: Plain, free: int) -> Syntax:
         minimum, maximum = plain.limits.get("minItems", 0), plain.limits.get("maxItems", UNBOUNDED)
-        if maximum not in (UNBOUNDED, *range(int(minimum), int(maximum) + 1)):
+        if maximum != UNBOUNDED and minimum > maximum:
             return _NOTHING
         rest = self._items(plain, int(minimum), int(maximum), free)
         return Sequence((Text("["), rest, Text("]")))
