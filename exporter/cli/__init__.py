@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from exporter import __version__
-from exporter.cli import batch, chat, doctor, export, generate, questions, serving, versions
+from exporter.cli import batch, chat, doctor, export, gateway, generate, questions, serving, versions
 from exporter.cli.quiet import quiet
 from exporter.cli.unexpected import unexpected
 from exporter.errors import GenserveError, missing_extra
@@ -33,6 +33,7 @@ app.command()(serving.serve)
 app.command()(generate.generate)
 app.command()(chat.chat)
 app.command()(batch.batch)
+app.command()(gateway.gateway)
 app.command()(serving.warm)
 app.command()(versions.versions)
 app.command()(versions.promote)

@@ -1,0 +1,74 @@
+"""A gateway over fakes, in a thread of its own, asked by the official client."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import openai
+import pytest
+import uvicorn
+
+from exporter.gateway.app import Gateway
+from exporter.gateway.models import Models
+from exporter.gateway.running import config_of
+from exporter.gateway.served_model import ServedModel
+from exporter.gateway.settings import Settings
+from tests.gateway.fake import FakeModel, manifest
+
+
+class Running:
+    """A gateway that listens: ``toy`` has every signature, ``plain`` text alone, ``whole`` no ``resume``."""
+
+    def __init__(self, *, at_once: int = 64, **settings: Any) -> None:
+        self.fake = FakeModel()
+        self.models = {
+            "toy": ServedModel(manifest(), self.fake),
+            "whole": ServedModel(manifest(name="whole", without=("resume",), logprobs=None), self.fake),
+            "plain": ServedModel(
+                manifest(
+                    name="plain",
+                    without=("resume", "generate_tokens", "encode_segments"),
+                    logprobs=None,
+                    chat=None,
+                ),
+                self.fake,
+            ),
+        }
+        self.gateway = Gateway(Models(self.models, rows_at_once=at_once), Settings(**settings))
+        self.server = uvicorn.Server(config_of(self.gateway, host="127.0.0.1", port=0))
+        self._thread = threading.Thread(target=self.server.run, daemon=True)
+        self._thread.start()
+        while not self.server.started:
+            time.sleep(0.01)
+        self.url = f"http://127.0.0.1:{self.server.servers[0].sockets[0].getsockname()[1]}"
+
+    def client(self, key: str = "none") -> openai.OpenAI:
+        return openai.OpenAI(base_url=self.url + "/v1", api_key=key, max_retries=0)
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        self._thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    gateway = Running()
+    yield gateway
+    gateway.stop()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Running]]:
+    """Starts a gateway with settings of its own."""
+    started: list[Running] = []
+
+    def one(**settings: Any) -> Running:
+        started.append(Running(**settings))
+        return started[-1]
+
+    yield one
+    for gateway in started:
+        gateway.stop()
