@@ -81,6 +81,8 @@ class MissingExtraError(GenserveError, ImportError):
     exit_code = 8
 
 
+#: What the extra ``gateway`` installs.
+GATEWAY_PACKAGES = frozenset({"prometheus_client", "starlette", "uvicorn"})
 #: What the extra ``export`` installs, by the names that are imported.
 EXPORT_PACKAGES = frozenset(
     {
@@ -105,10 +107,12 @@ EXPORT_PACKAGES = frozenset(
 def missing_extra(what: str, error: ModuleNotFoundError) -> Exception:
     """What to raise where ``what`` misses a package: the extra to install; ``error`` where it is none's."""
     package = (error.name or "").partition(".")[0]
-    if package not in EXPORT_PACKAGES:
+    is_gateway = what == "genserve gateway" and package in GATEWAY_PACKAGES
+    if package not in EXPORT_PACKAGES and not is_gateway:
         return error
+    extra = "gateway" if is_gateway else "export"
     return MissingExtraError(
-        f"{what} needs {package}, which is not installed: pip install 'genserve[export]'"
+        f"{what} needs {package}, which is not installed: pip install 'genserve[{extra}]'"
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,10 +19,11 @@ from starlette.routing import Route
 from exporter.client.flow import Deadline
 from exporter.gateway import logs
 from exporter.gateway.admission import Admission
+from exporter.gateway.answers import Row
 from exporter.gateway.chat import Chat
 from exporter.gateway.completions import Completion
 from exporter.gateway.connection import ClientGoneError, EventStream, read_body, while_connected
-from exporter.gateway.errors import ApiError, invalid
+from exporter.gateway.errors import ApiError, invalid, of_server
 from exporter.gateway.exchange import Exchange
 from exporter.gateway.keys import Keys
 from exporter.gateway.metrics import Metrics
@@ -135,18 +137,18 @@ class Gateway:
             visit.extra["body"] = content.decode()
         visit.stack.enter_context(self.admission.request())
         exchange = kind(model, body, deadline)
-        if body.stream:
-            return await self._stream(request, visit, exchange)
-
-        async def whole() -> dict[str, Any]:
-            return await exchange.whole(await exchange.rows())
-
-        answer = await while_connected(request.receive, whole())
+        try:
+            async with asyncio.timeout(deadline.left):
+                rows = await while_connected(request.receive, exchange.rows())
+                if body.stream:
+                    return self._stream(visit, exchange, rows)
+                answer = await while_connected(request.receive, exchange.whole(rows))
+        except TimeoutError:
+            raise of_server(deadline.exceeded()) from None
         self._count(visit, exchange)
         return JSONResponse(answer)
 
-    async def _stream(self, request: Request, visit: Visit, exchange: Exchange) -> Response:
-        rows = await while_connected(request.receive, exchange.rows())
+    def _stream(self, visit: Visit, exchange: Exchange, rows: Sequence[Row]) -> Response:
 
         async def chunks() -> AsyncGenerator[dict[str, Any], None]:
             async for chunk in exchange.chunks(rows):

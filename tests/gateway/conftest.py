@@ -16,7 +16,10 @@ from exporter.gateway.models import Models
 from exporter.gateway.running import config_of
 from exporter.gateway.served_model import ServedModel
 from exporter.gateway.settings import Settings
+from tests.client.conftest import stub
 from tests.gateway.fake import FakeModel, manifest
+
+__all__ = ["Running", "running", "start", "stub"]
 
 
 class Running:

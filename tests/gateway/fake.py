@@ -119,15 +119,19 @@ def decode(ids: Any) -> bytes:
 
 
 class FakeModel:
-    """A ``Predictor``. ``calls`` are what it was asked; ``seconds`` it takes for each generation.
+    """A ``Predictor``. ``calls`` are what it was asked.
 
-    ``gate``: generations wait for it; ``cancelled`` counts those whose callers left.
+    Attributes:
+      failures: raised by the next generations, one each.
+      lasts: how many generations it answers before it is gone.
+      held_after: how many it answers before one takes for ever; ``cancelled`` counts those that were given up.
     """
 
     def __init__(self, reply: Callable[[str, int], str] | None = None) -> None:
         self.reply = reply or (lambda text, _: text[::-1])
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.failures: list[RequestError] = []
+        self.lasts: int | None = None
         self.is_ready = True
         self.held_after: int | None = None
         self.cancelled = 0
@@ -139,6 +143,8 @@ class FakeModel:
         self.calls.append((signature, dict(inputs)))
         if not light and self.failures:
             raise self.failures.pop(0)
+        if not light and self.lasts is not None and len(self.generations) > self.lasts:
+            raise RequestError("UNAVAILABLE", "gone")
         self.at_once += not light
         self.most_at_once = max(self.at_once, self.most_at_once)
         try:
