@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from exporter.client.flow import Deadline
-from exporter.gateway import logs
+from exporter.gateway import logs, ui
 from exporter.gateway.admission import Admission
 from exporter.gateway.answers import Row
 from exporter.gateway.chat import Chat
@@ -76,6 +76,12 @@ class Gateway:
             Route("/health", self._health, methods=["GET"]),
             Route("/metrics", self._metrics, methods=["GET"]),
         ]
+        if self.settings.ui:
+            routes += [
+                Route("/", ui.page_file, methods=["GET"]),
+                Route("/ui/models", self._visited("/ui/models", self._facts), methods=["GET"]),
+                Route("/ui/{name}", ui.page_file, methods=["GET"]),
+            ]
 
         @asynccontextmanager
         async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -196,6 +202,9 @@ class Gateway:
         name = request.path_params["model"]
         self.models.find(name)
         return JSONResponse(next(card for card in self.models.cards() if card["id"] == name))
+
+    async def _facts(self, *_: Any) -> Response:
+        return JSONResponse([ui.facts(name, model) for name, model in self.models.items()])
 
     async def _health(self, _: Request) -> Response:
         """200 where every model has a server; 503 else, and while draining."""

@@ -20,7 +20,7 @@ def guide_named(name: str | None, manifest: Manifest) -> dict[str, int]:
     """
     if name is None:
         return {}
-    known = list(_guides(manifest))
+    known = guide_names(manifest)
     if name not in known:
         raise invalid(
             f"guide: model {manifest.name} has no guide {name!r}{did_you_mean(name, known)}; "
@@ -52,6 +52,11 @@ def guide_of_format(wanted: ResponseFormat | None, manifest: Manifest) -> dict[s
         f"of kind json whose source is {json.dumps(schema)[:200]} (docs/gateway.md)",
         "response_format",
     )
+
+
+def guide_names(manifest: Manifest) -> list[str]:
+    """Of every exported guide."""
+    return list(_guides(manifest))
 
 
 def _schema(wanted: ResponseFormat) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,10 @@ class Models:
                 code="model_not_found",
             )
         return self._models[name]
+
+    def items(self) -> Iterable[tuple[str, ServedModel]]:
+        """Name and model."""
+        return self._models.items()
 
     def cards(self) -> list[dict[str, Any]]:
         """As ``/v1/models`` lists them. ``max_model_len`` is the longest prompt and the most new tokens."""

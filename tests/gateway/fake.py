@@ -124,7 +124,7 @@ class FakeModel:
     Attributes:
       failures: raised by the next generations, one each.
       lasts: how many generations it answers before it is gone.
-      held_after: how many it answers before one takes for ever; ``cancelled`` counts those that were given up.
+      held_after: how many it answers before one never ends; ``cancelled`` counts those that were given up.
     """
 
     def __init__(self, reply: Callable[[str, int], str] | None = None) -> None:

@@ -1,0 +1,48 @@
+"""What the page is made of: its files and headers, and the facts about models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.gateway.conftest import Running
+
+
+@pytest.fixture(scope="module")
+def shown() -> Iterator[Running]:
+    gateway = Running(ui=True)
+    yield gateway
+    gateway.stop()
+
+
+def test_headers_allow_nothing_from_elsewhere(shown: Running) -> None:
+    for path in ("/", "/ui/page.css", "/ui/page.js"):
+        found = httpx.get(shown.url + path)
+        policy = found.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'")
+        assert "unsafe" not in policy
+        assert "http://" not in found.text.replace("http://www.w3.org", "")
+        assert "https://" not in found.text
+    assert httpx.get(shown.url + "/ui/other.py").status_code == 404
+
+
+def test_no_page_unless_asked_for(running: Running) -> None:
+    assert httpx.get(running.url + "/").status_code == 404
+
+
+def test_facts_are_the_exports(shown: Running) -> None:
+    toy, whole, plain = httpx.get(shown.url + "/ui/models").json()
+    assert (toy["chat"], toy["streams"], toy["logprobs"], toy["max_new_tokens"]) == (True, True, 2, 200)
+    assert (whole["streams"], plain["chat"], plain["options"]) == (False, False, [])
+    options = {option["name"]: option for option in toy["options"]}
+    assert options["top_p"] == {
+        "name": "top_p",
+        "neutral": 1,
+        "exported": 1,
+        "integer": False,
+        "min": 0,
+        "max": 1,
+    }
+    assert options["top_k"]["integer"] is True
