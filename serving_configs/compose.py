@@ -18,6 +18,7 @@ from serving_configs.text import GENERATED
 
 NGINX_IMAGE = "nginx:1.28-alpine"
 PULL_IMAGE = "python:3.12-slim"
+GATEWAY_PORT = nginx.GATEWAY_PORT
 # Variables of whoever starts it that are passed on, where they are set.
 _CREDENTIALS = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION"),
@@ -51,6 +52,7 @@ def render(manifests: Sequence[Manifest], options: ServingOptions, release: Rele
         "services": {
             "serving-gpu": _serving(manifests, options, release, "gpu"),
             "serving-cpu": _serving(manifests, options, release, "cpu"),
+            **({"gateway": _gateway(manifests, options)} if options.gateway else {}),
             "front": _front(options),
             **({"pull": _pull(options.source, options)} if options.source else {}),
         },
@@ -114,9 +116,39 @@ def _pull(source: str, options: ServingOptions) -> dict[str, Any]:
     }
 
 
+def _gateway(manifests: Sequence[Manifest], options: ServingOptions) -> dict[str, Any]:
+    """OpenAI's API before the server; the front alone reaches it."""
+    arguments = (
+        *("--host", "0.0.0.0", "--port", str(GATEWAY_PORT)),
+        *("--backend", f"grpc://serving:{options.grpc_port}", "--manifest", options.model_root),
+    )
+    healthy = f"urllib.request.urlopen('http://localhost:{GATEWAY_PORT}/health')"
+    command = "pip install --quiet 'genserve[gateway]' && exec genserve gateway " + " ".join(arguments)
+    return {
+        "profiles": ["gpu", "cpu"],
+        "image": PULL_IMAGE,
+        "init": True,
+        "restart": "unless-stopped",
+        "command": ["sh", "-c", command],
+        "volumes": [f"..:{options.model_root}:ro"],
+        "networks": ["serving"],
+        "healthcheck": {
+            "test": ["CMD", "python", "-c", f"import urllib.request; {healthy}"],
+            "interval": "10s",
+            "timeout": "10s",
+            "retries": 3,
+            "start_period": f"{start_seconds(manifests)}s",
+        },
+        "stop_grace_period": f"{max(30, round(batching.rest_timeout(manifests, options)))}s",
+        "security_opt": ["no-new-privileges:true"],
+    }
+
+
 def _front(options: ServingOptions) -> dict[str, Any]:
     return {
         "profiles": ["gpu", "cpu"],
+        # nginx asks for the gateway's address once, when it starts.
+        **({"depends_on": ["gateway"]} if options.gateway else {}),
         "image": NGINX_IMAGE,
         "command": list(nginx.COMMAND),
         "restart": "unless-stopped",

@@ -58,6 +58,7 @@ class ServingOptions(_Frozen):
       xla_cache: whether run files use a compilation cache that ``genserve warm`` has filled.
       source: URL of the export directory in an object store, which docker-compose.yaml pulls first; an export
         to a URL sets it.
+      gateway: whether docker-compose.yaml has a gateway with OpenAI's API behind the front (docs/gateway.md).
       server_name, max_request_mib, requests_per_second, burst: the TLS front.
     """
 
@@ -85,6 +86,7 @@ class ServingOptions(_Frozen):
     inter_op_threads: int | None = Field(default=None, ge=1)
     xla_cache: bool = True
     ssl: SslOptions | None = None
+    gateway: bool = False
     server_name: str = "localhost"
     max_request_mib: int = Field(default=4, ge=1)
     requests_per_second: int = Field(default=20, ge=1)
@@ -95,6 +97,8 @@ class ServingOptions(_Frozen):
         ports = [self.grpc_port, self.rest_port, self.https_port]
         if len(set(ports)) != len(ports):
             raise ValueError(f"grpc_port, rest_port and https_port must differ: {ports}")
+        if self.gateway and self.ssl:
+            raise ValueError("gateway: not together with ssl; it reaches the server without TLS")
         if not self.model_root.startswith("/") or self.model_root.endswith("/"):
             raise ValueError(f"model_root {self.model_root!r} must be absolute, without a slash at its end")
         return self

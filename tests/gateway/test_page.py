@@ -175,5 +175,8 @@ def test_copies(page: Any, language: str) -> None:
 
 def test_a_phone_scrolls_one_way_alone(page: Any) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
+    page.select_option("[name=mode]", "completion")
+    page.fill("#prompt", "a rather long prompt that the history has to cut somewhere, " * 3)
+    answer(page)
     page.check("#compare")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
