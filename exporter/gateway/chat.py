@@ -42,7 +42,7 @@ class Chat(Exchange):
             )
         self._info = model.manifest.chat
         self._names = messages.check_tools(body.tools or ())
-        self._form = tools.form_of(self._info.template)
+        self._form = tools.form_of(self._info.tool_use or self._info.template)
         self._begun = False
         self._readers: dict[int, MessageReader] = {}
         self._tokens: dict[int, TokenReader] = {}
@@ -165,7 +165,7 @@ class Chat(Exchange):
 def _template(info: str) -> ChatTemplate:
     """Compiled once for each model."""
     chat = ChatInfo.model_validate_json(info)
-    return ChatTemplate(chat.template, variables=chat.variables)
+    return ChatTemplate(chat.template, variables=chat.variables, tool_use=chat.tool_use)
 
 
 def _delta(index: int, change: dict[str, Any]) -> dict[str, Any]:

@@ -45,11 +45,11 @@ def guide_of_format(wanted: ResponseFormat | None, manifest: Manifest) -> dict[s
     else:
         schema, field = _schema(wanted), "response_format.json_schema"
     for index, guide in enumerate(guides.values()):
-        if guide.get("kind") == "json" and _same(guide.get("source"), schema):
+        if "json" in guide and _same(guide["json"], schema):
             return {"guide": index}
     raise unsupported(
-        f"{field}: model {manifest.name} was exported without a guide of this schema; export it with a guide "
-        f"of kind json whose source is {json.dumps(schema)[:200]} (docs/gateway.md)",
+        f"{field}: model {manifest.name} was exported without a guide of this schema; export it with "
+        f"guides: {{NAME: {{json: {json.dumps(schema)[:200]}}}}} (docs/gateway.md)",
         "response_format",
     )
 
@@ -72,9 +72,9 @@ def _schema(wanted: ResponseFormat) -> Any:
 
 def _same(one: Any, other: Any) -> bool:
     """Whether two schemas are the same JSON; the order of properties counts: answers follow it."""
-    return json.dumps(one) == json.dumps(other)
+    return json.dumps(json.loads(one) if isinstance(one, str) else one) == json.dumps(other)
 
 
 def _guides(manifest: Manifest) -> Mapping[str, Mapping[str, Any]]:
-    """Name -> kind and source, in the order of the signature's numbers."""
+    """Name -> ``{"json": schema}``, ``{"regex": pattern}`` or the like, in the order of their numbers."""
     return dict(manifest.options.get("guides") or {})

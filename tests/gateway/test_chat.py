@@ -123,8 +123,8 @@ def test_logprobs(client: openai.OpenAI) -> None:
 
 def test_a_guide_of_the_schema(running: Running, client: openai.OpenAI) -> None:
     guides = {
-        "digits": {"kind": "regex", "source": "[0-9]+"},
-        "person": {"kind": "json", "source": SCHEMA},
+        "digits": {"regex": "[0-9]+"},
+        "person": {"json": SCHEMA},
     }
     model = ServedModel(manifest(name="guided", options={"guides": guides}), running.fake)
     running.gateway.models = Models({"guided": model, **running.models}, rows_at_once=4)
