@@ -28,6 +28,12 @@ def generate(
     grpc: Annotated[
         str | None, typer.Option(help="gRPC endpoint, HOST:PORT; with --ca over TLS.", metavar="HOST:PORT")
     ] = None,
+    openai: Annotated[
+        str | None,
+        typer.Option(
+            help="A gateway, or another server of OpenAI's API, http(s)://HOST[:PORT].", metavar="URL"
+        ),
+    ] = None,
     prompt: Annotated[list[str] | None, typer.Option(help="A prompt; repeatable. '-' reads stdin.")] = None,
     prompt_file: Annotated[
         Path | None, typer.Option(help="A file with one prompt per line; '-' is stdin.")
@@ -67,6 +73,20 @@ def generate(
     from exporter.client.address import read_token
     from exporter.client.blocking import Client
 
+    if openai is not None:
+        refused = {
+            "--url": url,
+            "--grpc": grpc,
+            "--signature": signature,
+            "--version": version,
+            "--label": label,
+        }
+        if given := [name for name, value in refused.items() if value is not None]:
+            raise OptionError(f"give --openai or {given[0]}, not both")
+        fields = assignments("option", option) or {}
+        limits = {"timeout": timeout, "retries": retries, "token": read_token(token, token_file), "ca": ca}
+        _complete(openai, model, _prompts(prompt, prompt_file), fields, limits, show_prompt, as_json)
+        return
     if version is not None and label is not None:
         raise OptionError("give --version or --label, not both")
     prompts, values = _prompts(prompt, prompt_file), assignments("option", option) or {}
@@ -89,6 +109,30 @@ def generate(
             for answer in client.generate(rows, signature=signature, **options):
                 _print(answer, show_prompt=show_prompt, as_json=as_json)
                 failed |= bool(answer.error)
+    if failed:
+        raise typer.Exit(ServingError.exit_code)
+
+
+def _complete(
+    url: str,
+    model: str,
+    prompts: list[str],
+    options: dict[str, Any],
+    limits: dict[str, Any],
+    show_prompt: bool,
+    as_json: bool,
+) -> None:
+    """The prompts, one request each, to a server of OpenAI's API."""
+    from exporter.client.openai_api import OpenAiClient
+
+    if taken := sorted(options.keys() & {"model", "prompt", "stream"}):
+        raise OptionError(f"option: {taken[0]!r} is set here already")
+    failed = False
+    with OpenAiClient(url, model, **limits) as client:
+        for prompt in prompts:
+            answer = client.complete(prompt, options)
+            _print(answer, show_prompt=show_prompt, as_json=as_json)
+            failed |= bool(answer.error)
     if failed:
         raise typer.Exit(ServingError.exit_code)
 

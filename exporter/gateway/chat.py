@@ -79,6 +79,9 @@ class Chat(Exchange):
             self.model, stream=bool(body.stream), ids=True, stops=body.stops, logprobs=ranked
         )
         options.setdefault("max_new_tokens", manifest.max_new_tokens)
+        end = await self.model.end_of_turn(self.deadline)
+        if end is not None and "guide" not in options:  # a guide says itself where an answer ends
+            options["stop_token_ids"] = [*options.get("stop_token_ids", ()), end]
         rows = [
             Row(
                 *(self.model, index, prompt, answers.seeded(options, sample)),

@@ -54,6 +54,7 @@ class ServedModel:
     def __init__(self, manifest: Manifest, predictor: Predictor) -> None:
         self.manifest, self._predictor = manifest, predictor
         self._token_texts: dict[int, str] = {}
+        self._end_of_turn: int | None = None
         for name in ("generate", "generate_tokens", "resume"):
             if self.has(name):
                 row_inputs.check_inputs(manifest, name)
@@ -124,6 +125,17 @@ class ServedModel:
             raise invalid(f"messages: {len(segments)} pieces of text; this model takes {width}", "messages")
         row = [*segments, *[""] * (width - len(segments))]
         return Prompt(await self._ids("encode_segments", {"segments": [row]}, deadline))
+
+    async def end_of_turn(self, deadline: Deadline) -> int | None:
+        """The id of the special token that ends an answer in a chat; None where every answer ends there."""
+        chat = self.manifest.chat
+        if chat is None or chat.end_of_turn is None:
+            return None
+        if self._end_of_turn is None:
+            ids = (await self.encode_segments([chat.end_of_turn], deadline)).ids
+            self._end_of_turn = ids[0] if len(ids) == 1 else -1
+        known = (-1, *(self.manifest.generation.get("eos_token_id") or ()))
+        return None if self._end_of_turn in known else self._end_of_turn
 
     async def _ids(self, signature: str, inputs: Mapping[str, Any], deadline: Deadline) -> tuple[int, ...]:
         if not self.has(signature):

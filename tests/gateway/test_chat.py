@@ -57,6 +57,18 @@ def test_special_tokens_in_a_message_are_text(running: Running, client: openai.O
     ]
 
 
+def test_the_end_of_a_turn_ends_an_answer(running: Running, client: openai.OpenAI) -> None:
+    chat = {"template": TEMPLATE, "end_of_turn": "<|user|>"}
+    model = ServedModel(manifest(name="turns", chat=chat), running.fake)
+    running.gateway.models = Models({"turns": model, **running.models}, rows_at_once=4)
+    extra = {"stop_token_ids": [7]}
+    client.chat.completions.create(model="turns", messages=USER, extra_body=extra)
+    client.chat.completions.create(model="turns", messages=USER)
+    client.completions.create(model="turns", prompt="hi")
+    stops = [row["stop_token_ids"][:3] for row in running.fake.generations]
+    assert stops == [[7, 257, -1], [257, -1, -1], [-1, -1, -1]]
+
+
 def test_parts_developers_and_earlier_calls(running: Running, client: openai.OpenAI) -> None:
     messages: list[Any] = [
         {"role": "developer", "content": "short"},
