@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from exporter.choices import Device, Engine, ServingVersion
 from exporter.cli.quiet import loud
 from exporter.errors import OptionError
+
+if TYPE_CHECKING:
+    from exporter.manifest import Manifest
+    from serving_configs import ServingOptions
 
 _Place = Annotated[
     str, typer.Argument(help="Directory that genserve export wrote, or its URL.", metavar="OUT")
@@ -81,12 +87,19 @@ def serve(
     grpc_port: Annotated[
         int | None, typer.Option(help="gRPC port; default: that of the serving options, 8500.")
     ] = None,
+    gateway_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Answer OpenAI's API too, and a page to try the models, on this port (docs/gateway.md)."
+        ),
+    ] = None,
     options_file: Annotated[
         Path | None, typer.Option("--options", help="YAML file of serving options (docs/deploying.md).")
     ] = None,
 ) -> None:
     """Serve OUT: the preview server (for development and tests), or a real one with the emitted flags."""
     import logging
+    from contextlib import nullcontext
 
     from exporter.deployment import read_manifests, read_options, serving_options, stored_options
     from exporter.preview import launch
@@ -101,8 +114,27 @@ def serve(
     if chosen != "preview":
         loud()  # a real server's log is the user's, from its first line
     options = serving_options(values, manifests)
-    status = launch.serve(folder, manifests, options, engine=chosen, device=device, host=host)
+    page = nullcontext() if gateway_port is None else _gateway(manifests, options, host, gateway_port)
+    with page:
+        status = launch.serve(folder, manifests, options, engine=chosen, device=device, host=host)
     raise typer.Exit(status)
+
+
+@contextmanager
+def _gateway(manifests: Sequence[Manifest], options: ServingOptions, host: str, port: int) -> Iterator[None]:
+    """A gateway with its page beside the server; the page says that a model is missing until it is loaded."""
+    import logging
+
+    from exporter.gateway.app import Gateway
+    from exporter.gateway.models import Models
+    from exporter.gateway.running import beside
+    from exporter.gateway.settings import Settings
+
+    near = "127.0.0.1" if host in ("0.0.0.0", "localhost") else host
+    models = Models.open(manifests, [f"grpc://{near}:{options.grpc_port}"])
+    with beside(Gateway(models, Settings(ui=True)), host=host, port=port) as url:
+        logging.getLogger("genserve.gateway").info("OpenAI's API and a page to try the models: %s", url)
+        yield
 
 
 def warm(

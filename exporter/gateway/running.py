@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import uvicorn
@@ -48,6 +52,32 @@ def config_of(gateway: Gateway, *, host: str, port: int) -> uvicorn.Config:
     )
 
 
+@contextmanager
+def beside(gateway: Gateway, *, host: str, port: int) -> Iterator[str]:
+    """Serves in a thread of its own while something else runs here; its URL.
+
+    Raises:
+      ServingError: the port cannot be opened.
+    """
+    server = uvicorn.Server(config_of(gateway, host=host, port=port))
+    thread = threading.Thread(target=_quietly, args=(server,), name="gateway", daemon=True)
+    thread.start()
+    while not server.started:
+        if not thread.is_alive():
+            raise ServingError(f"port {host}:{port} cannot be opened")
+        time.sleep(0.01)
+    try:
+        yield f"http://{host}:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(5)
+
+
+def _quietly(server: uvicorn.Server) -> None:
+    with suppress(SystemExit):  # uvicorn's way to say that it cannot start
+        server.run()
+
+
 def run(gateway: Gateway, *, host: str, port: int) -> None:
     """Serves; returns once drained.
 
@@ -55,6 +85,8 @@ def run(gateway: Gateway, *, host: str, port: int) -> None:
       ServingError: the port cannot be opened.
     """
     server = _Server(config_of(gateway, host=host, port=port), gateway)
+    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them once more when it has ended
+        signal.signal(number, lambda *_: None)
     logger.info("listening", extra={"fields": {"host": host, "port": port}})
     try:
         server.run()

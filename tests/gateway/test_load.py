@@ -7,6 +7,8 @@ import hashlib
 import json
 import logging
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +29,7 @@ from exporter.gateway.errors import ApiError
 from exporter.gateway.keys import Key, Keys
 from exporter.gateway.models import read_manifests
 from tests.client.stubs import HttpStub
+from tests.conftest import ROOT
 from tests.gateway.conftest import Running
 from tests.gateway.fake import manifest
 
@@ -240,6 +243,63 @@ def test_no_more_rows_at_once_than_the_batches_hold(stub: HttpStub) -> None:
     asyncio.run(run())
     assert inside[1] <= 3
     assert len(stub.requests) == 12
+
+
+def test_a_signal_lets_what_is_inside_be_answered(stub: HttpStub, tmp_path: Path) -> None:
+    """``/health`` turns 503, a request in work gets its answer, the process ends well."""
+    ids = {"input_ids": [[97]], "num_tokens": [1]}
+    answer = {"generated_text": ["A"], "num_tokens": [1], "finish_reason": ["stop"]}
+
+    def reply(path: str, content: bytes) -> tuple[int, bytes]:
+        if not content:
+            return 200, b'{"model_version_status": [{"version": "1", "state": "AVAILABLE", "status": {}}]}'
+        return 200, json.dumps({"outputs": ids if b'"encode"' in content else answer}).encode()
+
+    stub.answer = reply
+    plain = manifest(name="plain", without=("resume", "generate_tokens", "encode_segments"), chat=None)
+    plain.write(tmp_path)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    arguments = ["--backend", stub.url, "--manifest", str(tmp_path), "--port", url.rpartition(":")[2]]
+    program = [sys.executable, "-m", "exporter", "gateway", *arguments, "--drain", "0.5"]
+    with (
+        subprocess.Popen(program, cwd=ROOT, stderr=subprocess.PIPE) as process,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        try:
+            wait_for(lambda: httpx.get(url + "/health").status_code == 200)
+            stub.release.clear()
+            held = threads.submit(httpx.post, url + "/v1/completions", content=body(model="plain"))
+            wait_for(lambda: b"requests_inside 1.0" in httpx.get(url + "/metrics").content)
+            process.terminate()
+            wait_for(lambda: httpx.get(url + "/health").json()["status"] == "draining")
+            wait_for(lambda: not listens(url))
+            stub.release.set()
+            assert held.result().json()["choices"][0]["text"] == "A"
+            assert process.wait(20) == 0
+        finally:
+            stub.release.set()
+            process.kill()
+
+
+def listens(url: str) -> bool:
+    try:
+        return httpx.get(url + "/health").status_code > 0
+    except httpx.TransportError:
+        return False
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while True:
+        try:
+            if condition():
+                return
+        except httpx.TransportError:
+            pass
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
 
 
 def test_manifests_are_read_from_files_folders_and_urls(tmp_path: Path, stub: HttpStub) -> None:
