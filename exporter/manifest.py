@@ -345,7 +345,6 @@ class Manifest(_Frozen):
     measured: MeasuredInfo | None = None
     accuracy: AccuracyInfo | None = Field(default=None, description="of weights in int8")
     prefix: PrefixInfo | None = None
-    chat: ChatInfo | None = Field(default=None, description="None where no chat template is served")
     guides: tuple[GuideInfo, ...] = ()
     chat: ChatInfo | None = Field(default=None, description="None where no chat template is served")
     notes: tuple[str, ...] = ()
