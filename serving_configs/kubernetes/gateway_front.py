@@ -1,0 +1,104 @@
+"""``genserve gateway`` in front of the server: a Deployment and a Service of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from exporter.errors import OptionError
+from exporter.manifest import MANIFEST_PATH, Manifest
+from serving_configs.kubernetes import networking, pods, workloads
+from serving_configs.kubernetes.app import App, cores
+from serving_configs.kubernetes_options import GatewayOptions
+
+COMPONENT = "gateway"
+_DIRECTORY = "/etc/genserve-manifests"
+#: What a ConfigMap may hold, less its own words.
+_CONFIG_MAP_BYTES = 1_000_000
+
+
+def manifest_files(manifests: Sequence[Manifest]) -> dict[str, str]:
+    """``NAME-VERSION.json`` -> the manifest, without what the gateway does not ask for: it must be small.
+
+    Raises:
+      OptionError: more than a ConfigMap holds.
+    """
+    files = {
+        _key(number): manifest.model_copy(update={"golden": (), "files": (), "sources": ()}).model_dump_json()
+        + "\n"
+        for number, manifest in enumerate(manifests)
+    }
+    size = sum(len(text.encode()) for text in files.values())
+    if size > _CONFIG_MAP_BYTES:
+        raise OptionError(
+            f"kubernetes.gateway: the manifests of {len(files)} versions take {size:,} bytes, a ConfigMap "
+            f"holds {_CONFIG_MAP_BYTES:,}: prune versions (genserve prune)"
+        )
+    return files
+
+
+def _key(number: int) -> str:
+    return f"manifest-{number}.json"
+
+
+def objects(app: App, chosen: GatewayOptions) -> dict[str, dict[str, Any]]:
+    """File name -> object."""
+    return {
+        "gateway-deployment.yaml": _deployment(app, chosen),
+        "gateway-service.yaml": networking.gateway_service(app, chosen.port),
+        "gateway-networkpolicy.yaml": networking.gateway_policy(app, chosen.port),
+        "gateway-poddisruptionbudget.yaml": workloads.disruption_budget(app, COMPONENT),
+    }
+
+
+def container(app: App, chosen: GatewayOptions, backend: str, manifests: str) -> dict[str, Any]:
+    """Args:
+    backend: the server's address.
+    manifests: where the container finds the versions' manifests, as in an export directory.
+    """
+    tcp = {"tcpSocket": {"port": "http"}, "periodSeconds": pods.PERIOD_SECONDS}
+    return {
+        "name": COMPONENT,
+        "image": app.chosen.genserve_image,
+        "command": ["genserve", "gateway"],
+        "args": [
+            f"--backend={backend}",
+            f"--manifest={manifests}",
+            "--host=0.0.0.0",
+            f"--port={chosen.port}",
+        ],
+        "ports": [{"name": "http", "containerPort": chosen.port}],
+        "resources": {
+            "requests": {"cpu": cores(chosen.cpu), "memory": f"{chosen.memory_mib}Mi"},
+            "limits": {"memory": f"{chosen.memory_mib}Mi"},
+        },
+        "readinessProbe": tcp,
+        "livenessProbe": tcp | {"failureThreshold": 6},
+        "securityContext": pods.CONTAINER_SECURITY,
+    }
+
+
+def _deployment(app: App, chosen: GatewayOptions) -> dict[str, Any]:
+    backend = f"{'grpcs' if app.options.ssl else 'grpc'}://{app.suffixed('grpc')}:{app.options.grpc_port}"
+    manifests = {"name": "manifests", "mountPath": _DIRECTORY, "readOnly": True}
+    served = container(app, chosen, backend, _DIRECTORY) | {"volumeMounts": [pods.SCRATCH_MOUNT, manifests]}
+    items = [
+        {"key": _key(number), "path": f"{manifest.name}/{manifest.version}/{MANIFEST_PATH}"}
+        for number, manifest in enumerate(app.manifests)
+    ]
+    config = {"name": app.suffixed("manifests"), "items": items}
+    spec = workloads.pod_spec(app, [served], component=COMPONENT) | {
+        "volumes": [pods.SCRATCH, {"name": "manifests", "configMap": config}],
+        "terminationGracePeriodSeconds": pods.termination_seconds(app),
+    }
+    return app.object(
+        "apps/v1",
+        "Deployment",
+        COMPONENT,
+        component=COMPONENT,
+        spec={
+            "replicas": chosen.replicas,
+            "selector": {"matchLabels": app.selector(COMPONENT)},
+            "template": {"metadata": {"labels": app.labels(COMPONENT)}, "spec": spec},
+        },
+    )
