@@ -23,7 +23,7 @@ from serving_configs.kubernetes import (
     scraping,
     workloads,
 )
-from serving_configs.kubernetes.app import App, to_yaml
+from serving_configs.kubernetes.app import CONFIG_DIRECTORY, App, to_yaml
 from serving_configs.releases import Release
 from serving_configs.serving_options import ServingOptions
 
@@ -120,8 +120,9 @@ def _base(
         manifests = _below("manifests", manifests)
         maps["manifests"] = list(manifests)
     secret = {"config/ssl.config": server_files.ssl(app.options.ssl)} if app.options.ssl else {}
-    # Files that the server watches keep their name: a rollout would start it anew instead.
-    stable_names = stable_names or app.options.poll_seconds > 0
+    # A models.config that the server watches keeps its name: a rollout would start it anew instead.
+    watched = app.options.poll_seconds > 0 and app.models_config_directory == CONFIG_DIRECTORY
+    stable_names = stable_names or watched
     kustomization = kustomizations.folder(
         app, objects, maps, {"ssl": list(secret)} if secret else None, stable_names=stable_names
     )

@@ -42,7 +42,16 @@ def _key(number: int) -> str:
 
 
 def objects(app: App, chosen: GatewayOptions) -> dict[str, dict[str, Any]]:
-    """File name -> object."""
+    """File name -> object.
+
+    Raises:
+      OptionError: the server asks for TLS.
+    """
+    if app.options.ssl:
+        raise OptionError(
+            "kubernetes.gateway with ssl: the gateway speaks plaintext to the server, which a NetworkPolicy "
+            "guards; leave out one of them"
+        )
     return {
         "gateway-deployment.yaml": _deployment(app, chosen),
         "gateway-service.yaml": networking.gateway_service(app, chosen.port),
@@ -79,7 +88,7 @@ def container(app: App, chosen: GatewayOptions, backend: str, manifests: str) ->
 
 
 def _deployment(app: App, chosen: GatewayOptions) -> dict[str, Any]:
-    backend = f"{'grpcs' if app.options.ssl else 'grpc'}://{app.suffixed('grpc')}:{app.options.grpc_port}"
+    backend = f"grpc://{app.suffixed('grpc')}:{app.options.grpc_port}"
     manifests = {"name": "manifests", "mountPath": _DIRECTORY, "readOnly": True}
     served = container(app, chosen, backend, _DIRECTORY) | {"volumeMounts": [pods.SCRATCH_MOUNT, manifests]}
     items = [

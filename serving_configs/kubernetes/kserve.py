@@ -119,8 +119,7 @@ def inference_service(app: App) -> dict[str, Any]:
 def _front(app: App) -> dict[str, Any]:
     """The gateway in the server's pod: KServe's Service leads to it, and the models are mounted into it."""
     assert app.chosen.gateway is not None
-    scheme = "grpcs" if app.options.ssl else "grpc"
-    backend = f"{scheme}://127.0.0.1:{app.options.grpc_port}"
+    backend = f"grpc://127.0.0.1:{app.options.grpc_port}"
     container = gateway_front.container(app, app.chosen.gateway, backend, app.options.model_root)
     container["ports"] = [{"name": "http1", "containerPort": app.chosen.gateway.port, "protocol": "TCP"}]
     for probe in ("readinessProbe", "livenessProbe"):
@@ -129,7 +128,13 @@ def _front(app: App) -> dict[str, Any]:
 
 
 def objects(app: App) -> dict[str, dict[str, Any]]:
-    """File name -> object. Knative scales by itself."""
+    """File name -> object. Knative scales by itself.
+
+    Raises:
+      OptionError: the server asks for TLS.
+    """
+    if app.options.ssl:
+        raise OptionError("target kserve with ssl: KServe speaks plaintext to the server; leave out ssl")
     found = {
         "servingruntime.yaml": serving_runtime(app),
         "inferenceservice.yaml": inference_service(app),

@@ -82,7 +82,7 @@ def _server_patch(app: App, device: Device, pod: str) -> list[dict[str, Any]]:
     found += [_add(f"{container}/args/-", flag) for flag in pods.own_flags(app, device)]
     found += [_add(f"{container}/env/-", variable) for variable in pods.own_environment(app, device)]
     found.append(_add(f"{container}/resources/requests/memory", memory))
-    limits = {"memory": memory} | ({app.chosen.gpu_resource: 1} if device == "gpu" else {})
+    limits = {"memory": memory} | ({app.chosen.gpu_resource: "1"} if device == "gpu" else {})
     found.append(_add(f"{container}/resources/limits", limits))
     if device == "gpu":
         # A node with GPUs is often tainted with the resource's name.

@@ -35,7 +35,6 @@ DEPLOYMENTS: dict[str, ServingOptions] = {
         version_labels={"stories": {"stable": 1}},
         gpu_memory_gib=80,
         poll_seconds=5,
-        ssl=SslOptions(server_key=PEM, server_cert=PEM, custom_ca=PEM, client_verify=True),
         kubernetes={
             "name": "tales",
             "namespace": "llm",
@@ -77,7 +76,10 @@ DEPLOYMENTS: dict[str, ServingOptions] = {
         kubernetes={"autoscaler": "none", "replicas": 3, "monitoring": False},
     ),
     "image": options(
-        ("kubernetes",), batching=False, kubernetes={"model_image": "registry.example.com/stories:1"}
+        ("kubernetes",),
+        batching=False,
+        ssl=SslOptions(server_key=PEM, server_cert=PEM, custom_ca=PEM, client_verify=True),
+        kubernetes={"model_image": "registry.example.com/stories:1"},
     ),
 }
 
