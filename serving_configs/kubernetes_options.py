@@ -79,6 +79,10 @@ class KServeOptions(_Frozen):
                 raise ValueError(f"{field} needs deployment_mode Knative, not {self.deployment_mode}")
         return self
 
+    @property
+    def knative(self) -> bool:
+        return self.deployment_mode == "Knative"
+
 
 class KubernetesOptions(_Frozen):
     """Options of the objects on Kubernetes.

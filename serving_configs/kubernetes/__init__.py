@@ -98,7 +98,9 @@ def _kubernetes(app: App) -> dict[str, str]:
 def _kserve(app: App) -> dict[str, str]:
     objects = kserve.objects(app)
     scaled = {name: found for name, found in objects.items() if name == "autoscaler.yaml"}
-    overlays = _overlays(app, scaled, "ServingRuntime", "/spec", kserve.deployment(app))
+    # Knative lets pods say so only where that was switched on.
+    tolerant = not app.chosen.kserve.knative
+    overlays = _overlays(app, scaled, "ServingRuntime", "/spec", kserve.deployment(app), tolerant)
     files = _base(app, objects, {}, stable_names=True) | overlays
     if scaled and app.chosen.autoscaler == "hpa":
         files[_ADAPTER] = to_yaml(scaling.adapter_values(app))
@@ -131,7 +133,7 @@ def _base(
 
 
 def _overlays(
-    app: App, scaled: dict[str, dict[str, Any]], kind: str, pod: str, deployment: str
+    app: App, scaled: dict[str, dict[str, Any]], kind: str, pod: str, deployment: str, tolerant: bool = True
 ) -> dict[str, str]:
     files: dict[str, str] = {}
     for device in kustomizations.DEVICES:
@@ -139,7 +141,7 @@ def _overlays(
         for found in scaled.values():
             autoscaled, patch = found["kind"], scaling.utilization_patch(app, device, deployment)
         overlay = kustomizations.overlay(
-            app, device, kind=kind, pod=pod, autoscaled=autoscaled, scaling=patch
+            app, device, kind=kind, pod=pod, autoscaled=autoscaled, scaling=patch, tolerant=tolerant
         )
         files |= _below(device, overlay)
     return files

@@ -43,14 +43,12 @@ def storage_uri(app: App) -> str:
 
 
 def _ports(app: App) -> list[dict[str, Any]]:
-    """Names tell KServe the protocol; Knative admits one port, and a front has it."""
+    """Names tell KServe the protocol; Knative admits one port."""
     rest = {"name": _rest_port(app), "containerPort": app.options.rest_port, "protocol": "TCP"}
     grpc_name = "grpc" if app.chosen.gateway else "h2c"
     grpc = {"name": grpc_name, "containerPort": app.options.grpc_port, "protocol": "TCP"}
-    if app.chosen.kserve.deployment_mode == "Standard":
+    if not app.chosen.kserve.knative:
         return [rest, grpc]
-    if app.chosen.gateway:
-        return []
     return [rest if app.chosen.kserve.protocol == "rest" else grpc]
 
 
@@ -62,8 +60,10 @@ def serving_runtime(app: App) -> dict[str, Any]:
     """Without what depends on the device; not chosen by itself, the InferenceService names it."""
     container = pods.server(app, _ports(app)) | {"name": _SERVER}
     container["volumeMounts"] = pods.mounts(app, models=False)
-    if not container["ports"]:
-        del container["ports"]
+    if app.chosen.kserve.knative:
+        # Knative takes no hooks, and what a pod says for all containers only where that was switched on.
+        del container["lifecycle"]
+        container["securityContext"] = pods.CONTAINER_SECURITY | pods.SHARED_SECURITY
     spec = {
         "supportedModelFormats": [_FORMAT | {"autoSelect": False}],
         "protocolVersions": ["v1", "grpc-v1"],
@@ -80,7 +80,6 @@ def serving_runtime(app: App) -> dict[str, Any]:
 
 def inference_service(app: App) -> dict[str, Any]:
     chosen = app.chosen.kserve
-    knative = chosen.deployment_mode == "Knative"
     annotations: dict[str, str] = {f"{_GROUP}/deploymentMode": chosen.deployment_mode}
     predictor: dict[str, Any] = {
         "minReplicas": app.chosen.replicas,
@@ -93,9 +92,8 @@ def inference_service(app: App) -> dict[str, Any]:
         },
         "serviceAccountName": app.name,
         "automountServiceAccountToken": False,
-        "securityContext": pods.POD_SECURITY,
     }
-    if knative:
+    if chosen.knative:
         # A pod that waits for one full batch is busy; beyond the server's threads it would refuse.
         rows = max(manifest.buckets.batch_sizes[-1] for manifest in app.manifests)
         predictor |= {"scaleMetric": "concurrency", "scaleTarget": chosen.scale_target or rows}
@@ -105,6 +103,7 @@ def inference_service(app: App) -> dict[str, Any]:
         none = app.chosen.autoscaler == "none"
         annotations[f"{_GROUP}/autoscalerClass"] = "none" if none else "external"
         predictor |= {
+            "securityContext": pods.POD_SECURITY,
             "shareProcessNamespace": True,
             "terminationGracePeriodSeconds": pods.termination_seconds(app),
             "deploymentStrategy": workloads.strategy(app),
@@ -131,8 +130,13 @@ def objects(app: App) -> dict[str, dict[str, Any]]:
     """File name -> object. Knative scales by itself.
 
     Raises:
-      OptionError: the server asks for TLS.
+      OptionError: the server asks for TLS, or there is a gateway on Knative.
     """
+    if app.chosen.gateway and app.chosen.kserve.knative:
+        raise OptionError(
+            "kubernetes.gateway with kubernetes.kserve.deployment_mode Knative: Knative does not ask the "
+            "state of a second container; leave out the gateway or use Standard"
+        )
     if app.options.ssl:
         raise OptionError("target kserve with ssl: KServe speaks plaintext to the server; leave out ssl")
     found = {
@@ -143,9 +147,10 @@ def objects(app: App) -> dict[str, dict[str, Any]]:
     if autoscaled(app):
         found["autoscaler.yaml"] = scaling.autoscaler(app, deployment(app))
     if app.chosen.monitoring:
+        found["prometheusrule.yaml"] = scraping.alerts(app)
+    if app.chosen.monitoring and _rest_port(app) in {port["name"] for port in _ports(app)}:
         selector = {f"{_GROUP}/inferenceservice": app.name}
         found["podmonitor.yaml"] = scraping.pod_monitor(app, selector, _rest_port(app))
-        found["prometheusrule.yaml"] = scraping.alerts(app)
     return found
 
 
@@ -157,7 +162,7 @@ def service_account(app: App) -> dict[str, Any]:
 
 
 def autoscaled(app: App) -> bool:
-    return app.chosen.kserve.deployment_mode == "Standard" and app.chosen.autoscaler != "none"
+    return not app.chosen.kserve.knative and app.chosen.autoscaler != "none"
 
 
 def deployment(app: App) -> str:

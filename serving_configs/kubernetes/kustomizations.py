@@ -54,6 +54,7 @@ def overlay(
     pod: str,
     autoscaled: str = "",
     scaling: list[dict[str, Any]] | None = None,
+    tolerant: bool = True,
 ) -> dict[str, str]:
     """Files of the folder for one device.
 
@@ -61,9 +62,10 @@ def overlay(
       kind: of the object that has the server's container, the first below ``pod``.
       pod: the path of its pod's fields.
       autoscaled, scaling: kind of the autoscaler, and operations on it.
+      tolerant: whether pods may say what taints they tolerate.
     """
     patches = [{"path": PATCH, "target": {"kind": kind, "name": app.name}}]
-    files = {PATCH: to_yaml(_server_patch(app, device, pod))}
+    files = {PATCH: to_yaml(_server_patch(app, device, pod, tolerant))}
     if scaling:
         patches.append({"path": AUTOSCALER_PATCH, "target": {"kind": autoscaled, "name": app.name}})
         files[AUTOSCALER_PATCH] = to_yaml(scaling)
@@ -73,7 +75,7 @@ def overlay(
     return files | {"kustomization.yaml": to_yaml(document)}
 
 
-def _server_patch(app: App, device: Device, pod: str) -> list[dict[str, Any]]:
+def _server_patch(app: App, device: Device, pod: str, tolerant: bool) -> list[dict[str, Any]]:
     """Operations of RFC 6902: image, flags, variables and resources of one device."""
     container = f"{pod}/containers/0"
     image = app.release.gpu_image if device == "gpu" else app.release.cpu_image
@@ -85,9 +87,10 @@ def _server_patch(app: App, device: Device, pod: str) -> list[dict[str, Any]]:
     limits = {"memory": memory} | ({app.chosen.gpu_resource: "1"} if device == "gpu" else {})
     found.append(_add(f"{container}/resources/limits", limits))
     if device == "gpu":
-        # A node with GPUs is often tainted with the resource's name.
-        toleration = {"key": app.chosen.gpu_resource, "operator": "Exists", "effect": "NoSchedule"}
-        found.append(_add(f"{pod}/tolerations", [toleration]))
+        if tolerant:
+            # A node with GPUs is often tainted with the resource's name.
+            toleration = {"key": app.chosen.gpu_resource, "operator": "Exists", "effect": "NoSchedule"}
+            found.append(_add(f"{pod}/tolerations", [toleration]))
         if app.chosen.node_selector:
             found.append(_add(f"{pod}/nodeSelector", dict(app.chosen.node_selector)))
     return found

@@ -28,14 +28,14 @@ CONTAINER_SECURITY: dict[str, Any] = {
     "readOnlyRootFilesystem": True,
     "capabilities": {"drop": ["ALL"]},
 }
-POD_SECURITY: dict[str, Any] = {
+#: What a pod says for all its containers, or each for itself.
+SHARED_SECURITY: dict[str, Any] = {
     "runAsNonRoot": True,
     "runAsUser": USER,
     "runAsGroup": USER,
-    "fsGroup": USER,
-    "fsGroupChangePolicy": "OnRootMismatch",
     "seccompProfile": {"type": "RuntimeDefault"},
 }
+POD_SECURITY = SHARED_SECURITY | {"fsGroup": USER, "fsGroupChangePolicy": "OnRootMismatch"}
 SCRATCH = {"name": "tmp", "emptyDir": {}}
 SCRATCH_MOUNT = {"name": "tmp", "mountPath": "/tmp"}
 

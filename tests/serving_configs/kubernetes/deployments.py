@@ -66,8 +66,12 @@ DEPLOYMENTS: dict[str, ServingOptions] = {
             "gateway": {},
             "export": {"job": JOB, "memory_gib": 12},
             "utilization_percent": 70,
-            "kserve": {"deployment_mode": "Knative", "canary_percent": 10},
         },
+    ),
+    "knative": options(
+        ("kserve",),
+        source="s3://bucket/models",
+        kubernetes={"kserve": {"deployment_mode": "Knative", "canary_percent": 10, "protocol": "grpc"}},
     ),
     "pulled": options(
         ("kubernetes", "kserve"),

@@ -41,7 +41,7 @@ from tests.serving_configs.test_render import PEM, docker_words
 
 GPU = "kubernetes/gpu"
 GATEWAY = {"genserve_image": "i", "gateway": {}}
-SERVERS = list(DEPLOYMENTS)
+SERVERS = [name for name in DEPLOYMENTS if "kubernetes" in DEPLOYMENTS[name].targets]
 
 
 def pod_of(item: dict[str, Any]) -> dict[str, Any] | None:
@@ -354,10 +354,11 @@ def test_pods_are_restricted(name: str, folder: str) -> None:
         pod = pod_of(item)
         if pod is None:
             continue
-        if item["kind"] != "ServingRuntime":
+        if "securityContext" in pod:
             assert pod["securityContext"]["runAsNonRoot"]
             assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
             assert pod["automountServiceAccountToken"] is False
+        assert "securityContext" in pod or item["kind"] in ("ServingRuntime", "InferenceService")
         for container in [*pod.get("initContainers", []), *pod.get("containers", [])]:
             assert container["securityContext"]["allowPrivilegeEscalation"] is False
             assert container["securityContext"]["readOnlyRootFilesystem"]
@@ -387,23 +388,39 @@ def test_kserve_starts_the_same_server_in_its_places() -> None:
     )
     assert service["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] == "external"
     assert one(objects, "ScaledObject")["spec"]["scaleTargetRef"]["name"] == "tales-predictor"
+    monitor = one(objects, "PodMonitor")["spec"]
+    assert monitor["podMetricsEndpoints"][0]["port"] in {port["name"] for port in container["ports"]}
     front = service["spec"]["predictor"]["containers"][0]
+    assert not {port["name"] for port in front["ports"]} & {port["name"] for port in container["ports"]}
     assert (front["name"], front["ports"][0]["containerPort"]) == ("transformer-container", 8000)
 
 
 def test_kserve_on_knative() -> None:
-    objects = objects_of("store", "kserve/gpu")
+    objects = objects_of("knative", "kserve/gpu")
     predictor = one(objects, "InferenceService")["spec"]["predictor"]
     assert predictor["canaryTrafficPercent"] == 10
     assert (predictor["scaleMetric"], predictor["scaleTarget"]) == ("concurrency", 8)
     assert predictor["model"]["storageUri"] == "s3://bucket/models"
-    ports = [
-        port
-        for container in [*one(objects, "ServingRuntime")["spec"]["containers"], *predictor["containers"]]
-        for port in container.get("ports", [])
-    ]
-    assert [port["name"] for port in ports] == ["http1"]  # Knative takes one port
-    assert "HorizontalPodAutoscaler" not in {item["kind"] for item in objects}
+    assert predictor["model"]["protocolVersion"] == "grpc-v1"
+    runtime = one(objects, "ServingRuntime")["spec"]
+    (container,) = runtime["containers"]
+    assert [port["name"] for port in container["ports"]] == ["h2c"]
+    assert not {"HorizontalPodAutoscaler", "PodMonitor"} & {item["kind"] for item in objects}
+    # What Knative admits with its features as they are by default (pkg/apis/serving/fieldmask.go of 2026-08).
+    fields = {"name", "args", "command", "env", "workingDir", "envFrom", "image", "ports", "resources"}
+    fields |= {"livenessProbe", "readinessProbe", "startupProbe", "securityContext", "volumeMounts"}
+    assert set(container) <= fields
+    assert container["securityContext"]["runAsNonRoot"]
+    pod = {
+        "serviceAccountName",
+        "automountServiceAccountToken",
+        "containers",
+        "volumes",
+        "enableServiceLinks",
+    }
+    kserves = {"supportedModelFormats", "protocolVersions", "labels", "annotations", "model"}
+    kserves |= {"minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "canaryTrafficPercent"}
+    assert (set(runtime) | set(predictor)) <= pod | kserves
 
 
 @pytest.mark.parametrize(
@@ -451,6 +468,14 @@ def test_refusals(kubernetes: dict[str, Any], message: str) -> None:
 def test_kserve_takes_no_image() -> None:
     with pytest.raises(OptionError, match=r"kubernetes\.model_image: KServe takes the models from"):
         render([manifest()], options(("kserve",), kubernetes={"model_image": "m:1"}))
+
+
+def test_no_gateway_on_knative() -> None:
+    chosen = GATEWAY | {"kserve": {"deployment_mode": "Knative"}}
+    with pytest.raises(
+        OptionError, match="deployment_mode Knative: Knative does not ask the state of a second"
+    ):
+        render([manifest()], options(("kserve",), kubernetes=chosen))
 
 
 def test_tls_where_it_cannot_be() -> None:
