@@ -31,10 +31,17 @@ class _Frozen(BaseModel):
 
 
 class GatewayOptions(_Frozen):
-    """OpenAI's API in front of the server (``genserve gateway``), as a Deployment and Service of its own."""
+    """OpenAI's API in front of the server (``genserve gateway``), as a Deployment and Service of its own.
+
+    Attributes:
+      timeout_seconds: for a whole answer.
+      keys_secret: a Secret whose key ``keys`` is the file of API keys; None: it asks for none.
+    """
 
     replicas: int = Field(default=2, ge=1)
     port: int = Field(default=8000, ge=1024, le=65535)
+    timeout_seconds: int = Field(default=300, ge=1)
+    keys_secret: str | None = Field(default=None, pattern=DNS_NAME)
     cpu: float = Field(default=1, gt=0)
     memory_mib: int = Field(default=512, ge=64)
 
@@ -153,7 +160,7 @@ class KubernetesOptions(_Frozen):
         if self.autoscaler == "keda" and not self.prometheus_url:
             raise ValueError("autoscaler keda needs prometheus_url, which KEDA asks")
         if self.gateway and not self.genserve_image:
-            raise ValueError("gateway needs genserve_image, an image with genserve installed")
+            raise ValueError("gateway needs genserve_image, an image with genserve[gateway] installed")
         if self.export and not self.genserve_image:
             raise ValueError("export needs genserve_image, an image with genserve[export,remote] installed")
         if self.export and self.model_image:

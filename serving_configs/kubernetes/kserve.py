@@ -110,6 +110,8 @@ def inference_service(app: App) -> dict[str, Any]:
         }
     if app.chosen.gateway:
         predictor["containers"] = [_front(app)]
+        if keys := gateway_front.keys_volumes(app.chosen.gateway):
+            predictor["volumes"] = keys
     return app.object(
         f"{_GROUP}/v1beta1", "InferenceService", annotations=annotations, spec={"predictor": predictor}
     )
@@ -121,9 +123,7 @@ def _front(app: App) -> dict[str, Any]:
     backend = f"grpc://127.0.0.1:{app.options.grpc_port}"
     container = gateway_front.container(app, app.chosen.gateway, backend, app.options.model_root)
     container["ports"] = [{"name": "http1", "containerPort": app.chosen.gateway.port, "protocol": "TCP"}]
-    for probe in ("readinessProbe", "livenessProbe"):
-        container[probe] = container[probe] | {"tcpSocket": {"port": app.chosen.gateway.port}}
-    return container | {"name": _FRONT, "volumeMounts": [pods.SCRATCH_MOUNT]}
+    return container | {"name": _FRONT}
 
 
 def objects(app: App) -> dict[str, dict[str, Any]]:

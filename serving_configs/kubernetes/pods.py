@@ -18,9 +18,9 @@ from serving_configs.kubernetes.app import CONFIG_DIRECTORY, App, cores, mebibyt
 USER = 65534
 PERIOD_SECONDS = 10
 #: Until a pod that ends is out of every load balancer's list.
-_LEAVING_SECONDS = 5
+LEAVING_SECONDS = 5
 #: Lets the kubelet run the last hook to its end.
-_SPARE_SECONDS = 10
+SPARE_SECONDS = 10
 _CACHE_DIRECTORY = "/xla-cache"
 
 CONTAINER_SECURITY: dict[str, Any] = {
@@ -155,11 +155,11 @@ def _periods(seconds: float) -> int:
 
 def drain_seconds(app: App) -> int:
     """How long a pod that ends goes on serving: the server ends at once when it is told to."""
-    return _LEAVING_SECONDS + grace_seconds(app.manifests, app.options)
+    return LEAVING_SECONDS + grace_seconds(app.manifests, app.options)
 
 
 def termination_seconds(app: App) -> int:
-    return drain_seconds(app) + _SPARE_SECONDS
+    return drain_seconds(app) + SPARE_SECONDS
 
 
 def volumes(app: App, *, models: bool = True) -> list[dict[str, Any]]:

@@ -15,12 +15,23 @@ _ENDPOINT = {"port": "rest", "path": METRICS_PATH, "interval": "15s"}
 
 
 def service_monitor(app: App) -> dict[str, Any]:
-    spec = {
-        "jobLabel": _JOB_LABEL,
-        "selector": {"matchLabels": app.selector()},
-        "endpoints": [_ENDPOINT],
-    }
-    return app.object(_API, "ServiceMonitor", labels=app.chosen.monitoring_labels, spec=spec)
+    return _service_monitor(app, "server", _ENDPOINT)
+
+
+def gateway_monitor(app: App) -> dict[str, Any]:
+    return _service_monitor(app, "gateway", _ENDPOINT | {"port": "http", "path": "/metrics"})
+
+
+def _service_monitor(app: App, component: str, endpoint: dict[str, str]) -> dict[str, Any]:
+    selector = {"matchLabels": app.selector(component)}
+    return app.object(
+        _API,
+        "ServiceMonitor",
+        "" if component == "server" else component,
+        component=component,
+        labels=app.chosen.monitoring_labels,
+        spec={"jobLabel": _JOB_LABEL, "selector": selector, "endpoints": [endpoint]},
+    )
 
 
 def pod_monitor(app: App, labels: dict[str, str], port: str) -> dict[str, Any]:

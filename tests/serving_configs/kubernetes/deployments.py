@@ -54,7 +54,7 @@ DEPLOYMENTS: dict[str, ServingOptions] = {
             "max_replicas": 9,
             "utilization_percent": 80,
             "monitoring_labels": {"release": "prometheus"},
-            "gateway": {"replicas": 3},
+            "gateway": {"replicas": 3, "keys_secret": "api-keys"},
             "export": {"job": JOB, "schedule": "0 3 * * sun", "label": "canary"},
         },
     ),

@@ -327,7 +327,8 @@ def test_the_gateway_finds_server_and_manifests() -> None:
     (container,) = (pod := pod_of(one(objects, "Deployment", "gateway")) or {})["containers"]
     services = {item["metadata"]["name"]: item for item in objects if item["kind"] == "Service"}
     backend = "grpc://tales-grpc:8500"
-    assert f"--backend={backend}" in container["args"]
+    assert {f"--backend={backend}", "--keys=/etc/genserve-keys/keys"} <= set(container["args"])
+    assert container["readinessProbe"]["httpGet"] == {"path": "/health", "port": 8000}
     assert services["tales-grpc"]["spec"]["clusterIP"] == "None"
     (volume,) = [item["configMap"] for item in pod["volumes"] if "configMap" in item]
     (config,) = [item for item in objects if item["metadata"]["name"] == volume["name"]]
