@@ -17,6 +17,8 @@ from serving_configs.kubernetes.app import CONFIG_DIRECTORY, App, cores, mebibyt
 #: "nobody": the server writes nothing.
 USER = 65534
 PERIOD_SECONDS = 10
+#: After so long a gRPC connection ends, once its calls are answered: clients look for new pods only then.
+CONNECTION_SECONDS = 60
 #: Until a pod that ends is out of every load balancer's list.
 LEAVING_SECONDS = 5
 #: Lets the kubelet run the last hook to its end.
@@ -41,13 +43,14 @@ SCRATCH_MOUNT = {"name": "tmp", "mountPath": "/tmp"}
 
 
 def flags(app: App, device: Device) -> list[str]:
-    """The server's flags, as every other run file has them; only the files' place differs."""
-    return [
+    """The server's flags, as every other run file has them; the files' place differs, and connections end."""
+    found = [
         f"--model_config_file={app.models_config_directory}/models.config"
         if flag.startswith("--model_config_file=")
         else flag
         for flag in server_flags(app.manifests, app.options, app.release, device, CONFIG_DIRECTORY)
     ]
+    return [*found, f"--grpc_channel_arguments=grpc.max_connection_age_ms={CONNECTION_SECONDS * 1000}"]
 
 
 def common_flags(app: App) -> list[str]:
