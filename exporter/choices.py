@@ -43,3 +43,5 @@ Device = Literal["gpu", "cpu"]
 Engine = Literal["auto", "preview", "tensorflow_model_server", "docker"]
 #: Minor releases of TensorFlow Serving that deployment files are written for.
 ServingVersion = Literal["2.19", "2.20", "2.21"]
+#: What deployment files are written for, beside Docker and a server without a container.
+DeployTarget = Literal["kubernetes", "kserve"]

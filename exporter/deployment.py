@@ -18,12 +18,13 @@ import serving_configs
 from exporter import durable
 from exporter.errors import OptionError, OutputError, did_you_mean
 from exporter.manifest import MANIFEST_PATH, Manifest
-from serving_configs import ServingOptions
+from exporter.options import make_job
+from serving_configs import ServingOptions, kubernetes
 
 OPTIONS_FILE = "options.yaml"
 # Files that only some options render: one that is not rendered anymore must not stay behind, or the next
 # server would still be started with it.
-_OPTIONAL_FILES = ("batching.config", "ssl.config")
+_OPTIONAL_FILES = ("batching.config", "ssl.config", *kubernetes.FILES)
 _MODEL_FILE = "batching_params.pbtxt"
 # Written by promotions and rollbacks rather than by hand.
 ROLLOUT_OPTIONS = ("version_labels", "label_history", "loading")
@@ -112,9 +113,13 @@ def serving_options(values: Mapping[str, Any], manifests: Sequence[Manifest]) ->
     if isinstance(merged.get("ssl"), dict):
         merged["ssl"] = {field: _pem(field, value) for field, value in merged["ssl"].items()}
     try:
-        return ServingOptions.model_validate(merged)
+        options = ServingOptions.model_validate(merged)
     except ValidationError as error:
         raise OptionError(f"serving options cannot be used: {_listed(error)}") from None
+    if options.kubernetes.export:
+        # Where it will run, and hours later, is no place to learn of a mistake.
+        make_job(options.kubernetes.export.job, Path(options.model_root), {}, "kubernetes.export.job")
+    return options
 
 
 def _listed(error: ValidationError) -> str:
@@ -185,10 +190,18 @@ def _write(output: Path, chosen: Mapping[str, Any], *, kept: bool) -> list[Path]
         raise OptionError(f"{serving / OPTIONS_FILE}, correct it or give --options: {error}") from None
     # The options first: what a kill leaves unwritten follows from them.
     stored = {OPTIONS_FILE: yaml.safe_dump(dict(chosen), sort_keys=False)} if chosen else {}
-    _replace(serving, stored | files, (*_OPTIONAL_FILES, OPTIONS_FILE))
+    _replace(serving, stored | files, (*_OPTIONAL_FILES, OPTIONS_FILE, *_former(serving)))
     for directory, manifest in zip(exported_versions(output), manifests, strict=True):
         _replace(directory, serving_configs.render_model_files(manifest, options), (_MODEL_FILE,))
     return [serving / name for name in files]
+
+
+def _former(serving: Path) -> Iterator[str]:
+    """Files of the folders that hold nothing but what is rendered."""
+    for folder in kubernetes.FOLDERS:
+        for path in (serving / folder).rglob("*"):
+            if path.is_file():
+                yield path.relative_to(serving).as_posix()
 
 
 def _replace(directory: Path, files: Mapping[str, str], optional: Sequence[str]) -> None:

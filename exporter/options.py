@@ -314,29 +314,33 @@ def read_job(path: Path, output: Path | None, flags: Mapping[str, Any]) -> Job:
     Raises:
       OptionError: unreadable file, unknown keys, no models, two models of one name and version.
     """
-    content = _job_file(path)
+    return make_job(_job_file(path), output, flags, f"job file {path}")
+
+
+def make_job(content: Any, output: Path | None, flags: Mapping[str, Any], where: str) -> Job:
+    """A job file's content, as ``read_job`` reads it; ``where`` names it in errors."""
     if not isinstance(content, dict) or not isinstance(content.get("models"), list) or not content["models"]:
-        raise OptionError(f"job file {path}: needs a non-empty list 'models'")
+        raise OptionError(f"{where}: needs a non-empty list 'models'")
     known = {"output", "defaults", "models"}
     raise_all(
         OptionError,
-        f"job file {path} cannot be used:",
+        f"{where} cannot be used:",
         [f"{key}: unknown key{did_you_mean(str(key), known)}" for key in content if key not in known],
     )
     defaults = content.get("defaults") or {}
     for number, entry in enumerate([defaults, *content["models"]]):
         if not isinstance(entry, dict):
             raise OptionError(
-                f"job file {path}: {'defaults' if number == 0 else f'models[{number - 1}]'} must be a mapping"
+                f"{where}: {'defaults' if number == 0 else f'models[{number - 1}]'} must be a mapping"
             )
     exports = tuple(
-        make_options(_merged(defaults, entry, flags), f"job file {path}: models[{number}]")
+        make_options(_merged(defaults, entry, flags), f"{where}: models[{number}]")
         for number, entry in enumerate(content["models"])
     )
-    _refuse_twins(exports, path)
+    _refuse_twins(exports, where)
     target = output or (Path(content["output"]) if content.get("output") else None)
     if target is None:
-        raise OptionError(f"job file {path} has no 'output': give OUT on the command line")
+        raise OptionError(f"{where} has no 'output': give OUT on the command line")
     return Job(output=target, exports=exports)
 
 
@@ -349,7 +353,7 @@ def _merged(*levels: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _refuse_twins(exports: Sequence[ExportOptions], path: Path) -> None:
+def _refuse_twins(exports: Sequence[ExportOptions], where: str) -> None:
     """One version twice, and one name that two models derive: their versions would follow each other."""
     seen: set[tuple[str, int | None]] = set()
     models: dict[str, str] = {}
@@ -362,4 +366,4 @@ def _refuse_twins(exports: Sequence[ExportOptions], path: Path) -> None:
         other = models.setdefault(name, options.origin)
         if options.name is None and other != options.origin:
             problems.append(f"{other} and {options.origin} are both called {name}: give one a 'name'")
-    raise_all(OptionError, f"job file {path} cannot be used:", problems)
+    raise_all(OptionError, f"{where} cannot be used:", problems)

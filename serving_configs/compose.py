@@ -45,6 +45,11 @@ def start_seconds(manifests: Sequence[Manifest]) -> int:
     return max(60, round(START_FACTOR * sum(seconds or 0.0 for seconds in measured)))
 
 
+def grace_seconds(manifests: Sequence[Manifest], options: ServingOptions) -> int:
+    """How long a server that is told to stop may go on: the longest that a request may take."""
+    return max(30, round(batching.rest_timeout(manifests, options)))
+
+
 def render(manifests: Sequence[Manifest], options: ServingOptions, release: Release) -> str:
     """The YAML text; host ports of the server itself listen on localhost only."""
     document = {
@@ -89,7 +94,7 @@ def _serving(
             "retries": 3,
             "start_period": f"{start_seconds(manifests)}s",
         },
-        "stop_grace_period": f"{max(30, round(batching.rest_timeout(manifests, options)))}s",
+        "stop_grace_period": f"{grace_seconds(manifests, options)}s",
         "read_only": True,
         "tmpfs": ["/tmp"],
         "security_opt": ["no-new-privileges:true"],

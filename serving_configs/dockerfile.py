@@ -31,5 +31,9 @@ def render(manifests: Sequence[Manifest], options: ServingOptions, release: Rele
 
 
 def ignore() -> str:
-    """What never belongs into an image: private keys, and what an export leaves half done."""
-    return f"# {GENERATED}\n**/.*\nserving/ssl.config\nserving/options.yaml\nserving/tls\n"
+    """What never belongs into an image: private keys, and what an export leaves half done.
+
+    Objects of Kubernetes may hold a key, and no server reads them.
+    """
+    left_out = ("ssl.config", "options.yaml", "tls", "kubernetes", "kserve")
+    return f"# {GENERATED}\n**/.*\n" + "".join(f"serving/{name}\n" for name in left_out)

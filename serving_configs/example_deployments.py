@@ -1,4 +1,4 @@
-"""The committed examples: three deployments, rendered as an export would.
+"""The committed examples: four deployments, rendered as an export would.
 
 ``python -m serving_configs.example_deployments`` writes ``serving_configs/examples`` anew.
 """
@@ -18,6 +18,7 @@ from exporter.manifest import (
     TensorInfo,
     WarmupInfo,
 )
+from serving_configs.kubernetes_options import ExportJobOptions, GatewayOptions, KubernetesOptions
 from serving_configs.render import render, render_model_files, write
 from serving_configs.serving_options import ServingOptions
 
@@ -110,6 +111,31 @@ EXAMPLES: dict[str, tuple[list[Manifest], ServingOptions]] = {
             num_versions=2,
             version_labels={"chat": {"stable": 3, "canary": 4}, "stories": {"stable": 1}},
             poll_seconds=10,
+        ),
+    ),
+    "kubernetes": (
+        [_chat(1)],
+        ServingOptions(
+            gpu_memory_gib=24,
+            latency_goal_seconds=20,
+            batch_seconds=4.0,
+            poll_seconds=10,
+            targets=("kubernetes", "kserve"),
+            kubernetes=KubernetesOptions(
+                namespace="chat",
+                claim="models",
+                genserve_image="registry.example.com/genserve:0.1.0",
+                utilization_percent=80,
+                gateway=GatewayOptions(),
+                export=ExportJobOptions(
+                    job={
+                        "models": [
+                            {"model": "example/chat-1b", "name": "chat", "prompt_lengths": [128, 1024]}
+                        ]
+                    },
+                    schedule="0 3 * * sun",
+                ),
+            ),
         ),
     ),
     "cpu-smoke": (

@@ -59,6 +59,11 @@ def _loaded(manifests: Sequence[Manifest], options: ServingOptions) -> list[Mani
     return served + ([max(served, key=_version_bytes)] if options.poll_seconds and served else [])
 
 
+def loaded_weights_bytes(manifests: Sequence[Manifest], options: ServingOptions) -> int:
+    """Bytes of the weights that are in memory at once."""
+    return sum(manifest.memory.weights_bytes for manifest in _loaded(manifests, options))
+
+
 def planned_bytes(manifests: Sequence[Manifest], options: ServingOptions) -> int:
     """Bytes of GPU memory that a server needs for the versions it loads."""
     return sum(map(_version_bytes, _loaded(manifests, options))) + RUNTIME_BYTES

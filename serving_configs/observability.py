@@ -41,7 +41,12 @@ def quantile(share: float, metric: str, by: str = "", window: str = "5m") -> str
 
 
 def alerts(options: ServingOptions) -> str:
-    """A Prometheus rules file; times come from the latency goal."""
+    """A Prometheus rules file."""
+    return f"# {GENERATED}\n" + yaml.safe_dump(alert_rules(options), sort_keys=False, width=110)
+
+
+def alert_rules(options: ServingOptions) -> dict[str, Any]:
+    """The groups of a rules file; times come from the latency goal."""
     goal = options.latency_goal_seconds * 1e6
     rules = [
         _rule("ServerDown", 'up{job="genserve"} == 0', "1m", "critical", "the server does not answer"),
@@ -93,8 +98,7 @@ def alerts(options: ServingOptions) -> str:
                 "requests wait for more than half of the latency goal: add servers",
             )
         )
-    document = {"groups": [{"name": "genserve", "rules": rules}]}
-    return f"# {GENERATED}\n" + yaml.safe_dump(document, sort_keys=False, width=110)
+    return {"groups": [{"name": "genserve", "rules": rules}]}
 
 
 def _rule(name: str, expression: str, duration: str, severity: str, summary: str) -> dict[str, Any]:

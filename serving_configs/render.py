@@ -14,6 +14,7 @@ from serving_configs import (
     docker_run,
     dockerfile,
     guard,
+    kubernetes,
     launcher,
     models_config,
     native_run,
@@ -70,6 +71,7 @@ def render(manifests: Sequence[Manifest], options: ServingOptions | None = None)
         files["batching.config"] = batching.render(manifests, options)
     if options.ssl:
         files["ssl.config"] = server_files.ssl(options.ssl)
+    files |= kubernetes.render(manifests, options, release)
     return dict(sorted(files.items()))
 
 

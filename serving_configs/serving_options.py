@@ -6,6 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from exporter.choices import DeployTarget
+from serving_configs.kubernetes_options import KubernetesOptions
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +62,8 @@ class ServingOptions(_Frozen):
       source: URL of the export directory in an object store, which docker-compose.yaml pulls first; an export
         to a URL sets it.
       gateway: whether docker-compose.yaml has a gateway with OpenAI's API behind the front (docs/gateway.md).
+      targets: what files are written for beside Docker and a server without a container.
+      kubernetes: the objects of the targets "kubernetes" and "kserve".
       server_name, max_request_mib, requests_per_second, burst: the TLS front.
     """
 
@@ -91,6 +96,8 @@ class ServingOptions(_Frozen):
     max_request_mib: int = Field(default=4, ge=1)
     requests_per_second: int = Field(default=20, ge=1)
     burst: int = Field(default=40, ge=1)
+    targets: tuple[DeployTarget, ...] = ()
+    kubernetes: KubernetesOptions = KubernetesOptions()
 
     @model_validator(mode="after")
     def _check(self) -> ServingOptions:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from exporter.choices import Device, Engine, ServingVersion
+from exporter.choices import DeployTarget, Device, Engine, ServingVersion
 from exporter.cli.quiet import loud
+from exporter.cli.values import choices_of, listed
 from exporter.errors import OptionError
 
 if TYPE_CHECKING:
@@ -35,12 +36,24 @@ def config(
     batching: Annotated[
         bool | None, typer.Option("--batching/--no-batching", help="Let the server merge requests.")
     ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="Files for these too, beside Docker; '' for none (docs/kubernetes.md).",
+            metavar=listed(DeployTarget),
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Regenerate OUT/serving from the manifests, with the options given or those of the last time."""
     from exporter.cli.versions import folder_of
 
-    flags = {"serving_version": serving_version, "batching": batching, "source": _url(out)}
+    flags = {
+        "serving_version": serving_version,
+        "batching": batching,
+        "source": _url(out),
+        "targets": choices_of("--target", target, DeployTarget),
+    }
     given = {key: value for key, value in flags.items() if value is not None}
     with folder_of(out, write=True) as folder:
         written = [path.relative_to(folder) for path in _write(folder, options_file, given)]
@@ -110,13 +123,13 @@ def serve(
     values = stored_options(folder) if options_file is None else read_options(options_file)
     ports = {"rest_port": rest_port, "grpc_port": grpc_port}
     values |= {key: value for key, value in ports.items() if value is not None}
-    chosen = launch.choose(engine)
-    if chosen != "preview":
+    program = launch.choose(engine)
+    if program != "preview":
         loud()  # a real server's log is the user's, from its first line
     options = serving_options(values, manifests)
     page = nullcontext() if gateway_port is None else _gateway(manifests, options, host, gateway_port)
     with page:
-        status = launch.serve(folder, manifests, options, engine=chosen, device=device, host=host)
+        status = launch.serve(folder, manifests, options, engine=program, device=device, host=host)
     raise typer.Exit(status)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, get_args
 
-from exporter.errors import OptionError
+from exporter.errors import OptionError, did_you_mean
 
 
 def listed(choices: Any) -> str:
@@ -26,6 +26,17 @@ def integers(option: str, text: str | None) -> tuple[int, ...] | None:
 def words(text: str | None) -> tuple[str, ...] | None:
     """``"a,b"`` -> ("a", "b"); an empty text is an empty list."""
     return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def choices_of(option: str, text: str | None, choices: Any) -> list[str] | None:
+    """``"a,b"`` -> ["a", "b"], each once and one of ``Literal["a", "b"]``."""
+    given, allowed = words(text), get_args(choices)
+    for word in given or ():
+        if word not in allowed:
+            raise OptionError(
+                f"{option}: {word!r} is none{did_you_mean(word, allowed)}; allowed: {', '.join(allowed)}"
+            )
+    return None if given is None else list(dict.fromkeys(given))
 
 
 def assignments(option: str, pairs: list[str] | None) -> dict[str, Any] | None:

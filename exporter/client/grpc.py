@@ -17,7 +17,7 @@ from exporter.client.flow import Flow
 from exporter.client.plain import PlainClient
 from exporter.client.tensors import dtype_name, from_proto, to_proto
 
-_OPTIONS = [
+_OPTIONS: list[tuple[str, int | str]] = [
     # gRPC's own limit on answers is 4 MB; the server's is 2 GiB.
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -27,6 +27,8 @@ _OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    # Of a name with several addresses (a headless Service) each gets its share; else all calls go to one.
+    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
 ]
 
 

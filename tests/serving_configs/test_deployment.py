@@ -154,3 +154,13 @@ def test_directories_that_hold_no_export(out: Path, tmp_path: Path) -> None:
     broken.write_text('{"format": 99}')
     with pytest.raises(OutputError, match=r"genserve\.json: format 99 was written by .* upgrade"):
         read_manifests(out)
+
+
+def test_a_job_that_could_not_run_is_refused_here(tmp_path: Path) -> None:
+    add(tmp_path)
+    job = {"models": [{"model": "demo:stories", "batch_size": 3}]}
+    values = {"kubernetes": {"genserve_image": "genserve:1", "export": {"job": job}}}
+    with pytest.raises(
+        OptionError, match=r"kubernetes\.export\.job: models\[0\] cannot be used:(.|\n)*batch_size: unknown"
+    ):
+        write_serving_configs(tmp_path, values)

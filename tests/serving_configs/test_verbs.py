@@ -63,6 +63,21 @@ def test_config_renders_keeps_and_lists(genserve: Run, out: Path, tmp_path: Path
     assert "--enable_batching=true" not in words
 
 
+def test_a_target_is_kept_until_it_is_left_out(genserve: Run, out: Path) -> None:
+    overlay, base = Path("kubernetes/gpu/kustomization.yaml"), Path("kubernetes/base")
+    code, listed, _ = genserve("config", out, "--target", "kubernetes")
+    assert (code, str(out / "serving" / overlay) in listed) == (0, True)
+    (out / "serving" / base / "former.yaml").write_text("left by an older rendering")
+    (out / "serving" / "kubernetes" / "mine").mkdir()
+    (out / "serving" / "kubernetes" / "mine" / "kustomization.yaml").write_text("resources: [../gpu]")
+    genserve("config", out, "--no-batching")
+    assert (out / "serving" / overlay).exists()
+    assert not (out / "serving" / base / "former.yaml").exists()
+    genserve("config", out, "--target", "")
+    left = [path for path in (out / "serving" / "kubernetes").rglob("*") if path.is_file()]
+    assert left == [out / "serving" / "kubernetes" / "mine" / "kustomization.yaml"]
+
+
 def test_config_lists_as_json(genserve: Run, out: Path) -> None:
     _, listed, _ = genserve("config", out)
     code, printed, error = genserve("config", out, "--json")
@@ -78,6 +93,7 @@ def test_config_lists_as_json(genserve: Run, out: Path) -> None:
         (("serve", "nowhere"), 5, "error: nowhere is no directory"),
         (("warm", "nowhere"), 5, "error: nowhere is no directory"),
         (("config", "OUT", "--serving-version", "2.18"), 2, "'2.18' is not one of '2.19', '2.20', '2.21'"),
+        (("config", "OUT", "--target", "kserv"), 2, "--target: 'kserv' is none (did you mean 'kserve'?)"),
         (("config", "OUT", "--options", "nowhere.yaml"), 2, "nowhere.yaml cannot be read"),
         (("serve", "OUT", "--rest-port", "70000"), 2, "rest_port: Input should be less than"),
         (("serve", "OUT", "--engine", "dockr"), 2, "'tensorflow_model_server', 'docker'"),
