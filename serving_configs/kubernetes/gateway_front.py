@@ -64,15 +64,17 @@ def objects(app: App, chosen: GatewayOptions) -> dict[str, dict[str, Any]]:
 
 
 def container(app: App, chosen: GatewayOptions, backend: str, manifests: str) -> dict[str, Any]:
-    """Args:
-    backend: the server's address.
-    manifests: where the container finds the versions' manifests, as in an export directory.
+    """The gateway's container.
+
+    Args:
+      backend: the server's address.
+      manifests: where the container finds the versions' manifests, as in an export directory.
     """
     arguments = [
         *(f"--backend={backend}", f"--manifest={manifests}", "--host=0.0.0.0", f"--port={chosen.port}"),
         *(f"--timeout={chosen.timeout_seconds}", f"--drain={pods.LEAVING_SECONDS}"),
     ]
-    mounts = [pods.SCRATCH_MOUNT]
+    mounts: list[dict[str, Any]] = [pods.SCRATCH_MOUNT]
     if chosen.keys_secret:
         arguments.append(f"--keys={_KEYS}/keys")
         mounts.append({"name": "keys", "mountPath": _KEYS, "readOnly": True})
