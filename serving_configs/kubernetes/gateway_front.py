@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,11 +25,7 @@ def manifest_files(manifests: Sequence[Manifest]) -> dict[str, str]:
     Raises:
       OptionError: more than a ConfigMap holds.
     """
-    files = {
-        _key(number): manifest.model_copy(update={"golden": (), "files": (), "sources": ()}).model_dump_json()
-        + "\n"
-        for number, manifest in enumerate(manifests)
-    }
+    files = {_key(number): _without_bulk(manifest) for number, manifest in enumerate(manifests)}
     size = sum(len(text.encode()) for text in files.values())
     if size > _CONFIG_MAP_BYTES:
         raise OptionError(
@@ -36,6 +33,12 @@ def manifest_files(manifests: Sequence[Manifest]) -> dict[str, str]:
             f"holds {_CONFIG_MAP_BYTES:,}: prune versions (genserve prune)"
         )
     return files
+
+
+def _without_bulk(manifest: Manifest) -> str:
+    bulk = {"golden", "files", "sources"}
+    facts = manifest.model_dump(mode="json", exclude=bulk, exclude_defaults=True)
+    return json.dumps({"format": manifest.format, **facts}, ensure_ascii=False) + "\n"
 
 
 def _key(number: int) -> str:

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import yaml
 
 from exporter.choices import Device
 from exporter.errors import OptionError
-from exporter.manifest import BucketMemory, WarmupInfo
+from exporter.manifest import MANIFEST_PATH, BucketMemory, Manifest, WarmupInfo
 from serving_configs import RELEASES, ServingOptions, SslOptions, render
 from serving_configs.gpu_memory import planned_bytes
 from serving_configs.kubernetes_options import (
@@ -323,7 +324,7 @@ def test_who_may_call_the_server() -> None:
     assert {"ports": [{"protocol": "TCP", "port": 443}]} in outside
 
 
-def test_the_gateway_finds_server_and_manifests() -> None:
+def test_the_gateway_finds_server_and_manifests(tmp_path: Path) -> None:
     objects = objects_of("everything", GPU)
     (container,) = (pod := pod_of(one(objects, "Deployment", "gateway")) or {})["containers"]
     services = {item["metadata"]["name"]: item for item in objects if item["kind"] == "Service"}
@@ -333,10 +334,12 @@ def test_the_gateway_finds_server_and_manifests() -> None:
     assert services["tales-grpc"]["spec"]["clusterIP"] == "None"
     (volume,) = [item["configMap"] for item in pod["volumes"] if "configMap" in item]
     (config,) = [item for item in objects if item["metadata"]["name"] == volume["name"]]
-    paths = {item["path"]: json.loads(config["data"][item["key"]]) for item in volume["items"]}
-    assert {path: found["version"] for path, found in paths.items()} == {
-        f"stories/{version}/assets.extra/genserve.json": version for version in (1, 2)
-    }
+    for item, given in zip(volume["items"], manifests(), strict=True):
+        assert item["path"] == f"stories/{given.version}/{MANIFEST_PATH}"
+        (tmp_path / item["path"]).parent.mkdir(parents=True)
+        (tmp_path / item["path"]).write_text(config["data"][item["key"]])
+        read = Manifest.read(tmp_path / "stories" / str(given.version))
+        assert read == given.model_copy(update={"files": ()})
 
 
 def test_private_keys_are_in_secrets_alone() -> None:
