@@ -83,6 +83,8 @@ class MissingExtraError(GenserveError, ImportError):
 
 #: What the extra ``gateway`` installs.
 GATEWAY_PACKAGES = frozenset({"prometheus_client", "starlette", "uvicorn"})
+#: What the extra ``beam`` installs.
+BEAM_PACKAGES = frozenset({"apache_beam", "pyarrow"})
 #: What the extra ``export`` installs, by the names that are imported.
 EXPORT_PACKAGES = frozenset(
     {
@@ -107,10 +109,14 @@ EXPORT_PACKAGES = frozenset(
 def missing_extra(what: str, error: ModuleNotFoundError) -> Exception:
     """What to raise where ``what`` misses a package: the extra to install; ``error`` where it is none's."""
     package = (error.name or "").partition(".")[0]
-    is_gateway = what == "genserve gateway" and package in GATEWAY_PACKAGES
-    if package not in EXPORT_PACKAGES and not is_gateway:
+    if what == "genserve gateway" and package in GATEWAY_PACKAGES:
+        extra = "gateway"
+    elif package in BEAM_PACKAGES:
+        extra = "beam"
+    elif package in EXPORT_PACKAGES:
+        extra = "export"
+    else:
         return error
-    extra = "gateway" if is_gateway else "export"
     return MissingExtraError(
         f"{what} needs {package}, which is not installed: pip install 'genserve[{extra}]'"
     )
