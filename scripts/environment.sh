@@ -58,3 +58,9 @@ lowest_environment() {
     make_environment .venv-lowest "$(git hash-object pyproject.toml)" \
         --constraint "$constraints" --editable '.[test]'
 }
+
+# Installs the project with Beam into .venv-beam: its protobuf is not that of the others.
+beam_environment() {
+    make_environment .venv-beam "$(git hash-object pyproject.toml)" \
+        --editable '.[export,beam]' pytest pytest-timeout pytest-xdist
+}

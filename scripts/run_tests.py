@@ -64,6 +64,7 @@ TIERS = {
     "quick": Tier(GROUPS, 30),
     "full": Tier(GROUPS, 240, ["--full"]),
     "load": Tier({"load": ["tests/preview/test_load.py"]}, 8, ["--load"]),
+    "beam": Tier({"batch": ["tests/batch"]}, 3),
     "lowest": Tier({"lowest versions": LOWEST}, 5),
     # -rA: shows what the tests that pass print, which is how near each answer was.
     "real": Tier({"real models": ["tests/real"]}, 25, ["-rA"]),

@@ -24,6 +24,7 @@ class Answerer:
 
     def __init__(self, model: Path, signature: str) -> None:
         import tensorflow as tf
+        import tensorflow_text  # noqa: F401  (registers the ops that a tokenizer graph may hold)
 
         manifest = Manifest.read(model)
         self._version = tf.saved_model.load(str(model))  # the signatures do not keep it alive

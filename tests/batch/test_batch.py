@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("apache_beam")
+pytest.importorskip("apache_beam", reason="scripts/test --beam")
 import pyarrow
 import tensorflow as tf
 from pyarrow import parquet

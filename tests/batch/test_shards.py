@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("apache_beam")
+pytest.importorskip("apache_beam", reason="scripts/test --beam")
 import pyarrow
 from pyarrow import parquet
 
