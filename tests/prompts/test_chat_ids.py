@@ -47,7 +47,7 @@ def _of_style(name: str, directory: Path) -> Any:
 def _chat(path: Path, variables: dict[str, Any]) -> Chat:
     options = make_options({"model": "m", "chat": "on", "chat_variables": variables})
     spec: Any = SimpleNamespace(kind="decoder_only")
-    chat, _ = resolve_chat(options, path, spec, read_source(path), 1000)
+    chat, _ = resolve_chat(options, path, spec, read_source(path))
     assert chat is not None
     return chat
 
