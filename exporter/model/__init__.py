@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from exporter.model.cache import CacheState, KVCache
 from exporter.model.encoder_decoder import EncoderDecoder
-from exporter.model.transformer import Transformer, read_behind
+from exporter.model.transformer import Transformer
+from exporter.model.unbaked import read_behind
 from exporter.model.variables import unwritten_variables
 from exporter.spec import ModelSpec
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from exporter.choices import Target
-from exporter.generation.step import Cache, Prompt, StepModel
+from exporter.generation.step import Prompt
 from exporter.model.attention import Bias, Segment
 from exporter.model.bias import Sight, Text, generated_bias, past_bias, prefix_bias
 from exporter.model.block import extend_layer, prefill_layer
@@ -240,35 +240,6 @@ class Transformer(tf.Module):
 
     def _read(self) -> dict[str, tf.Tensor]:
         return {name: tf.convert_to_tensor(variable) for name, variable in self.weights.items()}
-
-
-class Unbaked:
-    """A model for prompts that do not begin with the prefix that it has baked."""
-
-    def __init__(self, model: Transformer) -> None:
-        self._model = model
-
-    @property
-    def vocab_size(self) -> int:
-        """Width of the logits."""
-        return self._model.vocab_size
-
-    def prefill(
-        self, prompt: Prompt, *, max_new_tokens: int, logits: Literal["last", "all"] = "last"
-    ) -> tuple[tf.Tensor, Cache]:
-        """See ``StepModel.prefill``."""
-        return self._model.prefill(prompt, max_new_tokens=max_new_tokens, logits=logits, behind_prefix=False)
-
-    def extend(self, tokens: tf.Tensor, cache: Any) -> tuple[tf.Tensor, Cache]:
-        """See ``StepModel.extend``: the cache knows what it was begun with."""
-        return self._model.extend(tokens, cache)
-
-
-def read_behind(model: StepModel, prefix: Sequence[int]) -> StepModel:
-    """The model for prompts that begin with the prefix that it has baked, or, with (), do not."""
-    if isinstance(model, Transformer) and model.prefix_tokens and not prefix:
-        return Unbaked(model)
-    return model
 
 
 def _model_dtype(weights: Mapping[str, tf.Variable]) -> tf.DType:
