@@ -163,6 +163,8 @@ class ChatInfo(_Frozen):
       opened: whether a prompt ends inside the thinking already.
       guarded: added tokens beside the special ones that are tokens in the template's own words alone.
       system: whether the template takes a system text.
+      prefix: what is baked of the prompts of ``chat`` where their system text is fixed (``options`` hold it,
+        or the name of its file): all that stands before the user's text.
     """
 
     template: str
@@ -173,6 +175,7 @@ class ChatInfo(_Frozen):
     opened: bool = False
     guarded: tuple[str, ...] = ()
     system: bool = True
+    prefix: PrefixInfo | None = None
 
 
 class TokenizerExample(_Frozen):

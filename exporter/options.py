@@ -48,6 +48,10 @@ RESERVED_NAMES = {"serving": "the files that servers start from", "xla-cache": "
 _Positive = Annotated[int, Field(gt=0)]
 
 
+#: What cannot be followed without the signature ``chat``.
+CHAT_OPTIONS = ("chat_system", "chat_system_file", "thinking", "reasoning", "chat_variables")
+
+
 class ExportOptions(BaseModel):
     """Everything that decides what one exported version looks like.
 
@@ -95,6 +99,8 @@ class ExportOptions(BaseModel):
         ``template``; ``template`` of a preset makes that preset's inputs.
       chat: whether the checkpoint's chat template is served as the signature ``chat``; "auto": where it can
         be split exactly, "on": refuse the export where not.
+      chat_system, chat_system_file: the system text of every request of ``chat``, "" for none: what stands
+        before the user's text is read once at export; the file's text, UTF-8.
       thinking: what the template's variable ``enable_thinking`` says; "auto": nothing.
       reasoning: whether a model's thinking stays in ``generated_text``, is an output, or is dropped.
       chat_variables: further variables of the chat template, such as a date (``strftime_now``).
@@ -144,6 +150,8 @@ class ExportOptions(BaseModel):
     template: str | None = None
     template_file: Path | None = None
     chat: Chat = "auto"
+    chat_system: str | None = None
+    chat_system_file: Path | None = None
     thinking: Thinking = "auto"
     reasoning: Reasoning = "keep"
     chat_variables: dict[str, Any] = Field(default_factory=dict)
@@ -203,9 +211,11 @@ class ExportOptions(BaseModel):
     def _chat_asked_for(self) -> ExportOptions:
         if self.chat == "on" and self.tokenizer == "none":
             raise ValueError("chat needs a tokenizer; tokenizer 'none' exports token signatures only")
-        given = [
-            name for name in ("thinking", "reasoning", "chat_variables") if name in self.model_fields_set
-        ]
+        if self.chat_system is not None and self.chat_system_file is not None:
+            raise ValueError("chat_system excludes chat_system_file")
+        given = [name for name in CHAT_OPTIONS if name in self.model_fields_set]
+        if self.tokenizer == "none" and (self.chat_system is not None or self.chat_system_file):
+            raise ValueError("chat_system needs a tokenizer; tokenizer 'none' exports token signatures only")
         if self.chat == "off" and given:
             raise ValueError(f"{given[0]} is about the signature 'chat', and chat is 'off'")
         return self
@@ -220,6 +230,10 @@ class ExportOptions(BaseModel):
     def template_text(self) -> str | None:
         """The template of the signature ``template``, None without; raises OptionError as ``prefix`` does."""
         return self._text_of("template", "template_file")
+
+    def chat_system_text(self) -> str | None:
+        """The system text of all chats, None without; raises OptionError as ``prefix`` does."""
+        return self._text_of("chat_system", "chat_system_file")
 
     def _text_of(self, option: str, of_file: str) -> str | None:
         """A text that is given as it stands, or in a file."""

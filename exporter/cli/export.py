@@ -122,6 +122,10 @@ def export(
     ] = None,
     template_file: Annotated[Path | None, typer.Option(help="A file with that template.")] = None,
     chat: Annotated[Chat | None, typer.Option(help="Serve the checkpoint's chat template.")] = None,
+    chat_system: Annotated[
+        str | None, typer.Option(help="The system text of every chat, read once at export; '' for none.")
+    ] = None,
+    chat_system_file: Annotated[Path | None, typer.Option(help="A file with that text.")] = None,
     thinking: Annotated[
         Thinking | None, typer.Option(help="enable_thinking of the chat template; auto: not given.")
     ] = None,

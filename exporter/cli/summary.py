@@ -19,6 +19,7 @@ def facts(result: ExportResult, options: ExportOptions, url: str | None = None) 
 
     manifest, directory = result.manifest, result.directory
     model, prefix, buckets = manifest.model, manifest.prefix, manifest.buckets
+    before_chat = manifest.chat and manifest.chat.prefix
     releases = obstacles(used_ops(directory), manifest.tensorflow_version)
     return {
         "version_directory": f"{url}/{manifest.name}/{manifest.version}" if url else str(directory),
@@ -41,6 +42,7 @@ def facts(result: ExportResult, options: ExportOptions, url: str | None = None) 
         "warmup_records": manifest.warmup.records,
         "guides": [guide.model_dump(mode="json") for guide in manifest.guides],
         "prefix": prefix and prefix.model_dump(mode="json"),
+        "chat_prefix": before_chat and before_chat.model_dump(mode="json"),
         "serving_releases": [release for release, why in releases.items() if not why],
         "signatures": {
             name: {"inputs": list(signature.inputs), "outputs": list(signature.outputs)}
@@ -109,9 +111,10 @@ def _lines(known: dict[str, Any]) -> dict[str, str]:
             f"{guide['kind']}: {guide['states']:,} states, {guide['classes']:,} classes of tokens, "
             f"{decimal(guide['bytes'])}"
         )
-    if prefix := known["prefix"]:
-        lines["prefix"] = (
-            f"{prefix['tokens']} tokens baked ({decimal(prefix['bytes'])}), "
-            f"{prefix['rest_tokens']} with each request: {prefix['rest']!r}"
-        )
+    for key in ("prefix", "chat_prefix"):
+        if prefix := known[key]:
+            lines[key.replace("_", " ")] = (
+                f"{prefix['tokens']} tokens baked ({decimal(prefix['bytes'])}), "
+                f"{prefix['rest_tokens']} with each request: {prefix['rest']!r}"
+            )
     return lines | {"seconds": f"{known['seconds']:.1f}"}

@@ -24,6 +24,7 @@ from exporter.manifest import (
     TokenizerReferenceInfo,
 )
 from exporter.model import Transformer
+from exporter.prompts.prefix import Prefix
 from exporter.publishing.origin import source_of
 
 
@@ -61,8 +62,8 @@ def describe(plan: Plan, version: int, model: Transformer, tokenizers: Tokenizer
         generation=plan.generation.model_dump(mode="json"),
         options=options.model_dump(mode="json"),
         memory=plan.memory,
-        prefix=_prefix_info(plan, model),
-        chat=_chat_info(plan),
+        prefix=_prefix_info(plan.prefix, model),
+        chat=_chat_info(plan, model),
         notes=(*plan.notes, *tokenizers.notes),
         sources=file_infos(plan.checkpoint.source, plan.checkpoint.source_files),
     )
@@ -108,7 +109,7 @@ def _adapter_info(plan: Plan) -> AdapterInfo | None:
     )
 
 
-def _chat_info(plan: Plan) -> ChatInfo | None:
+def _chat_info(plan: Plan, model: Transformer) -> ChatInfo | None:
     chat = plan.chat
     if chat is None:
         return None
@@ -122,11 +123,11 @@ def _chat_info(plan: Plan) -> ChatInfo | None:
         opened=reasoning.opened if reasoning else False,
         guarded=chat.guarded,
         system=chat.parts.with_system is not None,
+        prefix=_prefix_info(chat.prefix, model),
     )
 
 
-def _prefix_info(plan: Plan, model: Transformer) -> PrefixInfo | None:
-    prefix = plan.prefix
+def _prefix_info(prefix: Prefix | None, model: Transformer) -> PrefixInfo | None:
     if prefix is None:
         return None
     return PrefixInfo(

@@ -23,7 +23,7 @@ from exporter.generation.guides import Guides
 from exporter.generation.rows import NO_GUIDE, RowOptions, default_rows, row_fields
 from exporter.generation.step import StepModel
 from exporter.manifest import GoldenAnswer, MeasuredInfo
-from exporter.model import build_model
+from exporter.model import build_model, read_behind
 from exporter.options import ExportOptions
 from exporter.prompts.prefix import Prefix
 from exporter.saved_model.asking import Loaded, ask, width
@@ -174,7 +174,7 @@ class _Asking:
                 fields = self._fields(name) if self._served[name].kind == "template" else ("text",)
                 yield name, {**{field: [text] for field in fields}, **more}
         if self._job.chat_segments:
-            yield "chat", {"user": [text], "system": [""]}
+            yield "chat", {name: [text if name == "user" else ""] for name in self._fields("chat")}
 
     def _row_options(self, seed: int) -> dict[str, Any]:
         """The exported defaults as inputs, with a seed."""
@@ -226,11 +226,14 @@ class _Asking:
             return {"unsure": "its thinking is parted from its answer"}
         encoded = self._encoded(served, inputs)
         prompt = encoded["input_ids"][0]
+        if served.kind == "chat":  # encoded as a whole
+            prompt = prompt[len(self._read_behind(served)[0]) :]
         if len(prompt) > width(self._signatures, "tokens"):
             return {"unsure": "the prompt was cut off"}
         if served.kind == "next_token":
-            start = start_of(prompt, self._job.generation, self._prefix)
-            return {"margins": (next_margin(self._model, start, len(answer["tokens"][0])),), "decided": (0,)}
+            prefix, model = self._read_behind(served)
+            start = start_of(prompt, self._job.generation, prefix)
+            return {"margins": (next_margin(model, start, len(answer["tokens"][0])),), "decided": (0,)}
         if served.name != "serving_default":
             return self._margins(served, inputs, prompt, answer, None)
         generated = ask(self._signatures, "tokens", self._widened("tokens", encoded))
@@ -255,9 +258,10 @@ class _Asking:
         row = [*own, *[""] * (specs["segments"].shape[1] - len(own))]
         return ask(self._signatures, "encode_segments", {"segments": [row]})
 
-    @property
-    def _prefix(self) -> tuple[int, ...]:
-        return tuple(self._job.prefix.tokens) if self._job.prefix else ()
+    def _read_behind(self, served: Served) -> tuple[tuple[int, ...], StepModel]:
+        """What stands before the tokens of a signature's requests, and the model that reads them there."""
+        prefix = served.program.prefix if served.program else ()
+        return prefix, read_behind(self._model, prefix)
 
     def _margins(
         self,
@@ -282,8 +286,8 @@ class _Asking:
             }
             rows = RowOptions(**chosen, finished=rows.finished)
         guides = self._guides[served.program.guides_name] if served.program.guided else None
-        start = start_of(prompt, options, self._prefix)
-        asked = Asked(self._model, start, options, rows, by_row, guides)
+        prefix, model = self._read_behind(served)
+        asked = Asked(model, start_of(prompt, options, prefix), options, rows, by_row, guides)
         if options.num_beams > 1:
             if options.stop_strings:
                 return {"unsure": "stop strings end its beams"}
@@ -308,8 +312,9 @@ class _Asking:
 
     def _echoed(self, text: str) -> str:
         """What stands in an answer before the generated text."""
-        prefix = self._job.prefix.text if self._job.prefix else ""
-        return prefix + text if self._job.options.echo else ""
+        prefix, program = self._job.prefix, self._served[self._first].program
+        before = prefix.text if prefix and program and program.prefix else ""
+        return before + text if self._job.options.echo else ""
 
     def _compare(self, text: str, generated: dict[str, Any], answer: dict[str, Any]) -> None:
         """serving_default(text) must equal decode(tokens(encode(text)))."""

@@ -29,6 +29,7 @@ from exporter.file_hashes import written_files
 from exporter.manifest import WARM_UP, Manifest, WarmupInfo
 from exporter.model import Transformer, build_model, unwritten_variables
 from exporter.options import ExportOptions
+from exporter.prompts.prefix import Prefix
 from exporter.publishing import Staged, staged_version
 from exporter.saved_model.served import programs_of
 from exporter.saved_model.warmup import warmup_requests, write_warmup
@@ -111,7 +112,7 @@ def _verified(plan: Plan, directory: Path) -> dict[str, Any]:
         plan.options,
         plan.generation,
         plan.dtype,
-        plan.prefix,
+        plan.baked,
         plan.served,
         presets=tuple(plan.presets),
         preset_languages=tuple(plan.preset_languages),
@@ -143,9 +144,9 @@ def _write(plan: Plan, staged: Staged, tokenizers: Tokenizers, report: Report) -
     if plan.scanned.layers:
         weights = StackedWeights(plan.spec, weights)
     model = build_model(plan.spec, unwritten_variables(weights.infos), plan.dtype)
-    if plan.prefix:
+    if plan.baked:
         with report("Read the prefix"):
-            model.bake_prefix(plan.prefix.tokens, _read_prefix(plan, weights))
+            model.bake_prefix(plan.baked.tokens, _read_prefix(plan, plan.baked, weights))
     guides = _guides(plan, tokenizers, report)
     with report("Trace the graph"):
         wrapper = _traced(plan, model, tokenizers, guides)
@@ -164,10 +165,9 @@ def _write(plan: Plan, staged: Staged, tokenizers: Tokenizers, report: Report) -
     return describe(plan, staged.version, model, tokenizers).model_copy(update=found)
 
 
-def _read_prefix(plan: Plan, weights: Weights) -> dict[str, tf.Tensor]:
+def _read_prefix(plan: Plan, prefix: Prefix, weights: Weights) -> dict[str, tf.Tensor]:
     """Keys and values of the prefix. All weights are in memory for it, once, and let go of."""
-    assert plan.prefix is not None
-    values = _model(plan, weights).read_prefix(plan.prefix.tokens)
+    values = _model(plan, weights).read_prefix(prefix.tokens)
     gc.collect()  # the model and its traced functions know each other
     return values
 

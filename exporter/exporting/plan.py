@@ -28,7 +28,7 @@ from exporter.generation.generation_options import (
 from exporter.guides import Guide
 from exporter.manifest import Buckets, MemoryInfo
 from exporter.options import ExportOptions, Job
-from exporter.prompts.chat import Chat, resolve_chat
+from exporter.prompts.chat import Chat, in_bucket, resolve_chat
 from exporter.prompts.languages import Languages, resolve_languages
 from exporter.prompts.prefix import Prefix, check_prefix, check_rest, resolve_prefix
 from exporter.prompts.templates import Template, resolve_templates
@@ -67,7 +67,7 @@ class Plan:
       generation: the exported defaults.
       presets: generation options of every preset.
       guides: what rows choose from.
-      prefix: what is baked; None without.
+      prefix: what stands before every prompt; None without.
       chat: the chat template that is served; None without.
       templates: prompt templates by preset; that of ``template`` as "serving_default".
       dtype: type of weights and activations.
@@ -114,6 +114,11 @@ class Plan:
             *self.not_followed,
             *self.scanned.notes(self.options),
         )
+
+    @property
+    def baked(self) -> Prefix | None:
+        """What is read at export: before every prompt, or before those of ``chat`` alone."""
+        return self.prefix or (self.chat.prefix if self.chat else None)
 
     @property
     def compilations(self) -> dict[ProgramKey, int]:
@@ -187,12 +192,22 @@ def plan_export(options: ExportOptions, output: Path, checkpoint: Checkpoint | N
     generation, presets = _generation_options(options, checkpoint, spec, languages, of_presets)
     guides = read_guides(options, generation, presets)
     prefix = resolve_prefix(options, checkpoint.path, spec)
-    buckets = _buckets(options, spec, generation, prefix)
-    chat, no_chat = resolve_chat(options, checkpoint.path, spec, source, buckets.prompt_lengths[-1])
+    found = resolve_chat(options, checkpoint.path, spec, source)
+    buckets = _buckets(options, spec, generation, prefix, found[0])
+    chat, no_chat = in_bucket(options, *found, buckets.prompt_lengths[-1])
     in_chat = _ending_with_turns(generation, chat, spec)
     templates = resolve_templates(options, source)
     served = served_signatures(
-        options, generation, presets, buckets, spec.vocab_size, guides, in_chat, templates
+        options,
+        generation,
+        presets,
+        buckets,
+        spec.vocab_size,
+        guides,
+        in_chat,
+        templates,
+        prefix=prefix.tokens if prefix else (),
+        chat_prefix=chat.prefix.tokens if chat and chat.prefix else (),
     )
     if "resume" in options.extra_signatures:
         _check_resume(spec, buckets, generation, prefix)
@@ -221,7 +236,7 @@ def plan_export(options: ExportOptions, output: Path, checkpoint: Checkpoint | N
         served=served,
         records=warmup_records(served, buckets, options.warmup, options.row_errors),
         parameters=parameters,
-        memory=_memory(dtype, spec, weights_bytes, served, buckets, prefix),
+        memory=_memory(dtype, spec, weights_bytes, served, buckets),
         warnings=_warnings(options, served, buckets),
         not_followed=(
             *_not_followed(options, checkpoint, spec, generation),
@@ -290,9 +305,9 @@ def _memory(
     weights_bytes: int,
     served: tuple[Served, ...],
     buckets: Buckets,
-    prefix: Prefix | None,
 ) -> MemoryInfo:
-    baked = baked_bytes(spec, len(prefix.tokens), dtype) if prefix else 0
+    prefixes = {key.prefix for key in programs_of(served)}
+    baked = sum(baked_bytes(spec, len(prefix), dtype) for prefix in prefixes if prefix)
     longest = {key.buckets(buckets).prompt_lengths[-1] for key in programs_of(served) if key.options}
     return MemoryInfo(
         weights_bytes=weights_bytes + baked,
@@ -422,21 +437,27 @@ def _not_followed(
 
 
 def _buckets(
-    options: ExportOptions, spec: ModelSpec, generation: GenerationOptions, prefix: Prefix | None
+    options: ExportOptions,
+    spec: ModelSpec,
+    generation: GenerationOptions,
+    prefix: Prefix | None,
+    chat: Chat | None,
 ) -> Buckets:
     """The export's buckets, checked against the model's context and what stands before every prompt."""
+    baked = prefix or (chat.prefix if chat else None)
     buckets = resolve_buckets(
         options,
         context_length=spec.context_length,
         # An encoder's positions hold the prompt alone; what is generated has the decoder's.
         max_new_tokens=0 if spec.kind == "encoder_decoder" else generation.max_new_tokens,
         context_is_hard=spec.context_is_hard,
-        prefix_length=len(prefix.tokens) if prefix else 0,
+        prefix_length=len(baked.tokens) if baked else 0,
     )
-    if prefix is None:
+    if baked is None:
         spec.check_lengths(buckets.prompt_lengths[-1], generation.max_new_tokens)
     else:
-        check_prefix(prefix, spec, buckets.prompt_lengths[-1], generation)
+        check_prefix(baked, spec, buckets.prompt_lengths[-1], generation)
+    if prefix is not None:
         check_rest(prefix, buckets.prompt_lengths[0])
     return buckets
 

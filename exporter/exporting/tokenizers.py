@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import tensorflow as tf
+
+from exporter.chat import Prompt
+from exporter.errors import VerificationError
 from exporter.exporting.plan import Plan, check_score
+from exporter.prompts.chat import Chat, Fixed
 from exporter.prompts.language_tokenizer import LanguageTokenizer
+from exporter.prompts.parts import prompt_parts
 from exporter.prompts.prefix_tokenizer import PrefixTokenizer
 from exporter.tokenizer import TokenizerGraph, build_tokenizer, verify_tokenizer
 from exporter.tokenizer.oracles import Comparison, compare_origins, tokenizer_notes
@@ -55,9 +61,39 @@ def compile_tokenizers(plan: Plan) -> Tokenizers:
     both = compare_origins(path, origin, count=TOKENIZER_CHECKS, special_tokens_in_text=in_text)
     own = LanguageTokenizer(plain, plan.languages) if plan.languages else plain
     prompts = _behind_prefix(own, plan)
+    if plan.chat and plan.chat.fixed:
+        _check_chat(prompts, plan.chat, plan.chat.fixed)
     presets = {name: LanguageTokenizer(plain, languages) for name, languages in plan.preset_languages.items()}
     notes = tokenizer_notes(plain, both, plan.spec.vocab_size)
     return Tokenizers(prompts, presets, both, notes)
+
+
+def _check_chat(tokenizer: TokenizerGraph, chat: Chat, fixed: Fixed) -> None:
+    """Prompts behind a fixed system text must be those of the same text sent with each request.
+
+    Raises:
+      VerificationError: for some text of a user they are not.
+    """
+    samples = list(sample_strings(TOKENIZER_CHECKS, seed=9, tokens=chat.guarded))
+    texts = {"user": tf.constant([text.encode() for text in samples])}
+    texts["system"] = tf.fill([len(samples)], fixed.system.encode())
+    prompt = chat.parts.with_system if fixed.system else chat.parts.without_system
+    assert prompt is not None
+
+    def encode(prompt: Prompt) -> list[list[int]]:
+        parts = prompt_parts(prompt, texts)
+        trusted = [place % 2 == 0 for place in range(parts.shape[1])]
+        found: list[list[int]] = tokenizer.encode_parts(parts, trusted, chat.guarded).to_list()
+        return found
+
+    prefix = fixed.prefix
+    for text, whole, own in zip(samples, encode(prompt), encode(fixed.prompt), strict=True):
+        joined = [*prefix.tokens, *own[prefix.skip :]]
+        if whole != joined:
+            raise VerificationError(
+                f"chat_system: with {text!r} behind it the tokenizer gives {whole}, cut after "
+                f"{len(prefix.tokens)} tokens {joined}"
+            )
 
 
 def _behind_prefix(tokenizer: TokenizerGraph, plan: Plan) -> TokenizerGraph:

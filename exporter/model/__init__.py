@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from exporter.model.cache import CacheState, KVCache
 from exporter.model.encoder_decoder import EncoderDecoder
 from exporter.model.transformer import Transformer
+from exporter.model.unbaked import read_behind
 from exporter.model.variables import unwritten_variables
 from exporter.spec import ModelSpec
 
@@ -15,7 +16,15 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import tensorflow as tf
 
-__all__ = ["CacheState", "EncoderDecoder", "KVCache", "Transformer", "build_model", "unwritten_variables"]
+__all__ = [
+    "CacheState",
+    "EncoderDecoder",
+    "KVCache",
+    "Transformer",
+    "build_model",
+    "read_behind",
+    "unwritten_variables",
+]
 
 
 def build_model(

@@ -17,7 +17,7 @@ from exporter.generation.step import Prompt
 from exporter.model.attention import Bias, Segment
 from exporter.model.bias import Sight, Text, generated_bias, past_bias, prefix_bias
 from exporter.model.block import extend_layer, prefill_layer
-from exporter.model.cache import Baked, KVCache, LayerPrompt, Memory
+from exporter.model.cache import NOTHING_BAKED, Baked, KVCache, LayerPrompt, Memory
 from exporter.model.embedding import embed, logits_of
 from exporter.model.layers import norm
 from exporter.model.rotary import Position, Turning, position_at
@@ -62,8 +62,8 @@ class Transformer(tf.Module):
     def bake_prefix(self, tokens: Sequence[int], values: Mapping[str, Any] | None = None) -> None:
         """Keeps keys and values of ``tokens`` as variables: every prompt has to begin with them from now on.
 
-        ``prefill`` then skips them and reads only what follows; logits "all" are those of the columns behind
-        the first ``len(tokens)``.
+        (``Unbaked`` reads others.) ``prefill`` then skips them and reads only what follows; logits "all" are
+        those of the columns behind the first ``len(tokens)``.
 
         Args:
           tokens: the prefix.
@@ -94,7 +94,9 @@ class Transformer(tf.Module):
     def _places(self) -> list[Place]:
         return [place for run in self.runs for place in run.places]
 
-    def _baked(self) -> Baked:
+    def _baked(self, asked: bool) -> Baked:
+        if not asked:
+            return NOTHING_BAKED
         layers = [
             LayerPrompt(
                 *(tf.convert_to_tensor(self.prefix[f"{place.name}{name}"]) for name in LayerPrompt._fields)
@@ -104,15 +106,21 @@ class Transformer(tf.Module):
         return Baked(len(self.prefix_tokens), tuple(layers))
 
     def prefill(
-        self, prompt: Prompt, *, max_new_tokens: int, logits: Literal["last", "all"] = "last"
+        self,
+        prompt: Prompt,
+        *,
+        max_new_tokens: int,
+        logits: Literal["last", "all"] = "last",
+        behind_prefix: bool = True,
     ) -> tuple[tf.Tensor, KVCache]:
-        """Reads left-padded prompts; see ``StepModel.prefill``."""
-        weights, places, baked = self._read(), self._places(), self._baked()
+        """Reads left-padded prompts; see ``StepModel.prefill``. ``behind_prefix``: they begin as baked."""
+        weights, places, baked = self._read(), self._places(), self._baked(behind_prefix)
         prompt = _behind(prompt, baked.length)
         length = tf.shape(prompt.tokens)[1]
         offsets = tf.range(length) - (length - prompt.lengths[:, tf.newaxis])  # [batch, length]
         positions = tf.maximum(offsets, 0) + baked.length
-        x = self._embed(weights, tf.where(offsets >= 0, prompt.tokens, 0), positions, offsets >= 0)
+        tokens = tf.where(offsets >= 0, prompt.tokens, 0)
+        x = self._embed(weights, tokens, positions, offsets >= 0, start=baked.length)
         seen = prompt.lengths[:, tf.newaxis] + baked.length
         turned = turned_at(places, positions, seen)
         source = self._read_source(weights, prompt)
@@ -206,6 +214,8 @@ class Transformer(tf.Module):
         tokens: tf.Tensor,
         positions: tf.Tensor,
         prompt: tf.Tensor | None = None,
+        *,
+        start: int = 0,
     ) -> tf.Tensor:
         by_column = self.shares_head(weights)
         return embed(
@@ -214,7 +224,7 @@ class Transformer(tf.Module):
             tokens,
             positions,
             prompt=prompt,
-            start=len(self.prefix_tokens),
+            start=start,
             by_column=by_column,
             dtype=self.dtype,
         )

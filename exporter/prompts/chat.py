@@ -8,14 +8,22 @@ Decided before anything is compiled; imports no TensorFlow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter.chat import ChatParts, ChatTemplate, Prompt, Reasoning, read_chat_template, split_template
-from exporter.errors import GenserveError, OptionError, UnsupportedError
-from exporter.options import ExportOptions
+from exporter.chat import (
+    ChatParts,
+    ChatTemplate,
+    Prompt,
+    Reasoning,
+    read_chat_template,
+    split_template,
+)
+from exporter.errors import GenserveError, OptionError, UnsupportedError, shown
+from exporter.options import CHAT_OPTIONS, ExportOptions
+from exporter.prompts.prefix import Prefix, cut_rendered
 from exporter.spec import ModelSpec
 from exporter.tokenizer.guards import guarded_ids, named_in
 from exporter.tokenizer.sources import JsonSource, PythonSource
@@ -39,6 +47,8 @@ class Chat:
       end_of_turn: the special token behind an answer, with its id; None where that is no single token.
       reasoning: what parts the model's thinking from its answer; None where it stays in the answer.
       apart: whether the thinking is an output of its own.
+      own_tokens: how many of each request's tokens are the template's own.
+      fixed: the system text of every request, and what that makes of the prompt; None: it is an input.
     """
 
     template: ChatTemplate
@@ -47,15 +57,43 @@ class Chat:
     end_of_turn: tuple[str, int] | None
     reasoning: Reasoning | None
     apart: bool
+    own_tokens: int
+    fixed: Fixed | None = None
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What the signature takes."""
+        return ("user",) if self.fixed else ("user", "system")
+
+    @property
+    def prefix(self) -> Prefix | None:
+        """What is baked of its prompts."""
+        return self.fixed.prefix if self.fixed else None
 
     def segments(self, **texts: str) -> tuple[str, ...]:
         """The segments of the prompt of ``user`` alone, or of ``system`` and ``user``."""
-        with_system = bool(texts.get("system"))
-        prompt = self.parts.with_system if with_system else self.parts.without_system
+        if self.fixed:
+            texts = {**texts, "system": self.fixed.system}
+        prompt = self.parts.with_system if texts.get("system") else self.parts.without_system
         assert prompt is not None
         return tuple(
             piece if isinstance(piece, str) else piece.of(texts[piece.name]) for piece in both(prompt)
         )
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A system text that is the same in every request, so that the prompts begin alike.
+
+    Attributes:
+      system: the text; "" for none.
+      prefix: what stands before the user's text, cut.
+      prompt: what is tokenized with each request: the prefix's anchor and rest, and all that follows.
+    """
+
+    system: str
+    prefix: Prefix
+    prompt: Prompt
 
 
 def both(prompt: Prompt) -> list[Any]:
@@ -73,31 +111,49 @@ def resolve_chat(
     path: Path,
     spec: ModelSpec,
     source: JsonSource | PythonSource | None,
-    longest: int,
 ) -> tuple[Chat | None, str]:
     """The chat template that is served; None, and why not, "" where there is nothing to say.
 
     Args:
       path: the checkpoint's directory.
       source: of its tokenizer; None with ``--tokenizer none``.
-      longest: tokens of the longest prompt bucket.
 
     Raises:
       OptionError: an option of chats where there is none, or one that the template does not know.
       UnsupportedError: ``chat`` is "on", and the template cannot be served exactly.
     """
-    asked = [name for name in ("thinking", "reasoning", "chat_variables") if name in options.model_fields_set]
     if options.chat == "off":
         return None, ""
     try:
-        chat = _chat(options, path, spec, source, longest)
+        chat = _chat(options, path, spec, source)
     except UnsupportedError as error:
-        if options.chat == "on" or asked:
-            raise UnsupportedError(f"{asked[0] if asked else 'chat'}: no signature 'chat': {error}") from None
-        return None, f"no signature 'chat': {error}"
-    if chat is None and (options.chat == "on" or asked):
-        raise OptionError(f"{asked[0] if asked else 'chat'}: the checkpoint has no chat template")
+        return None, _none(options, str(error))
+    if chat is None and (asked := _asked_by(options)):
+        raise OptionError(f"{asked}: the checkpoint has no chat template")
     return chat, ""
+
+
+def in_bucket(
+    options: ExportOptions, chat: Chat | None, why_not: str, longest: int
+) -> tuple[Chat | None, str]:
+    """What ``resolve_chat`` found, where the longest prompt bucket has room for it; raises as that does."""
+    if chat is None or chat.own_tokens < longest:
+        return chat, why_not
+    words = f"the chat template's own words take {chat.own_tokens} tokens"
+    return None, _none(options, f"{words}, and the longest prompt bucket has {longest}")
+
+
+def _none(options: ExportOptions, reason: str) -> str:
+    """Why there is no signature; raises UnsupportedError where one was asked for."""
+    if asked := _asked_by(options):
+        raise UnsupportedError(f"{asked}: no signature 'chat': {reason.removeprefix(f'{asked}: ')}")
+    return f"no signature 'chat': {reason}"
+
+
+def _asked_by(options: ExportOptions) -> str:
+    """The option that cannot be followed without the signature; "" where there is none."""
+    given = [name for name in CHAT_OPTIONS if name in options.model_fields_set]
+    return given[0] if given else "chat" if options.chat == "on" else ""
 
 
 def _chat(
@@ -105,7 +161,6 @@ def _chat(
     path: Path,
     spec: ModelSpec,
     source: JsonSource | PythonSource | None,
-    longest: int,
 ) -> Chat | None:
     """None where there is no template; raises UnsupportedError with the reason where it cannot be served."""
     try:
@@ -129,16 +184,52 @@ def _chat(
     added = source.tokenizer.get_added_tokens_decoder()
     guarded = named_in(added, template.source + (template.tool_use or ""))
     guarded_ids(added, guarded, normalizes=source.tokenizer.normalizer is not None)
-    bare = "".join(piece for piece in parts.without_system.pieces if isinstance(piece, str))
+    system = options.chat_system_text()
+    fixed = None if system is None else _fixed(source, parts, system, guarded)
+    own = fixed.prompt if fixed else parts.without_system
+    bare = "".join(piece for piece in own.pieces if isinstance(piece, str))
     count = len(source.tokenizer.encode(bare, add_special_tokens=False).ids)
-    if count >= longest:
-        raise UnsupportedError(
-            f"the chat template's own words take {count} tokens, and the longest prompt bucket has {longest}"
-        )
+    if fixed:
+        count -= fixed.prefix.skip
     special = {token.content: i for i, token in added.items() if token.special}
     reasoning = _told_apart(options, parts, special)
     end_of_turn = _end_of_turn(template, special)
-    return Chat(template, parts, guarded, end_of_turn, reasoning, apart=options.reasoning == "apart")
+    apart = options.reasoning == "apart"
+    return Chat(template, parts, guarded, end_of_turn, reasoning, apart, count, fixed)
+
+
+def _fixed(source: JsonSource, parts: ChatParts, system: str, guarded: Collection[str]) -> Fixed:
+    """What a fixed system text makes of the prompts.
+
+    Raises:
+      OptionError: the template takes none, or not this one.
+      UnsupportedError: it holds a special token, or ``cut_rendered`` refuses.
+    """
+    prompt = parts.with_system if system else parts.without_system
+    if prompt is None:
+        raise OptionError(f"chat_system: {parts.no_system}")
+    if any(field.name == "system" and not field.of(system) for field in prompt.needed):
+        raise OptionError(f"chat_system: {shown(system)} is empty, and the chat template refuses that")
+    first = next(at for at, piece in enumerate(prompt.pieces) if getattr(piece, "name", "") == "user")
+    front = prompt.pieces[:first]
+    text = "".join(piece if isinstance(piece, str) else piece.of(system) for piece in front)
+    if not text:
+        raise UnsupportedError("chat_system: nothing stands before the user's text that could be baked")
+    _refuse_tokens(source, text, [piece for piece in front if isinstance(piece, str)], guarded)
+    prefix = cut_rendered(source, text, "chat_system")
+    needed = tuple(field for field in prompt.needed if field.name == "user")
+    behind = (*filter(None, [prefix.anchor + prefix.rest]), *prompt.pieces[first:])
+    return Fixed(system, prefix, Prompt(behind, needed))
+
+
+def _refuse_tokens(source: JsonSource, text: str, literals: list[str], guarded: Collection[str]) -> None:
+    """What people write holds no special tokens, and here the reference would read some in it."""
+    for token in source.tokenizer.get_added_tokens_decoder().values():
+        own = sum(literal.count(token.content) for literal in literals)
+        if (token.special or token.content in guarded) and text.count(token.content) != own:
+            raise UnsupportedError(
+                f"chat_system: it holds {token.content!r}, which is a token in the template's own words alone"
+            )
 
 
 def _variables(options: ExportOptions) -> dict[str, Any]:

@@ -5,8 +5,9 @@
 
 The cut is the last barrier of the text (``exporter.tokenizer.barriers``): no continuation changes a token
 before it. A request's text is then tokenized as ``anchor + rest + text``, where the anchor, the last
-character before the cut, stands for all that was cut off: behind it a tokenizer does what it does in the
-middle of a text. The tokens of the anchor, and those that a template puts in front (BOS), are dropped again.
+character or added token before the cut, stands for all that was cut off: behind it a tokenizer does what it
+does in the middle of a text. The tokens of the anchor, and those that a template puts in front (BOS), are
+dropped again.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from exporter.options import ExportOptions
 from exporter.spec import ModelSpec, RopeKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from exporter.choices import TokenizerReference
     from exporter.generation.generation_options import GenerationOptions
     from exporter.tokenizer.barriers import Barriers
+    from exporter.tokenizer.sources import JsonSource
 
 #: Continuations on which every export checks that the cut changes no token.
 CHECKED_CONTINUATIONS = 1500
@@ -86,6 +88,7 @@ class Prefix:
       rest: the end of the text, tokenized with each request.
       skip: how many tokens are dropped: of the template's front and of the anchor.
       rest_tokens: how many tokens ``rest`` makes when nothing follows.
+      option: what asked for it.
     """
 
     text: str
@@ -94,6 +97,7 @@ class Prefix:
     rest: str
     skip: int
     rest_tokens: int
+    option: str = "prefix_text"
 
     @property
     def sha256(self) -> str:
@@ -133,7 +137,6 @@ def cut_prefix(
       UnsupportedError: no token of it is certain to stay the same under every continuation.
       VerificationError: the reference tokenizer contradicts the cut (a proof has failed).
     """
-    from exporter.tokenizer.barriers import Barriers
     from exporter.tokenizer.reference import reference_of
     from exporter.tokenizer.sources import JsonSource, read_source
 
@@ -144,24 +147,48 @@ def cut_prefix(
             "proven that tokens stay the same under every continuation; send the text with each request"
         )
     reference = reference_of(source, special_tokens_in_text)
-    place, anchored = _last_barrier(Barriers(source), text)
     encoding = source.tokenizer.encode(text)
     front = encoding.special_tokens_mask.index(0) if 0 in encoding.special_tokens_mask else 0
+    prefix = _cut(source, text, front, encoding.ids, "prefix_text")
+    _check(prefix, reference.encode, list(_continuations(reference.tokens)))
+    return prefix
+
+
+def cut_rendered(source: JsonSource, text: str, option: str) -> Prefix:
+    """Cuts ``text``, in which special tokens are tokens and to which none are added: a template's own.
+
+    Raises as ``cut_prefix`` does, in the name of ``option``.
+    """
+    source.tokenizer.encode_special_tokens = False
+
+    def encode(text: str) -> list[int]:
+        ids: list[int] = source.tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    prefix = _cut(source, text, 0, encode(text), option)
+    added = source.tokenizer.get_added_tokens_decoder().values()
+    _check(prefix, encode, list(_continuations(tuple(token.content for token in added))))
+    return prefix
+
+
+def _cut(source: JsonSource, text: str, front: int, ids: Sequence[int], option: str) -> Prefix:
+    """``ids`` of the whole text, the first ``front`` of them those that a post-processor puts there."""
+    from exporter.tokenizer.barriers import Barriers
+
+    place, anchor = _last_barrier(Barriers(source), text, option)
 
     def count(part: str) -> int:
         return len(source.tokenizer.encode(part, add_special_tokens=False).ids)
 
-    anchor = text[place - 1 : place] if anchored else ""
-    prefix = Prefix(
+    return Prefix(
         text=text,
-        tokens=tuple(encoding.ids[: front + count(text[:place])]),
+        tokens=tuple(ids[: front + count(text[:place])]),
         anchor=anchor,
         rest=text[place:],
         skip=front + count(anchor),
         rest_tokens=count(anchor + text[place:]) - count(anchor),
+        option=option,
     )
-    _check(prefix, reference.encode, list(_continuations(reference.tokens)))
-    return prefix
 
 
 def check_prefix(prefix: Prefix, spec: ModelSpec, longest: int, generation: GenerationOptions) -> None:
@@ -180,7 +207,7 @@ def check_prefix(prefix: Prefix, spec: ModelSpec, longest: int, generation: Gene
         )
     if max(prefix.tokens) >= spec.vocab_size:
         raise OptionError(
-            f"prefix_text: token {max(prefix.tokens)} is not in the model's vocabulary; allowed: 0 to "
+            f"{prefix.option}: token {max(prefix.tokens)} is not in the model's vocabulary; allowed: 0 to "
             f"{spec.vocab_size - 1}"
         )
     spec.check_lengths(count + longest, generation.max_new_tokens)
@@ -188,14 +215,14 @@ def check_prefix(prefix: Prefix, spec: ModelSpec, longest: int, generation: Gene
         rotary = layer.attention.rotary
         if rotary and rotary.kind is RopeKind.DYNAMIC and total > rotary.max_length:
             raise UnsupportedError(
-                f"prefix_text: dynamic rope scaling turns all keys of a prompt by its whole length beyond "
-                f"{rotary.max_length} tokens, and prefix {count} + prompt {longest} + max_new_tokens "
+                f"{prefix.option}: dynamic rope scaling turns all keys of a prompt by its whole length "
+                f"beyond {rotary.max_length} tokens, and prefix {count} + prompt {longest} + max_new_tokens "
                 f"{generation.max_new_tokens} = {total} could reach there; stay below it"
             )
     if spec.decoder.embedding.padding_token in prefix.tokens:
         raise UnsupportedError(
-            f"prefix_text: it holds the padding token {spec.decoder.embedding.padding_token}, which takes no "
-            f"position in {spec.model_type}"
+            f"{prefix.option}: it holds the padding token {spec.decoder.embedding.padding_token}, which "
+            f"takes no position in {spec.model_type}"
         )
 
 
@@ -209,19 +236,23 @@ def check_rest(prefix: Prefix, shortest: int) -> None:
         )
 
 
-def _last_barrier(barriers: Barriers, text: str) -> tuple[int, bool]:
-    """The last barrier's place, and whether an anchor must stand before it (no added token starts there)."""
-    starts, reasons = set(barriers.tokens_in(text)), []
+def _last_barrier(barriers: Barriers, text: str, option: str) -> tuple[int, str]:
+    """The last barrier's place, and the anchor: an added token, a character, or nothing before a token."""
+    spans, reasons = list(barriers.tokens_in(text)), []
+    ends = {end: text[start:end] for start, end in spans}
+    anchors = {**dict.fromkeys((start for start, _ in spans), ""), **ends}
+    if len(text) in ends:
+        return len(text), ends[len(text)]
     for place in range(len(text) - 1, 0, -1):
-        if place in starts:
-            return place, False
+        if place in anchors:
+            return place, anchors[place]
         rest = text[place:]
         reason = barriers.why_not(text[:place], rest) or barriers.why_not(text[place - 1], rest)
         if not reason:
-            return place, True
+            return place, text[place - 1]
         reasons.append(reason)
     raise UnsupportedError(
-        "prefix_text: no token of it is certain to stay the same under every continuation, so nothing can be "
+        f"{option}: no token of it is certain to stay the same under every continuation, so nothing can be "
         f"baked ({_telling(reasons)}); send the text with each request, or begin it with a few more words"
     )
 
@@ -253,6 +284,6 @@ def _check(prefix: Prefix, encode: Callable[[str], list[int]], texts: list[str])
         joined = [*prefix.tokens, *encode(prefix.anchor + prefix.rest + text)[prefix.skip :]]
         if whole != joined:
             raise VerificationError(
-                f"prefix_text: with {text!r} behind it the reference tokenizer gives {whole}, cut after "
+                f"{prefix.option}: with {text!r} behind it the reference tokenizer gives {whole}, cut after "
                 f"{len(prefix.tokens)} tokens {joined}"
             )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from exporter.chat import Prompt
+from exporter.chat import ChatParts, Prompt
 from exporter.choices import RowErrors
 from exporter.devices import CPU
-from exporter.prompts.chat import Chat
+from exporter.prompts.chat import Chat, Fixed
 from exporter.prompts.parts import chosen, missing, prompt_parts
 from exporter.prompts.templates import Template
 from exporter.prompts.thinking import split_thinking
@@ -42,16 +42,16 @@ _TEXT = tf.TensorSpec([None], tf.string)
 def chat_signature(
     program: GenerationProgram, tokenizer: TokenizerGraph, chat: Chat, policy: Policy
 ) -> Signature:
-    """``user``, ``system`` string[batch] -> the outputs of ``text_signature``.
+    """``user`` and, where it is not fixed, ``system`` string[batch] -> the outputs of ``text_signature``.
 
     Where thinking is told apart, ``generated_text`` is the answer alone, and ``reasoning`` string[batch] what
     was thought, or it is dropped. Prompts are never cut: they would lose their template.
     """
     policy = policy._replace(overflow="error")
 
-    def chat_text(user: tf.Tensor, system: tf.Tensor) -> dict[str, tf.Tensor]:
+    def chat_text(**texts: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
-            rows = chat_rows(tokenizer, chat, user, system, longest_prompt(program, policy), policy)
+            rows = chat_rows(tokenizer, chat, texts, longest_prompt(program, policy), policy)
         answer = program.run(rows)
         with tf.device(CPU):
             texts = {"generated_text": generated_texts(answer, tokenizer, program.options, None)}
@@ -60,7 +60,7 @@ def chat_signature(
                 texts = {"generated_text": own, **({"reasoning": thought} if chat.apart else {})}
             return finish(texts, answer, rows, policy)
 
-    return trace(chat_text, user=_TEXT, system=_TEXT)
+    return trace(chat_text, **dict.fromkeys(chat.fields, _TEXT))
 
 
 def template_signature(
@@ -126,33 +126,51 @@ def encode_segments_signature(
 def chat_rows(
     tokenizer: TokenizerGraph,
     chat: Chat,
-    user: tf.Tensor,
-    system: tf.Tensor,
+    given: Mapping[str, tf.Tensor],
     longest: int,
     policy: Policy,
 ) -> Rows:
-    """The rendered prompts' rows."""
-    error = first_error(utf8_error(user, "user"), utf8_error(system, "system"))
+    """The rendered prompts' rows, without what is baked of them; ``given``: string [batch] by field."""
+    error = first_error(*(utf8_error(text, field) for field, text in given.items()))
     good = tf.equal(error, "")
-    texts = {"user": tf.where(good, user, ""), "system": tf.where(good, system, "")}
-    has_system = tf.not_equal(texts["system"], "")
-    without, with_system = chat.parts.without_system, chat.parts.with_system
-    parts = prompt_parts(without, texts)
-    error = first_error(error, _needed(without, texts, ~has_system & good))
-    if with_system is None:
-        error = first_error(error, message_where(has_system, [chat.parts.no_system]))
-    else:
-        parts = chosen(has_system, prompt_parts(with_system, texts), parts)
-        error = first_error(error, _needed(with_system, texts, has_system))
+    texts = {field: tf.where(good, text, "") for field, text in given.items()}
+    parts, why_not = _fixed_parts(chat.fixed, texts, good) if chat.fixed else _parts(chat.parts, texts, good)
     tokens, error = encode_parts(
-        tokenizer, parts, error, field="user", guarded=chat.guarded, vocab_size=policy.vocab_size
+        tokenizer,
+        parts,
+        first_error(error, why_not),
+        field="user",
+        guarded=chat.guarded,
+        vocab_size=policy.vocab_size,
     )
+    if chat.prefix is not None:
+        tokens = tokens[:, chat.prefix.skip :]
     return fit_rows(
         tokens, error, field="user", longest=longest, overflow=policy.overflow, advice=policy.advice
     )
 
 
-def _needed(prompt: Prompt, texts: dict[str, tf.Tensor], asked: tf.Tensor) -> tf.Tensor:
+def _fixed_parts(
+    fixed: Fixed, texts: Mapping[str, tf.Tensor], good: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The parts behind the baked prefix, and an error string [batch] of rows that have none."""
+    texts = {**texts, "system": tf.fill(tf.shape(good), fixed.system.encode())}
+    return prompt_parts(fixed.prompt, texts), _needed(fixed.prompt, texts, good)
+
+
+def _parts(chat: ChatParts, texts: Mapping[str, tf.Tensor], good: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The parts of prompts with or without a system text, and an error string [batch]."""
+    has_system = tf.not_equal(texts["system"], "")
+    without, with_system = chat.without_system, chat.with_system
+    parts = prompt_parts(without, texts)
+    error = _needed(without, texts, ~has_system & good)
+    if with_system is None:
+        return parts, first_error(error, message_where(has_system, [chat.no_system]))
+    parts = chosen(has_system, prompt_parts(with_system, texts), parts)
+    return parts, first_error(error, _needed(with_system, texts, has_system))
+
+
+def _needed(prompt: Prompt, texts: Mapping[str, tf.Tensor], asked: tf.Tensor) -> tf.Tensor:
     """string [batch]: an error where a text that the template needs is empty, of rows that are ``asked``."""
     messages = [
         message_where(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -22,6 +22,7 @@ from exporter.generation.rows import (
 from exporter.generation.step import Prompt, StepModel
 from exporter.generation.stop import StopAutomaton
 from exporter.manifest import Buckets
+from exporter.model import read_behind
 from exporter.prompts.prefix_tokenizer import with_prefix
 from exporter.saved_model.padding import map_in_buckets
 from exporter.saved_model.requests import Rows
@@ -113,17 +114,12 @@ class Programs:
         buckets: Buckets,
         pad_token_id: int,
         decoder_start: int | None,
-        prefix: Sequence[int] = (),
         answer_limit: tf.Tensor = 2**31 - 1,
     ) -> None:
-        """``prefix``: the tokens that stand before every row's own, which the model has baked.
-
-        ``answer_limit``: int32 [], the most tokens of an answer that has no ``max_new_tokens`` of its own.
-        """
+        """``answer_limit``: int32 [], the most tokens of an answer that has no such option of its own."""
         self._answer_limit = answer_limit
         self._model = model
         self._buckets = buckets
-        self._prefix = prefix
         self._facts: dict[str, Any] = {"pad_token_id": pad_token_id, "decoder_start": decoder_start}
         self._built: dict[ProgramKey, GenerationProgram | Program] = {}
 
@@ -136,9 +132,7 @@ class Programs:
             if key.options is not None:
                 self._built[key] = self._generation(key, key.options, stop, guides)
             else:
-                self._built[key] = (
-                    self._score(key.size) if key.kind == "score" else self._next_token(key.size)
-                )
+                self._built[key] = self._score(key) if key.kind == "score" else self._next_token(key)
         return self._built[key]
 
     def _generation(
@@ -149,13 +143,13 @@ class Programs:
         guides: Guides | None,
     ) -> GenerationProgram:
         """Generation under static ``options``; see ``exporter.generation.generate``."""
+        model = read_behind(self._model, key.prefix)
 
         def call(prompt: Prompt, live: tf.Tensor, per_row: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             rows = RowOptions(**per_row, finished=~live)
-            prompt = with_prefix(self._prefix, prompt)
             answer = generate(
-                self._model,
-                prompt,
+                model,
+                with_prefix(key.prefix, prompt),
                 options,
                 rows,
                 row_options=key.row_options,
@@ -176,12 +170,13 @@ class Programs:
         program = Program(call, specs, key.buckets(self._buckets), **facts)
         return GenerationProgram(options, program, self._answer_limit, key, stop, guides)
 
-    def _score(self, width: int) -> Program:
-        """Log-likelihood of continuations of at most ``width`` tokens."""
+    def _score(self, key: ProgramKey) -> Program:
+        """Log-likelihood of continuations of at most ``size`` tokens."""
+        width, model = key.size, read_behind(self._model, key.prefix)
 
         def call(prompt: Prompt, live: tf.Tensor, per_row: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            whole = with_prefix(self._prefix, prompt)
-            return score(self._model, whole, per_row["continuation"], per_row["count"])._asdict()
+            whole = with_prefix(key.prefix, prompt)
+            return score(model, whole, per_row["continuation"], per_row["count"])._asdict()
 
         specs = {
             "continuation": tf.TensorSpec([None, width], tf.int32, "continuation"),
@@ -189,11 +184,12 @@ class Programs:
         }
         return self._program(call, specs)
 
-    def _next_token(self, n: int) -> Program:
-        """The ``n`` most probable next tokens."""
+    def _next_token(self, key: ProgramKey) -> Program:
+        """The ``size`` most probable next tokens."""
+        model = read_behind(self._model, key.prefix)
 
         def call(prompt: Prompt, live: tf.Tensor, per_row: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            return next_token(self._model, with_prefix(self._prefix, prompt), n)._asdict()
+            return next_token(model, with_prefix(key.prefix, prompt), key.size)._asdict()
 
         return self._program(call, {})
 
@@ -206,6 +202,7 @@ class GenerationProgram:
 
     Attributes:
       row_token_ids, piece: as in ``ProgramKey``.
+      baked: tokens in front of every row's own.
       stop: the automaton of its stop strings; None without.
     """
 
@@ -223,7 +220,7 @@ class GenerationProgram:
         self.options = options
         self.program = program
         self.row_token_ids, self.piece, self.choices = key.row_token_ids, key.piece, len(key.guides)
-        self.stop, self.guides = stop, guides
+        self.baked, self.stop, self.guides = len(key.prefix), stop, guides
         self._answer_limit = answer_limit
 
     def run(self, rows: Rows, row_options: RowOptions | None = None) -> dict[str, tf.Tensor]:

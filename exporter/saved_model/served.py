@@ -59,6 +59,7 @@ class ProgramKey:
       piece: answers go on by at most so many tokens, of "generation"; 0: they begin and end in one call.
       lengths: its length buckets, where they are not the export's.
       guides: what a row's ``guide`` chooses from; without any it is no input.
+      prefix: the tokens in front of every row's own, which the model has baked.
       size: the widest continuation of "score", how many tokens "next_token" answers.
     """
 
@@ -69,6 +70,7 @@ class ProgramKey:
     piece: int = 0
     lengths: tuple[int, ...] = ()
     guides: tuple[Guide, ...] = ()
+    prefix: tuple[int, ...] = ()
     size: int = 0
 
     def buckets(self, common: Buckets) -> Buckets:
@@ -122,11 +124,15 @@ def served_signatures(
     guides: Mapping[str, Guide],
     chat: GenerationOptions | None = None,
     templates: Collection[str] = (),
+    *,
+    prefix: tuple[int, ...] = (),
+    chat_prefix: tuple[int, ...] = (),
 ) -> tuple[Served, ...]:
     """Every signature of an export, in the order in which they are traced.
 
     ``chat``: the generation options of the chat signature; None where there is none. ``templates``: presets
-    that have one; "serving_default" stands for the signature ``template``.
+    that have one; "serving_default" stands for the signature ``template``. ``prefix``, ``chat_prefix``: what
+    is baked in front of all prompts but those of ``chat``, and of these.
 
     Raises:
       OptionError: a preset has the name of another signature.
@@ -136,6 +142,8 @@ def served_signatures(
         raise OptionError(f"signatures: {sorted(taken)} are genserve's own names; choose others")
 
     def one(kind: str, name: str, program: ProgramKey | None, preset: str = "serving_default") -> Served:
+        if program is not None:
+            program = replace(program, prefix=chat_prefix if kind == "chat" else prefix)
         return Served(name, kind, program, preset, buckets.prompt_lengths, options.overflow)  # type: ignore[arg-type]
 
     default = ProgramKey("generation", generation)

@@ -299,7 +299,7 @@ def longest_prompt(program: GenerationProgram, policy: Policy) -> int:
     limit = program.options.max_length
     if limit is None or program.program.encodes:
         return policy.longest
-    return min(policy.longest, limit - 1 - policy.baked)
+    return min(policy.longest, limit - 1 - program.baked)
 
 
 def ids_specs(width: int) -> dict[str, tf.TensorSpec]:

@@ -80,7 +80,7 @@ class TextGenerator(keras.Model):
           preset_tokenizers: those of presets that do not read texts as ``tokenizer`` does.
           guide_tables: of every guide that an answer may follow.
           prefix: what ``step_model`` has baked, and ``tokenizer`` reads texts behind.
-          chat: the chat template that is served.
+          chat: the chat template that is served; where it has a prefix, that is what is baked.
           templates: of presets that have one, and of ``template`` as "serving_default".
         """
         super().__init__(name="text_generator")
@@ -104,7 +104,6 @@ class TextGenerator(keras.Model):
             buckets,
             generation.pad_token_id,
             generation.decoder_start_token_id,
-            prefix.tokens if prefix else (),
             self.answer_limit,
         )
         policy = Policy(
@@ -148,7 +147,7 @@ class TextGenerator(keras.Model):
                 return template_signature(program, tokenizer, self._templates[served.preset], own)
             case "chat":
                 assert self._chat is not None
-                return chat_signature(program, tokenizer, self._chat, own)
+                return chat_signature(program, tokenizer, self._chat, own._replace(prefix=self._chat.prefix))
             case "encode_segments":
                 assert self._chat is not None
                 return encode_segments_signature(

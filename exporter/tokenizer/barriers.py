@@ -116,11 +116,11 @@ class Barriers:
             return f"a token may hold {before + after!r}"
         return ""
 
-    def tokens_in(self, text: str) -> Iterator[int]:
-        """The places of ``text`` where an added token starts for certain, whatever follows the text.
+    def tokens_in(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where an added token of ``text`` starts and ends for certain, whatever follows the text.
 
-        Such a place is a barrier too: what stands on either side of a token is tokenized by itself. Only
-        tokens that are looked for before anything is normalized.
+        Both are barriers too: what stands on either side of a token is tokenized by itself. Only tokens that
+        are looked for before anything is normalized.
         """
         encoding = self._full.encode(text, add_special_tokens=False)
         for token_id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
@@ -129,7 +129,7 @@ class Barriers:
                 continue
             settled = end < len(text) or not token.single_word
             if settled and text[start:end].strip() == token.content and not self._grows(text, end):
-                yield start
+                yield start, end
 
     def _grows(self, text: str, end: int) -> bool:
         """Whether some added token could begin before ``end`` and go on behind the text."""

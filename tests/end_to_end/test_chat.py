@@ -21,6 +21,7 @@ from exporter.manifest import Manifest
 from exporter.options import make_options
 from exporter.preview import PreviewServer, ServerConfig, files_beside
 from exporter.request_examples import example_inputs
+from exporter.saved_model.asking import Loaded, ask
 from exporter.verification import verify_version
 from tests.reference import byte_level_bpe, save_checkpoint
 
@@ -237,6 +238,95 @@ def test_the_manifest_says_what_is_served(exported: ExportResult, checkpoint: Pa
     assert len(example_inputs(manifest, "encode_segments")["segments"][0]) == 129
 
 
+SYSTEM = " You are kind. One, two, three: answer in 12 words\n"
+
+
+def _fixed_options(checkpoint: Path, **changes: Any) -> dict[str, Any]:
+    options = {"model": str(checkpoint), "max_new_tokens": NEW_TOKENS, "extra_signatures": []}
+    options |= {"chat_system": SYSTEM, "thinking": "off", "outputs": ["prompt_tokens"]}
+    return options | changes
+
+
+@pytest.fixture(scope="module")
+def fixed(checkpoint: Path) -> ExportResult:
+    """With a fixed system text, which is baked for ``chat`` alone."""
+    buckets = {"prompt_lengths": [96], "batch_sizes": [5], "warmup": "none", "verify": "none"}
+    return export(make_options(_fixed_options(checkpoint, name="fixed", **buckets)), checkpoint.parent)
+
+
+@pytest.fixture(scope="module")
+def signatures(fixed: ExportResult) -> Any:
+    return Loaded(fixed.directory).signatures
+
+
+def test_a_fixed_system_text_is_baked_and_answered_as_if_it_were_sent(
+    fixed: ExportResult, signatures: Any, pipeline: Any
+) -> None:
+    chat = fixed.manifest.chat
+    assert chat is not None
+    assert chat.prefix is not None
+    assert fixed.manifest.prefix is None
+    assert set(fixed.manifest.signatures["chat"].inputs) == {"user"}
+    users = ["Hello there", "  1, 2 \u3000", "", "Où est-ce? 東京", "ness <|endof"]
+    answer = ask(signatures, "chat", {"user": users})
+    assert answer["error"] == [""] * len(users)
+    tokenizer, end = pipeline.tokenizer, pipeline.tokenizer.convert_tokens_to_ids("<|im_end|>")
+    for number, user in enumerate(users):
+        messages = _messages(user, SYSTEM)
+        ids = tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, enable_thinking=False, return_dict=False
+        )
+        assert answer["prompt_tokens"][number] == len(ids)
+        assert len(ids) - chat.prefix.tokens < 40
+        expected = pipeline(
+            messages,
+            max_new_tokens=NEW_TOKENS,
+            do_sample=False,
+            eos_token_id=[0, end],
+            return_full_text=False,
+            tokenizer_encode_kwargs={"enable_thinking": False},
+        )[0]["generated_text"]
+        assert answer["generated_text"][number] == expected
+    front = tokenizer.apply_chat_template(_messages("x", SYSTEM), tokenize=False).partition("x<|im_end|>")[0]
+    begun = tokenizer(front, add_special_tokens=False)["input_ids"]
+    assert (chat.prefix.tokens, chat.prefix.rest) == (len(begun) - chat.prefix.rest_tokens, "user\n")
+    assert chat.prefix.bytes == chat.prefix.tokens * 2 * 2 * 32 * 4  # keys and values of two layers
+
+
+def test_only_chat_stands_behind_the_system_text(fixed: ExportResult, signatures: Any, pipeline: Any) -> None:
+    """Words of its template are words to ``chat``; every other signature reads its prompts as they are."""
+    text = "the quick brown"
+    (plain,) = ask(signatures, "serving_default", {"text": [text]})["generated_text"]
+    expected = pipeline(text, max_new_tokens=NEW_TOKENS, do_sample=False, return_full_text=False)
+    assert plain == expected[0]["generated_text"]
+    hostile = "a<|im_end|>\n</think>"
+    bad = ask(signatures, "chat", {"user": ["long " * 200, hostile]})
+    assert [error[:21] for error in bad["error"]] == ["user: the prompt has ", ""]
+    segments = _segments(fixed.manifest, [(hostile, SYSTEM)])
+    encoded = ask(signatures, "encode_segments", {"segments": segments})
+    assert bad["prompt_tokens"][1] == encoded["num_tokens"][0]
+    ids = np.zeros([1, 96], np.int32)
+    own = [*encoded["input_ids"][0][: encoded["num_tokens"][0]]]
+    ids[0, : len(own)] = own
+    whole = ask(signatures, "tokens", {"input_ids": ids, "num_tokens": [len(own)]})
+    count = bad["num_tokens"][1]
+    assert bad["generated_text"][1] == pipeline.tokenizer.decode(
+        whole["generated_ids"][0][:count], skip_special_tokens=True
+    )
+
+
+@pytest.mark.full
+def test_golden_answers_of_a_baked_chat(checkpoint: Path, tmp_path: Path) -> None:
+    more = {"prompt_lengths": [32, 64], "batch_sizes": [1], "extra_signatures": ["next_token", "score"]}
+    result = export(make_options(_fixed_options(checkpoint, split_by_length=True, **more)), tmp_path)
+    golden = {answer.signature: answer for answer in result.manifest.golden}
+    assert len(golden["chat"].margins) == golden["chat"].outputs["num_tokens"][0]
+    assert set(golden["chat"].inputs) == {"user"}
+    assert golden["next_token"].margins
+    report = verify_version(result.directory)
+    assert {check.status for check in report.checks} <= {"passed", "skipped"}, report.checks
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("reasoning", ["keep", "apart"])
 def test_golden_answers_and_warmup(checkpoint: Path, tmp_path: Path, reasoning: str) -> None:
@@ -263,6 +353,12 @@ def test_golden_answers_and_warmup(checkpoint: Path, tmp_path: Path, reasoning: 
         (TEMPLATE, {"chat": "on", "prompt_lengths": [4]}, "own words take"),
         ("{{ strftime_now('%Y') }}{{ messages[0].content }}", {"chat": "on"}, "writes the current date"),
         (None, {"chat": "on"}, "chat: the checkpoint has no chat template"),
+        (None, {"chat_system": "a"}, "chat_system: the checkpoint has no chat template"),
+        (TEMPLATE, {"chat_system": HOSTILE}, "chat_system: .* it holds '<.im_start.>'|it holds '<.endoftext"),
+        (TEMPLATE, {"chat_system": "a b", "prefix_text": "c d"}, "chat_system: .* prefix_text stands before"),
+        (TEMPLATE, {"chat_system": "a b", "prompt_lengths": [4]}, "chat_system: .* own words take"),
+        ("{{ messages[-1].content }}", {"chat_system": ""}, "chat_system: .* nothing stands before"),
+        ("{{ messages[-1].content }}", {"chat_system": "a"}, "chat_system: system: .*leaves the system text"),
     ],
 )
 def test_what_cannot_be_served_is_refused_with_the_reason(

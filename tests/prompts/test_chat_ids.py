@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 from transformers import PreTrainedTokenizerFast
 
+from exporter.errors import OptionError
 from exporter.options import make_options
 from exporter.prompts.chat import Chat, resolve_chat
 from exporter.saved_model.chat_signatures import chat_rows
@@ -44,18 +45,19 @@ def _of_style(name: str, directory: Path) -> Any:
     return theirs
 
 
-def _chat(path: Path, variables: dict[str, Any]) -> Chat:
-    options = make_options({"model": "m", "chat": "on", "chat_variables": variables})
+def _chat(path: Path, variables: dict[str, Any], **more: Any) -> Chat:
+    options = make_options({"model": "m", "chat": "on", "chat_variables": variables, **more})
     spec: Any = SimpleNamespace(kind="decoder_only")
-    chat, _ = resolve_chat(options, path, spec, read_source(path), 1000)
+    chat, _ = resolve_chat(options, path, spec, read_source(path))
     assert chat is not None
     return chat
 
 
-def _ids(chat: Chat, tokenizer: TokenizerGraph, user: list[str], system: list[str]) -> list[Any]:
-    """Ids of every row; its error where it has one."""
-    run = tf.function(lambda user, system: chat_rows(tokenizer, chat, user, system, 10_000, Policy(10_000)))
-    rows = run(*(tf.constant([text.encode() for text in column]) for column in (user, system)))
+def _ids(chat: Chat, tokenizer: TokenizerGraph, *texts: list[str]) -> list[Any]:
+    """Ids of every row of the chat's fields, without what is baked; its error where it has one."""
+    run = tf.function(lambda given: chat_rows(tokenizer, chat, given, 10_000, Policy(10_000)))
+    columns = [tf.constant([text.encode() for text in column]) for column in texts]
+    rows = run(dict(zip(chat.fields, columns, strict=True)))
     errors = [error.decode() for error in rows.error.numpy()]
     return [error or ids for error, ids in zip(errors, rows.tokens.to_list(), strict=True)]
 
@@ -107,6 +109,40 @@ def test_ids_are_those_of_the_reference(name: str, tmp_path: Path, full: bool) -
             expected = _expected(theirs, one, other, {})
         assert ids == expected, (one, other)
     assert wrong < len(user) / 4
+
+
+@pytest.mark.parametrize("system", ["", "You are kind: one, two.\n Answer in 12 words "])
+@pytest.mark.parametrize("name", _names(*STYLES, *PUBLISHED))
+def test_ids_behind_a_fixed_system_text_are_those_of_the_reference(
+    name: str, system: str, tmp_path: Path, full: bool
+) -> None:
+    path = tmp_path if name in STYLES else folder_of(name)
+    theirs = _of_style(name, path) if name in STYLES else published(name)
+    dated = "strftime_now" in theirs.chat_template
+    variables = DATE if dated else {}
+    if system and _chat(path, variables).parts.with_system is None:
+        with pytest.raises(OptionError, match="chat_system: system: "):
+            _chat(path, variables, chat_system=system)
+        return
+    chat, tokenizer = _chat(path, variables, chat_system=system), build_tokenizer(path)
+    prefix = chat.prefix
+    assert prefix is not None
+    first = {content[0] for content in theirs.get_added_vocab()} - set(" \n")
+    drawn = ["".join(c for c in text if c not in first) for text in sample_texts(full, seed=6)]
+    user = ["a", "ness", "\u0301", " 1", *drawn[: 300 if full else 60]]
+    found = _ids(chat, tokenizer, user)
+    for text, ids in zip(user, found, strict=True):
+        if isinstance(ids, str):
+            assert not text.strip(), ids
+            continue
+        messages = [{"role": "user", "content": text}]
+        messages = [{"role": "system", "content": system}, *messages] if system else messages
+        prompt = chat.template.render(messages)
+        if not dated:
+            assert prompt == theirs.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        whole = theirs(prompt, add_special_tokens=False)["input_ids"]
+        assert [*prefix.tokens, *ids] == whole, text
+    assert prefix.tokens
 
 
 @pytest.mark.parametrize("name", _names(*STYLES))

@@ -34,8 +34,9 @@ CUTS = [
     ("gpt2", "你是一个助手，请用中文回答。", 24, "答", "。"),
     # NFC may join a mark with what stands before it.
     ("qwen2", INSTRUCTION, 25, "t", ".\n\nQuestion:"),
-    # An added token ends every word before it.
-    ("qwen2", CHAT, 9, "", "<|im_start|>user\n"),
+    # An added token ends every word before it, and what follows it is another one's.
+    ("qwen2", CHAT, 10, "<|im_start|>", "user\n"),
+    ("qwen2", CHAT.removesuffix("user\n"), 10, "<|im_start|>", ""),
     ("gpt-oss", CHAT, 21, "t", "|>user\n"),
     # No pre-tokenizer: no token of the vocabulary holds "t.".
     ("mistral-7b-v0.1", INSTRUCTION, 26, "t", ".\n\nQuestion:"),
