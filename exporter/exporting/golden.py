@@ -153,10 +153,10 @@ class _Asking:
 
     def requests(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Signature and inputs, a row each; signatures beside the default one are asked once."""
+        for name in ("tokens", "prompt_logprobs"):
+            if name in (self._first, "prompt_logprobs") and name in self._signatures:
+                yield name, self._sample_ids(name)
         if self._first == "tokens":
-            places = width(self._signatures, "tokens")
-            ids = [*_SAMPLE_IDS, *[0] * places][:places]
-            yield "tokens", {"input_ids": [ids], "num_tokens": [min(len(_SAMPLE_IDS), places)]}
             return
         # One, of a model whose answers are as short as they may be: each step reads all of its weights.
         texts = GOLDEN_TEXTS[-1:] if self._limit == _FEWEST else GOLDEN_TEXTS
@@ -175,6 +175,11 @@ class _Asking:
                 yield name, {**{field: [text] for field in fields}, **more}
         if self._job.chat_segments:
             yield "chat", {"user": [text], "system": [""]}
+
+    def _sample_ids(self, name: str) -> dict[str, Any]:
+        places = width(self._signatures, name)
+        ids = [*_SAMPLE_IDS, *[0] * places][:places]
+        return {"input_ids": [ids], "num_tokens": [min(len(_SAMPLE_IDS), places)]}
 
     def _row_options(self, seed: int) -> dict[str, Any]:
         """The exported defaults as inputs, with a seed."""
@@ -212,6 +217,10 @@ class _Asking:
         if served.kind == "score":
             kept = {key: value for key, value in answer.items() if key != "greedy"}
             return {"outputs": kept, "not_compared": "greedy, which the smallest lead of a token turns"}
+        if served.kind == "prompt_logprobs":
+            kept = {key: value for key, value in answer.items() if key != "top_tokens"}
+            why = "top_tokens, whose order close log-probabilities turn" if kept != answer else ""
+            return {"outputs": kept, "not_compared": why}
         if served.kind == "tokens":
             ids, count = answer["generated_ids"][0], answer["num_tokens"][0]
             prompt = inputs["input_ids"][0][: inputs["num_tokens"][0]]
