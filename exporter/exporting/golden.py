@@ -220,7 +220,7 @@ class _Asking:
         if served.kind == "prompt_logprobs":
             kept = {key: value for key, value in answer.items() if key != "top_tokens"}
             why = "top_tokens, whose order close log-probabilities turn" if kept != answer else ""
-            return {"outputs": kept, "not_compared": why}
+            return {"outputs": kept, "not_compared": why, "unsure": "it chooses no token"}
         if served.kind == "tokens":
             ids, count = answer["generated_ids"][0], answer["num_tokens"][0]
             prompt = inputs["input_ids"][0][: inputs["num_tokens"][0]]
