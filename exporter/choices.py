@@ -23,7 +23,7 @@ Verify = Literal["full", "none"]
 #: What a generating signature may answer beside text, counts and errors.
 Output = Literal["score", "prompt_tokens", "truncated"]
 #: genserve's further signatures.
-ExtraSignature = Literal["generate", "generate_tokens", "resume", "score", "next_token"]
+ExtraSignature = Literal["generate", "generate_tokens", "resume", "score", "next_token", "prompt_logprobs"]
 
 #: Whether the chat template of a checkpoint is served; "auto": where that can be done exactly.
 Chat = Literal["auto", "on", "off"]

@@ -292,7 +292,7 @@ class ProgramInfo(_Frozen):
         ``resume`` has one length more, for prompts with their answers.
     """
 
-    kind: Literal["generation", "score", "next_token"]
+    kind: Literal["generation", "score", "next_token", "prompt_logprobs"]
     signatures: tuple[str, ...]
     compilations: int
 

@@ -21,7 +21,7 @@ from exporter.exporting.margins import Asked, next_margin, search_margin, start_
 from exporter.generation.generation_options import UNPREDICTABLE_SEED, GenerationOptions
 from exporter.generation.guides import Guides
 from exporter.generation.rows import NO_GUIDE, RowOptions, default_rows, row_fields
-from exporter.generation.step import StepModel
+from exporter.generation.step import PromptModel
 from exporter.manifest import GoldenAnswer, MeasuredInfo
 from exporter.model import build_model, read_behind
 from exporter.options import ExportOptions
@@ -116,7 +116,7 @@ def golden_tokens(weights_bytes: int) -> int:
     return max(_FEWEST, min(GOLDEN_TOKENS, _GOLDEN_BYTES // weights_bytes))
 
 
-def _reloaded(job: GoldenJob, loaded: Loaded) -> StepModel:
+def _reloaded(job: GoldenJob, loaded: Loaded) -> PromptModel:
     """The model over the version's own variables."""
     model = build_model(job.spec, loaded.weights, job.dtype)
     if job.prefix:
@@ -141,7 +141,7 @@ class _Asking:
         self,
         job: GoldenJob,
         signatures: Any,
-        model: StepModel,
+        model: PromptModel,
         guides: Mapping[str, Guides],
         limit: int | None,
     ) -> None:
@@ -153,10 +153,10 @@ class _Asking:
 
     def requests(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Signature and inputs, a row each; signatures beside the default one are asked once."""
+        for name in ("tokens", "prompt_logprobs"):
+            if name in (self._first, "prompt_logprobs") and name in self._signatures:
+                yield name, self._sample_ids(name)
         if self._first == "tokens":
-            places = width(self._signatures, "tokens")
-            ids = [*_SAMPLE_IDS, *[0] * places][:places]
-            yield "tokens", {"input_ids": [ids], "num_tokens": [min(len(_SAMPLE_IDS), places)]}
             return
         # One, of a model whose answers are as short as they may be: each step reads all of its weights.
         texts = GOLDEN_TEXTS[-1:] if self._limit == _FEWEST else GOLDEN_TEXTS
@@ -175,6 +175,11 @@ class _Asking:
                 yield name, {**{field: [text] for field in fields}, **more}
         if self._job.chat_segments:
             yield "chat", {name: [text if name == "user" else ""] for name in self._fields("chat")}
+
+    def _sample_ids(self, name: str) -> dict[str, Any]:
+        places = width(self._signatures, name)
+        ids = [*_SAMPLE_IDS, *[0] * places][:places]
+        return {"input_ids": [ids], "num_tokens": [min(len(_SAMPLE_IDS), places)]}
 
     def _row_options(self, seed: int) -> dict[str, Any]:
         """The exported defaults as inputs, with a seed."""
@@ -212,6 +217,10 @@ class _Asking:
         if served.kind == "score":
             kept = {key: value for key, value in answer.items() if key != "greedy"}
             return {"outputs": kept, "not_compared": "greedy, which the smallest lead of a token turns"}
+        if served.kind == "prompt_logprobs":
+            kept = {key: value for key, value in answer.items() if key != "top_tokens"}
+            why = "top_tokens, whose order close log-probabilities turn" if kept != answer else ""
+            return {"outputs": kept, "not_compared": why, "unsure": "it chooses no token"}
         if served.kind == "tokens":
             ids, count = answer["generated_ids"][0], answer["num_tokens"][0]
             prompt = inputs["input_ids"][0][: inputs["num_tokens"][0]]
@@ -258,7 +267,7 @@ class _Asking:
         row = [*own, *[""] * (specs["segments"].shape[1] - len(own))]
         return ask(self._signatures, "encode_segments", {"segments": [row]})
 
-    def _read_behind(self, served: Served) -> tuple[tuple[int, ...], StepModel]:
+    def _read_behind(self, served: Served) -> tuple[tuple[int, ...], PromptModel]:
         """What stands before the tokens of a signature's requests, and the model that reads them there."""
         prefix = served.program.prefix if served.program else ()
         return prefix, read_behind(self._model, prefix)

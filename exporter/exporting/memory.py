@@ -35,8 +35,8 @@ def _places(spec: ModelSpec, length: int, options: GenerationOptions) -> int:
 
 
 def baked_bytes(spec: ModelSpec, tokens: int, dtype: str) -> int:
-    """Keys and values of a baked prefix of ``tokens`` tokens, kept once for all rows."""
-    return ITEM_BYTES[dtype] * _numbers(spec, tokens)
+    """Keys and values of a baked prefix of ``tokens`` tokens, and its last state, kept once for all rows."""
+    return ITEM_BYTES[dtype] * (_numbers(spec, tokens) + spec.hidden_size)
 
 
 def _numbers(spec: ModelSpec, read: int, generated: int = 0) -> int:

@@ -1,4 +1,4 @@
-"""What a signature calls inside the compiled function: ``generate``, ``score`` and ``next_token``."""
+"""What signatures call inside compiled functions: ``generate``, ``score`` and other questions."""
 
 from __future__ import annotations
 
@@ -10,11 +10,20 @@ from exporter.generation.lookup import lookup_search
 from exporter.generation.result import Generated
 from exporter.generation.rows import RowOptions
 from exporter.generation.sampling import decode
-from exporter.generation.scoring import NextTokens, Scored, next_token, score
+from exporter.generation.scoring import NextTokens, PromptLogprobs, Scored, next_token, prompt_logprobs, score
 from exporter.generation.step import Prompt, StepModel
 from exporter.generation.stop import StopAutomaton
 
-__all__ = ["Generated", "NextTokens", "Scored", "generate", "next_token", "score"]
+__all__ = [
+    "Generated",
+    "NextTokens",
+    "PromptLogprobs",
+    "Scored",
+    "generate",
+    "next_token",
+    "prompt_logprobs",
+    "score",
+]
 
 # What greedy search with prompt lookup reads; any other option has to be at its default.
 _LOOKUP_FIELDS = {

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from exporter.generation.choice import best_token
-from exporter.generation.step import Prompt, StepModel
+from exporter.generation.step import Prompt, PromptModel, StepModel
 from exporter.generation.topk import largest
 
-# Continuation tokens read at once: their logits [batch, _CHUNK, vocab] are held together.
+# Tokens whose logits [batch, _CHUNK, vocab] are held together.
 _CHUNK = 16
 
 
@@ -34,6 +34,20 @@ class NextTokens(NamedTuple):
 
     tokens: tf.Tensor
     probabilities: tf.Tensor
+
+
+class PromptLogprobs(NamedTuple):
+    """Attributes:
+    logprobs: float32 [batch, width], of each token given those before; 0 after the prompt's end, and of a
+      first token that none comes before.
+    top_tokens: int32 [batch, width, top], the most probable tokens there, best first; 0 likewise. None where
+      not asked for.
+    top_logprobs: float32 [batch, width, top], of these.
+    """
+
+    logprobs: tf.Tensor
+    top_tokens: tf.Tensor | None = None
+    top_logprobs: tf.Tensor | None = None
 
 
 def score(model: StepModel, prompt: Prompt, continuation: tf.Tensor, lengths: tf.Tensor) -> Scored:
@@ -101,3 +115,62 @@ def next_token(model: StepModel, prompt: Prompt, n: int) -> NextTokens:
     logits, _ = model.prefill(prompt, max_new_tokens=1)
     values, tokens = largest(tf.ensure_shape(logits, [None, model.vocab_size]), n)
     return NextTokens(tokens, tf.exp(values - tf.reduce_logsumexp(logits, axis=-1, keepdims=True)))
+
+
+def prompt_logprobs(
+    model: PromptModel, prompt: Prompt, *, width: int, top: int = 0, baked: int = 0
+) -> PromptLogprobs:
+    """Log-probabilities of the prompts' own tokens. Call it inside ``tf.function(jit_compile=True)``.
+
+    The prompt is read at once; logits are made of some columns at a time, as a large vocabulary's of all of
+    them would take more memory than the model.
+
+    Args:
+      model: the step model.
+      prompt: the batch of prompts, of at most ``baked + width`` tokens.
+      width: static; of the answer, which is RIGHT-padded.
+      top: static; how many of the most probable tokens.
+      baked: how many tokens of a prefix that the model has baked every prompt begins with: not its own.
+    """
+    lengths, tokens = prompt.lengths - baked, prompt.tokens[:, baked:]
+    length = tf.shape(tokens)[1]
+    of_top = [tf.TensorSpec([None, _CHUNK, top], dtype) for dtype in (tf.int32, tf.float32)] if top else []
+    found = tf.map_fn(
+        lambda chunk: _predicted(model.logits_of(chunk[0]), chunk[1], top),
+        (_in_chunks(model.states_before(prompt)), _in_chunks(tokens)),
+        fn_output_signature=(tf.TensorSpec([None, _CHUNK], tf.float32), *of_top),
+    )
+    column = tf.range(width)
+    counts = (column >= (0 if baked else 1)) & (column < lengths[:, tf.newaxis])  # [batch, width]
+    place = tf.clip_by_value(column + length - lengths[:, tf.newaxis], 0, length - 1)
+
+    def answer(chunks: tf.Tensor) -> tf.Tensor:
+        """[chunks, batch, _CHUNK, ...] left-padded -> [batch, width, ...] right-padded."""
+        order = [1, 0, *range(2, len(chunks.shape))]
+        batch, rest = tf.shape(chunks)[1], chunks.shape[3:]
+        columns = tf.reshape(tf.transpose(chunks, order), [batch, -1, *rest])
+        counted = tf.reshape(counts, [batch, width, *[1] * len(rest)])
+        moved = tf.gather(columns, place, axis=1, batch_dims=1)
+        return tf.where(counted, moved, tf.zeros_like(moved))
+
+    return PromptLogprobs(*map(answer, found))
+
+
+def _in_chunks(values: tf.Tensor) -> tf.Tensor:
+    """[batch, length, ...] -> [chunks, batch, _CHUNK, ...], filled up at the end."""
+    batch, length = tf.unstack(tf.shape(values)[:2])
+    rest = values.shape[2:]
+    padded = tf.pad(values, [[0, 0], [0, -length % _CHUNK], *[[0, 0]] * len(rest)])
+    apart = tf.reshape(padded, [batch, -(-length // _CHUNK), _CHUNK, *rest])
+    return tf.transpose(apart, [1, 0, *range(2, len(apart.shape))])
+
+
+def _predicted(logits: tf.Tensor, tokens: tf.Tensor, top: int) -> tuple[tf.Tensor, ...]:
+    """The fields of ``PromptLogprobs`` of tokens [batch, k] under logits [batch, k, vocab]."""
+    k, vocab = logits.shape[1:]
+    total = tf.reduce_logsumexp(logits, axis=-1)
+    chosen = tf.gather(logits, tokens, axis=2, batch_dims=2) - total
+    if not top:
+        return (chosen,)
+    values, best = (tf.reshape(part, [-1, k, top]) for part in largest(tf.reshape(logits, [-1, vocab]), top))
+    return chosen, best, values - total[:, :, tf.newaxis]

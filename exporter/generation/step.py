@@ -88,3 +88,17 @@ class StepModel(Protocol):
 
     def extend(self, tokens: tf.Tensor, cache: Cache) -> tuple[tf.Tensor, Cache]:
         """Appends int32 [rows, k] tokens (k static); returns float32 logits [rows, k, vocab], cache."""
+
+
+class PromptModel(StepModel, Protocol):
+    """A step model that says of a prompt's own tokens, too, how likely they are."""
+
+    def states_before(self, prompt: Prompt) -> tf.Tensor:
+        """[batch, length, hidden]: what ``logits_of`` predicts each column's token from.
+
+        Without a baked prefix nothing comes before a row's first token: what stands there means nothing, nor
+        does what stands in the padding.
+        """
+
+    def logits_of(self, states: tf.Tensor) -> tf.Tensor:
+        """[rows, k, hidden] -> float32 [rows, k, vocab]."""

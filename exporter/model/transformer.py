@@ -26,9 +26,12 @@ from exporter.model.variables import variables
 from exporter.spec import LayerSpec, ModelSpec
 from exporter.targets import current_target
 
+#: Of a baked prefix, beside keys and values: what its last token's layers made.
+_LAST_STATE = "last_state"
+
 
 class Transformer(tf.Module):
-    """Implements ``exporter.generation.step.StepModel``.
+    """Implements ``exporter.generation.step.PromptModel``.
 
     Identical layers share one function of the graph, which takes the layer's weights as arguments; those
     whose weights are stacked (``exporter.stacks``) run as one loop.
@@ -78,18 +81,24 @@ class Transformer(tf.Module):
         self.prefix_tokens = tuple(tokens)
 
     def read_prefix(self, tokens: Sequence[int]) -> dict[str, tf.Tensor]:
-        """Keys and values of ``tokens``: ``layers.0.keys`` and so on, stacked as the weights are."""
+        """Keys and values of ``tokens``: ``layers.0.keys`` and so on, stacked as the weights are.
+
+        And ``last_state`` [1, 1, hidden], which the token behind them is predicted from.
+        """
         prompt = Prompt(tf.constant([list(tokens)], tf.int32), tf.constant([len(tokens)]))
 
         @tf.function(autograph=False, jit_compile=True)
-        def read() -> tuple[LayerPrompt, ...]:
-            return self.prefill(prompt, max_new_tokens=1)[1].prompts
+        def read() -> tuple[tf.Tensor, tuple[LayerPrompt, ...]]:
+            state, cache = self._read_prompts(prompt, max_new_tokens=1, last_only=True)
+            return state[:, -1:], cache.prompts
 
-        return {
+        last, prompts = read()
+        segments = {
             f"{place.name}{name}": value
-            for place, parts in zip(self._places(), read(), strict=True)
+            for place, parts in zip(self._places(), prompts, strict=True)
             for name, value in parts._asdict().items()
         }
+        return {_LAST_STATE: last, **segments}
 
     def _places(self) -> list[Place]:
         return [place for run in self.runs for place in run.places]
@@ -114,6 +123,30 @@ class Transformer(tf.Module):
         behind_prefix: bool = True,
     ) -> tuple[tf.Tensor, KVCache]:
         """Reads left-padded prompts; see ``StepModel.prefill``. ``behind_prefix``: they begin as baked."""
+        x, held = self._read_prompts(
+            prompt, max_new_tokens, last_only=logits == "last", behind_prefix=behind_prefix
+        )
+        output = self.logits_of(x)
+        return (output[:, -1] if logits == "last" else output), held
+
+    def states_before(self, prompt: Prompt, *, behind_prefix: bool = True) -> tf.Tensor:
+        """What each token is predicted from; see ``PromptModel.states_before``, and ``prefill``."""
+        x, _ = self._read_prompts(prompt, max_new_tokens=1, last_only=False, behind_prefix=behind_prefix)
+        before = tf.roll(x, 1, axis=1)
+        if not (self.prefix and behind_prefix):
+            return before
+        own = _behind(prompt, len(self.prefix_tokens))
+        first = tf.range(tf.shape(x)[1]) == tf.shape(x)[1] - own.lengths[:, tf.newaxis]
+        return tf.where(first[:, :, tf.newaxis], tf.convert_to_tensor(self.prefix[_LAST_STATE]), before)
+
+    def logits_of(self, states: tf.Tensor) -> tf.Tensor:
+        """[rows, k, hidden] -> float32 [rows, k, vocab]."""
+        return self._logits(self._read(), states)
+
+    def _read_prompts(
+        self, prompt: Prompt, max_new_tokens: int, *, last_only: bool, behind_prefix: bool = True
+    ) -> tuple[tf.Tensor, KVCache]:
+        """The last layer's output [batch, length, hidden], or [batch, 1, hidden] of the last token; cache."""
         weights, places, baked = self._read(), self._places(), self._baked(behind_prefix)
         prompt = _behind(prompt, baked.length)
         length = tf.shape(prompt.tokens)[1]
@@ -129,8 +162,8 @@ class Transformer(tf.Module):
         def step(place: Place, entry: Entry, state: Any) -> Any:
             x, prompts = state
             attention, memory = place.spec.attention, read[place.index]
-            last_only = logits == "last" and place == places[-1] and not tf.is_tensor(entry)
-            x, *made = self._layer_function(prefill_layer, place.spec, baked.length, last_only)(
+            only = last_only and place == places[-1] and not tf.is_tensor(entry)
+            x, *made = self._layer_function(prefill_layer, place.spec, baked.length, only)(
                 place.weights(weights, entry),
                 x,
                 turned[place.index],
@@ -143,15 +176,14 @@ class Transformer(tf.Module):
 
         prompts: dict[int, LayerPrompt] = {}
         for run in self.runs:
-            apart = logits == "last" and run == self.runs[-1]
+            apart = last_only and run == self.runs[-1]
             x, made = run_turns(run, step, (x, self._empty(run, x)), apart=apart)
             prompts |= made
         windows = tuple(place.spec.attention.window for place in places)
         held = KVCache.of_prompt(
             tuple(prompts.values()), windows, prompt.lengths, length, max_new_tokens, source, baked
         )
-        output = self._logits(weights, x)
-        return (output[:, -1] if logits == "last" else output), held
+        return x, held
 
     def extend(self, tokens: tf.Tensor, cache: KVCache) -> tuple[tf.Tensor, KVCache]:
         """Appends int32 [rows, k] tokens, k static; see ``StepModel.extend``."""

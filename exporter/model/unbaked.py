@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
-from exporter.generation.step import Cache, Prompt, StepModel
+from exporter.generation.step import Cache, Prompt, PromptModel
 from exporter.model.transformer import Transformer
 
 
@@ -32,8 +32,16 @@ class Unbaked:
         """See ``StepModel.extend``: the cache knows what it was begun with."""
         return self._model.extend(tokens, cache)
 
+    def states_before(self, prompt: Prompt) -> tf.Tensor:
+        """See ``PromptModel.states_before``."""
+        return self._model.states_before(prompt, behind_prefix=False)
 
-def read_behind(model: StepModel, prefix: Sequence[int]) -> StepModel:
+    def logits_of(self, states: tf.Tensor) -> tf.Tensor:
+        """See ``PromptModel.logits_of``."""
+        return self._model.logits_of(states)
+
+
+def read_behind(model: PromptModel, prefix: Sequence[int]) -> PromptModel:
     """The model for prompts that begin with the prefix that it has baked, or, with (), do not."""
     if isinstance(model, Transformer) and model.prefix_tokens and not prefix:
         return Unbaked(model)

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from exporter.devices import CPU
-from exporter.generation import generate, next_token, score
+from exporter.generation import generate, next_token, prompt_logprobs, score
 from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.guides import Guides
 from exporter.generation.rows import (
@@ -19,7 +19,7 @@ from exporter.generation.rows import (
     row_fields,
     with_extras,
 )
-from exporter.generation.step import Prompt, StepModel
+from exporter.generation.step import Prompt, PromptModel
 from exporter.generation.stop import StopAutomaton
 from exporter.manifest import Buckets
 from exporter.model import read_behind
@@ -110,7 +110,7 @@ class Programs:
 
     def __init__(
         self,
-        model: StepModel,
+        model: PromptModel,
         buckets: Buckets,
         pad_token_id: int,
         decoder_start: int | None,
@@ -132,7 +132,12 @@ class Programs:
             if key.options is not None:
                 self._built[key] = self._generation(key, key.options, stop, guides)
             else:
-                self._built[key] = self._score(key) if key.kind == "score" else self._next_token(key)
+                others = {
+                    "score": self._score,
+                    "next_token": self._next_token,
+                    "prompt_logprobs": self._prompt_logprobs,
+                }
+                self._built[key] = others[key.kind](key)
         return self._built[key]
 
     def _generation(
@@ -190,6 +195,18 @@ class Programs:
 
         def call(prompt: Prompt, live: tf.Tensor, per_row: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             return next_token(model, with_prefix(key.prefix, prompt), key.size)._asdict()
+
+        return self._program(call, {})
+
+    def _prompt_logprobs(self, key: ProgramKey) -> Program:
+        """Log-probabilities of the prompts' tokens, and of the ``size`` most probable ones there."""
+        width, baked = self._buckets.prompt_lengths[-1], len(key.prefix)
+        model = read_behind(self._model, key.prefix)
+
+        def call(prompt: Prompt, live: tf.Tensor, per_row: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            whole = with_prefix(key.prefix, prompt)
+            found = prompt_logprobs(model, whole, width=width, top=key.size, baked=baked)
+            return {name: value for name, value in found._asdict().items() if value is not None}
 
         return self._program(call, {})
 

@@ -18,7 +18,7 @@ from exporter.options import ExportOptions
 OWN_SIGNATURES = frozenset(
     {
         *("serving_default", "tokens", "encode", "decode", "generate", "generate_tokens", "resume", "score"),
-        *("next_token", "chat", "encode_segments", "template", WARM_UP),
+        *("next_token", "prompt_logprobs", "chat", "encode_segments", "template", WARM_UP),
     }
 )
 
@@ -32,6 +32,7 @@ Kind = Literal[
     "resume",
     "score",
     "next_token",
+    "prompt_logprobs",
     "template",
     "chat",
     "encode",
@@ -60,10 +61,11 @@ class ProgramKey:
       lengths: its length buckets, where they are not the export's.
       guides: what a row's ``guide`` chooses from; without any it is no input.
       prefix: the tokens in front of every row's own, which the model has baked.
-      size: the widest continuation of "score", how many tokens "next_token" answers.
+      size: the widest continuation of "score", how many tokens "next_token" and, of each place,
+        "prompt_logprobs" answer.
     """
 
-    kind: Literal["generation", "score", "next_token"]
+    kind: Literal["generation", "score", "next_token", "prompt_logprobs"]
     options: GenerationOptions | None = None
     row_options: bool = False
     row_token_ids: int = 0
@@ -155,16 +157,16 @@ def served_signatures(
         row_token_ids=options.row_token_ids if "generate_tokens" in extra else 0,
         guides=tuple(guides.values()),
     )
-    if "resume" in extra and generation.decoder_start_token_id is not None:
-        raise OptionError(
-            "extra_signatures: resume: an encoder-decoder model's answers cannot go on: what its decoder has "
-            "written is no part of the prompt that its buckets hold; allowed: decoder-only models"
-        )
+    if generation.decoder_start_token_id is not None:
+        _refuse_encoders(options)
     result = _by_length(one("tokens", "tokens", default), options)
     if "generate_tokens" in extra:
         result += _by_length(one("generate_tokens", "generate_tokens", any_row), options)
     if "resume" in extra:
         result.append(one("resume", "resume", _in_pieces(any_row, options, buckets)))
+    if "prompt_logprobs" in extra:
+        top = min(generation.logprobs or 0, vocab_size)
+        result.append(one("prompt_logprobs", "prompt_logprobs", ProgramKey("prompt_logprobs", size=top)))
     if options.tokenizer == "none":
         return tuple(result)
     for name, preset in {"serving_default": generation, **presets}.items():
@@ -185,6 +187,18 @@ def served_signatures(
     result += [one("encode", "encode", None), one("decode", "decode", None)]
     _refuse_twins(result)
     return tuple(result)
+
+
+def _refuse_encoders(options: ExportOptions) -> None:
+    """Refuses what only a decoder-only model answers."""
+    reasons = {
+        "resume": "an encoder-decoder model's answers cannot go on: what its decoder has written is no part "
+        "of the prompt that its buckets hold",
+        "prompt_logprobs": "an encoder-decoder model's encoder reads the prompt and predicts none of it",
+    }
+    for name, reason in reasons.items():
+        if name in options.extra_signatures:
+            raise OptionError(f"extra_signatures: {name}: {reason}; allowed: decoder-only models")
 
 
 def programs_of(served: Sequence[Served]) -> dict[ProgramKey, str]:

@@ -235,6 +235,33 @@ def next_token_signature(program: Program, tokenizer: TokenizerGraph, policy: Po
     return trace(next_token, text=_TEXT)
 
 
+def prompt_logprobs_signature(program: Program, *, vocab_size: int, policy: Policy) -> Signature:
+    """The inputs of ``tokens`` -> ``logprobs`` float32[batch, longest] of each token given those before, 0
+    of a first one that none comes before and of padding, ``num_tokens`` int32 and ``error`` string[batch].
+
+    And, where the export asks for them, ``top_tokens`` and ``top_logprobs`` [batch, longest, n].
+    """
+
+    def prompt_logprobs(input_ids: tf.Tensor, num_tokens: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.device(CPU):
+            rows = rows_from_ids(input_ids, num_tokens, vocab_size=vocab_size, longest=policy.longest)
+        answer = program.run(rows, {})
+        with tf.device(CPU):
+            good = tf.equal(rows.error, "")
+
+            def of_good(value: tf.Tensor) -> tf.Tensor:
+                mask = tf.reshape(good, [-1] + [1] * (len(value.shape) - 1))
+                return tf.where(mask, value, tf.zeros_like(value))
+
+            return {
+                **{name: of_good(value) for name, value in answer.items()},
+                "num_tokens": tf.cast(rows.tokens.row_lengths(), tf.int32),
+                "error": answered(rows.error, policy.row_errors),
+            }
+
+    return trace(prompt_logprobs, **ids_specs(policy.longest))
+
+
 def encode_signature(tokenizer: TokenizerGraph, *, pad_token_id: int, row_errors: RowErrors) -> Signature:
     """``text`` string[batch] -> ``input_ids`` int32[batch, length] right-padded, counts, errors."""
 

@@ -13,7 +13,7 @@ from exporter.devices import CPU
 from exporter.errors import OptionError
 from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.guides import Guides
-from exporter.generation.step import StepModel
+from exporter.generation.step import PromptModel
 from exporter.generation.stop import StopAutomaton
 from exporter.manifest import WARM_UP, Buckets, SignatureInfo, TensorInfo
 from exporter.options import ExportOptions
@@ -32,6 +32,7 @@ from exporter.saved_model.signatures import (
     generate_signature,
     generate_tokens_signature,
     next_token_signature,
+    prompt_logprobs_signature,
     score_signature,
     text_signature,
     tokens_signature,
@@ -59,7 +60,7 @@ class TextGenerator(keras.Model):
 
     def __init__(
         self,
-        step_model: StepModel,
+        step_model: PromptModel,
         tokenizer: TokenizerGraph | None,
         generation: GenerationOptions,
         served: Sequence[Served],
@@ -143,6 +144,8 @@ class TextGenerator(keras.Model):
                 return score_signature(program, tokenizer, targets, own)
             case "next_token":
                 return next_token_signature(program, tokenizer, own)
+            case "prompt_logprobs":
+                return prompt_logprobs_signature(program, vocab_size=vocab_size, policy=own)
             case "template":
                 return template_signature(program, tokenizer, self._templates[served.preset], own)
             case "chat":

@@ -169,17 +169,22 @@ class Session:
         return {"found": found}
 
     def _long(self, row: dict[str, Any], most: int) -> dict[str, Any]:
-        """A row like another one, its prompt repeated to as many tokens as ``most`` allows."""
+        """A row like another one, its prompt repeated to as many tokens as ``most`` allows.
+
+        Of a template's fields the first is repeated, to half of that: the template's own words need room.
+        """
         if "input_ids" in row:
             ids, count = list(row["input_ids"][0]), int(row["num_tokens"][0])
             whole = (ids[: max(count, 1)] * most)[:most]
             return row | {"input_ids": [whole + [0] * (len(ids) - most)], "num_tokens": [most]}
+        field = "text" if "text" in row else next(iter(row))
+        most = most if field == "text" else most // 2
         fits, too_many = 1, most + 1
         while too_many - fits > 1:
             middle = (fits + too_many) // 2
-            count = self.run("encode", {"text": [row["text"][0] * middle]})["num_tokens"][0]
+            count = self.run("encode", {"text": [row[field][0] * middle]})["num_tokens"][0]
             fits, too_many = (middle, too_many) if count <= most else (fits, middle)
-        return row | {"text": [row["text"][0] * fits]}
+        return row | {field: [row[field][0] * fits]}
 
     def _row(self, request: dict[str, Any]) -> dict[str, Any]:
         return {key: strings(value) for key, value in request["inputs"].items()}

@@ -110,7 +110,8 @@ def test_an_interrupt_is_quiet() -> None:
     [
         ("export", "auto|float32|bfloat16|float16 gpu|cpu plain|int8 auto|none"),
         ("export", "error|truncate_left|truncate_right answer|raise"),
-        ("export", "none|minimal|full score|prompt_tokens|truncated generate|score|next_token"),
+        ("export", "none|minimal|full score|prompt_tokens|truncated auto|on|off keep|apart|drop"),
+        ("export", "generate|generate_tokens|resume|score|next_token|prompt_logprobs"),
         ("serve", "auto|preview|tensorflow_model_server|docker gpu|cpu"),
         ("warm", "gpu|cpu"),
         ("config", "2.19|2.20|2.21"),

@@ -338,8 +338,7 @@ def test_golden_answers_and_warmup(checkpoint: Path, tmp_path: Path, reasoning: 
     assert len(of_template.margins) == of_template.outputs["num_tokens"][0]
     assert ("reasoning" in golden.outputs) == (reasoning == "apart")
     assert len(golden.margins) == (golden.outputs["num_tokens"][0] if reasoning == "keep" else 0)
-    report = verify_version(result.directory)
-    assert {check.status for check in report.checks} <= {"passed", "skipped"}, report.checks
+    assert verify_version(result.directory) == len(result.manifest.golden)
 
 
 @pytest.mark.parametrize(

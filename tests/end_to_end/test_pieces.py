@@ -46,18 +46,18 @@ def server(version: ExportResult) -> Iterator[PreviewServer]:
     out = version.directory.parent.parent
     write_serving_configs(out)
     config = out / "serving" / "models.config"
-    with PreviewServer(
-        ServerConfig(model_config_file=config, rest_port=0, grpc_port=0, **files_beside(config))
-    ) as running:
+    # Nothing is warmed up: the first answer of each signature waits for its compilation.
+    files = files_beside(config) | {"rest_api_timeout_in_ms": 600_000}
+    with PreviewServer(ServerConfig(model_config_file=config, rest_port=0, grpc_port=0, **files)) as running:
         yield running
 
 
 @pytest.fixture(params=["rest", "grpc"])
 def client(request: pytest.FixtureRequest, server: PreviewServer) -> Iterator[Any]:
     made: Any = (
-        RestClient(server.rest_url, "stories")
+        RestClient(server.rest_url, "stories", timeout=600.0)
         if request.param == "rest"
-        else GrpcClient(server.grpc_target, "stories")
+        else GrpcClient(server.grpc_target, "stories", timeout=600.0)
     )
     with made:
         yield made

@@ -28,7 +28,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
             "pad_to_multiple_of": 8,
             "max_prompt_length": 16,
             "batch_sizes": [2],
-            "extra_signatures": ["generate", "next_token"],
+            "extra_signatures": ["generate", "next_token", "prompt_logprobs"],
+            "generation": {"logprobs": 2},
             "signatures": {
                 "beams": {"num_beams": 2},
                 "hypotheses": {"num_beams": 2, "num_return_sequences": 2},
@@ -125,6 +126,31 @@ def test_most_likely_next_token(signatures: Any, reference: Reference) -> None:
     np.testing.assert_allclose(
         answer["probabilities"].numpy()[0], torch.topk(torch.softmax(logits, -1), 10).values, atol=1e-4
     )
+
+
+def test_perplexity_of_prompts(signatures: Any, reference: Reference) -> None:
+    """Rows of both length buckets, and two bad ones beside them."""
+    texts = [PROMPT, "The little dog ran to the tree", "One"]
+    rows = [reference.encode(text) for text in texts]
+    padded = [row + [3] * (16 - len(row)) for row in (*rows, [1, -5], [])]
+    counts = [len(row) for row in (*rows, [1, -5], [])]
+    answer = signatures["prompt_logprobs"](input_ids=tf.constant(padded), num_tokens=tf.constant(counts))
+    ours = {name: value.numpy() for name, value in answer.items()}
+    for number, row in enumerate(rows):
+        with torch.no_grad():
+            expected = torch.log_softmax(reference.model(torch.tensor([row])).logits[0, :-1], -1)
+        here = ours["logprobs"][number]
+        np.testing.assert_allclose(here[1 : len(row)], expected[range(len(row) - 1), row[1:]], atol=1e-4)
+        assert not here[[0, *range(len(row), 16)]].any()
+        top = torch.topk(expected, 2)
+        assert ours["top_tokens"][number, 1 : len(row)].tolist() == top.indices.tolist()
+        np.testing.assert_allclose(ours["top_logprobs"][number, 1 : len(row)], top.values, atol=1e-4)
+    assert ours["num_tokens"].tolist() == [*map(len, rows), 0, 0]
+    errors = ours["error"].tolist()
+    assert errors[:3] == [b""] * 3
+    assert b"input_ids: -5 is not in the vocabulary" in errors[3]
+    assert errors[4] == b"num_tokens: the prompt is empty; allowed: 1 to 16 tokens"
+    assert not ours["logprobs"][3:].any()
 
 
 def test_padding_to_a_multiple(exported: ExportResult) -> None:

@@ -81,8 +81,12 @@ def test_damaged_files_fail_however_they_load(copied: Path, name: str) -> None:
         {"generation": {"do_sample": True, "temperature": 0.7}},
         {"generation": {"do_sample": True, "seed": 3}},
         {"generation": {"do_sample": True}, "extra_signatures": []},
-        {"generation": {"num_beams": 3}, "extra_signatures": ["score", "next_token"]},
-        {"tokenizer": "none", "extra_signatures": []},
+        {"generation": {"num_beams": 3}, "extra_signatures": ["score", "next_token", "prompt_logprobs"]},
+        {
+            "tokenizer": "none",
+            "generation": {"logprobs": 2},
+            "extra_signatures": ["prompt_logprobs"],
+        },
         {"split_by_length": True, "warmup": "minimal"},
         {
             "max_new_tokens": 70,

@@ -79,7 +79,7 @@ def test_an_unknown_key_of_a_known_format_is_named(tmp_path: Path) -> None:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
     """Greedy, with a penalty; small; and the questions that generate nothing."""
     options = {"max_new_tokens": 12, "prompt_lengths": [32], "batch_sizes": [1]}
-    options |= {"extra_signatures": ["score", "next_token"]}
+    options |= {"extra_signatures": ["score", "next_token", "prompt_logprobs"]}
     out = tmp_path_factory.mktemp("manifest")
     chosen = make_options({"model": "demo:stories", **options, "generation": {"repetition_penalty": 1.2}})
     return export(chosen, out)
@@ -108,6 +108,7 @@ def test_what_an_export_writes(exported: ExportResult) -> None:
         "generation": (["tokens", "serving_default"], 1),
         "score": (["score"], 1),
         "next_token": (["next_token"], 1),
+        "prompt_logprobs": (["prompt_logprobs"], 1),
     }
     assert 0 < facts["measured"]["answer_seconds"] < facts["measured"]["compile_seconds"]
     assert facts["measured"]["peak_memory_bytes"] > facts["memory"]["weights_bytes"]
@@ -171,3 +172,10 @@ def test_golden_questions_are_answered_as_by_the_reference(exported: ExportResul
     assert golden["score"].outputs["score"] == pytest.approx([float(logprobs.sum())], abs=1e-3)
     assert "greedy" not in golden["score"].outputs
     assert golden["score"].not_compared
+    asked = golden["prompt_logprobs"]
+    count = asked.inputs["num_tokens"][0]
+    ids = torch.tensor([asked.inputs["input_ids"][0][:count]])
+    with torch.no_grad():
+        logprobs = torch.log_softmax(model(ids).logits[0, :-1], dim=-1)[torch.arange(count - 1), ids[0, 1:]]
+    expected = [0.0, *logprobs.tolist(), *[0.0] * (32 - count)]
+    assert asked.outputs["logprobs"][0] == pytest.approx(expected, abs=1e-3)

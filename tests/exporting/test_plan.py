@@ -95,9 +95,16 @@ def test_resume_has_a_length_more_and_says_what_it_costs(tmp_path: Path) -> None
     assert plan.memory.cache_bytes_per_row == sizes[1, 58]
 
 
-def test_resume_is_refused_by_name_where_it_could_not_be_exact(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"resume: an encoder-decoder model's answers cannot go on"):
-        plan_export(make_options({"model": "demo:translate", "extra_signatures": ["resume"]}), tmp_path)
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("resume", "an encoder-decoder model's answers cannot go on"),
+        ("prompt_logprobs", "an encoder-decoder model's encoder reads the prompt and predicts none of it"),
+    ],
+)
+def test_what_only_a_decoder_answers_is_refused_by_name(tmp_path: Path, name: str, reason: str) -> None:
+    with pytest.raises(OptionError, match=f"extra_signatures: {name}: {reason}"):
+        plan_export(make_options({"model": "demo:translate", "extra_signatures": [name]}), tmp_path)
 
 
 def _job(tmp_path: Path, *models: dict[str, Any]) -> Job:

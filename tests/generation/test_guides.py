@@ -159,9 +159,10 @@ PROCESSORS: list[dict[str, Any]] = [
     ("processors", "beams"),
     [
         (1, 1),
-        (2, 1),
-        (3, 3),
-        *(pytest.param(*pair, marks=pytest.mark.full) for pair in ((0, 1), (3, 1), (0, 3), (1, 3), (2, 3))),
+        *(
+            pytest.param(*pair, marks=pytest.mark.full)
+            for pair in ((0, 1), (2, 1), (3, 1), (0, 3), (1, 3), (2, 3), (3, 3))
+        ),
     ],
 )
 def test_every_drawn_answer_that_stops_is_valid(processors: int, beams: int) -> None:
@@ -230,7 +231,8 @@ def test_searches_equal_the_reference_with_allowed_tokens(guide: Guide, beams: i
             assert got.sequences[row, beam, :count].tolist() == ids[:count], (row, beam)
 
 
-@pytest.mark.parametrize("beams", [1, pytest.param(2, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("beams", [1, 2])
 def test_rows_of_a_batch_answer_as_each_alone_and_without_a_guide_as_without_any(beams: int) -> None:
     options = GenerationOptions(max_new_tokens=10, eos_token_id=(EOS,), num_beams=beams)
     followed = [0, 2, -1, 1]
@@ -248,6 +250,7 @@ def test_rows_of_a_batch_answer_as_each_alone_and_without_a_guide_as_without_any
     assert (plain.sequences[0] != together.sequences[0]).any()
 
 
+@pytest.mark.full
 def test_prompt_lookup_gives_the_ids_of_greedy_search() -> None:
     options = GenerationOptions(
         max_new_tokens=10, eos_token_id=(EOS,), guided_regex=REGEX.source, prompt_lookup_num_tokens=3

@@ -107,6 +107,7 @@ class Pieces:
                 self.states[row].append(tuple(got.stop_states[row, 0].tolist()))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("case", CASES)
 def test_pieces_of_any_sizes_are_the_whole(case: str) -> None:
     """1,000 answers in all, each cut at random."""

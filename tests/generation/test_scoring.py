@@ -1,4 +1,4 @@
-"""Scores of continuations and next tokens, against the torch model's log-softmax."""
+"""Scores of continuations, next tokens and prompts, against the torch model's log-softmax."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 import torch
 
-from exporter.generation.calls import next_token, score
+from exporter.generation.calls import next_token, prompt_logprobs, score
 from exporter.generation.generation_options import GenerationOptions
 from tests.generation.test_greedy import run
 from tests.generation.toy import TorchToy, ToyModel, make_prompt, random_weights
@@ -67,3 +67,22 @@ def test_next_tokens_are_the_most_probable() -> None:
         top = torch.softmax(TORCH(torch.tensor([prompt])).logits[0, -1], -1).topk(4)
         assert got.tokens[row].numpy().tolist() == top.indices.tolist()
         np.testing.assert_allclose(got.probabilities[row], top.values, rtol=1e-4)
+
+
+@pytest.mark.parametrize("length", [8, 16, 37])
+def test_log_probabilities_of_prompts(length: int) -> None:
+    prompts = [*PROMPTS, np.random.default_rng(length).integers(0, VOCAB, length).tolist()]
+    got = tf.function(
+        lambda prompt: prompt_logprobs(ToyModel(WEIGHTS), prompt, width=40, top=3), jit_compile=True
+    )(make_prompt(prompts, length))
+    for row, prompt in enumerate(prompts):
+        count = len(prompt)
+        all_of_them = torch.log_softmax(TORCH(torch.tensor([prompt])).logits[0, :-1], -1)
+        want = all_of_them[range(count - 1), prompt[1:]]
+        np.testing.assert_allclose(got.logprobs[row, 1:count], want, atol=1e-4)
+        top = all_of_them.topk(3)
+        assert got.top_tokens[row, 1:count].numpy().tolist() == top.indices.tolist()
+        np.testing.assert_allclose(got.top_logprobs[row, 1:count], top.values, atol=1e-4)
+        for values in got:
+            assert not values[row, 0].numpy().any()
+            assert not values[row, count:].numpy().any()

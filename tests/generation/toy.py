@@ -80,9 +80,22 @@ class ToyModel:
     def _logits(self, hidden: tf.Tensor) -> tf.Tensor:
         return tf.einsum("...d,dv->...v", hidden, self.weights.head) + self.weights.bias
 
+    def logits_of(self, states: tf.Tensor) -> tf.Tensor:
+        return self._logits(states)
+
+    def states_before(self, prompt: Prompt) -> tf.Tensor:
+        return tf.roll(self._read(prompt)[0], 1, axis=1)
+
     def prefill(
         self, prompt: Prompt, *, max_new_tokens: int, logits: str = "last"
     ) -> tuple[tf.Tensor, ToyCache]:
+        states, hidden = self._read(prompt)
+        kept = tf.pad(hidden[:, None], [[0, 0], [0, max_new_tokens], [0, 0]])
+        cache = ToyCache(kept, tf.zeros_like(prompt.lengths))
+        return self._logits(states if logits == "all" else hidden), cache
+
+    def _read(self, prompt: Prompt) -> tuple[tf.Tensor, tf.Tensor]:
+        """Hidden states [batch, length, STATE] after each column, [batch, STATE] after the last one."""
         batch, length = tf.unstack(tf.shape(prompt.tokens))
         hidden = tf.zeros([batch, STATE])
         if prompt.encoder_tokens is not None:
@@ -95,9 +108,7 @@ class ToyModel:
             return index + 1, hidden, steps.write(index, hidden)
 
         _, hidden, steps = tf.while_loop(lambda index, *_: index < length, body, (0, hidden, steps))
-        states = tf.pad(hidden[:, None], [[0, 0], [0, max_new_tokens], [0, 0]])
-        cache = ToyCache(states, tf.zeros([batch], tf.int32))
-        return self._logits(tf.transpose(steps.stack(), [1, 0, 2]) if logits == "all" else hidden), cache
+        return tf.transpose(steps.stack(), [1, 0, 2]), hidden
 
     def _encode(self, prompt: Prompt) -> tf.Tensor:
         """The sum of the source's embeddings."""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 import tensorflow as tf
 
-from exporter.generation import generate, score
+from exporter.generation import generate, prompt_logprobs, score
 from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.rows import default_rows
 from exporter.generation.step import Prompt
@@ -87,6 +87,16 @@ def test_scores_of_continuations() -> None:
     expected, got = (score(model, whole(), continuation, lengths) for model in (plain, baked))
     np.testing.assert_allclose(got.score, expected.score, rtol=1e-5)
     np.testing.assert_array_equal(got.greedy, expected.greedy)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_log_probabilities_of_own_tokens(name: str) -> None:
+    """The first of them too, which the prefix comes before."""
+    plain, baked = models(CONFIGS[name])
+    expected = prompt_logprobs(plain, whole(), width=BUCKET).logprobs
+    got = prompt_logprobs(baked, whole(), width=9, baked=len(PREFIX)).logprobs
+    assert got[:, 0].numpy().all()
+    np.testing.assert_allclose(got, expected[:, len(PREFIX) :], atol=1e-4)
 
 
 def test_the_prefix_is_kept_once_and_a_windowed_layer_keeps_its_window() -> None:

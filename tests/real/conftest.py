@@ -49,7 +49,7 @@ class RealModel:
     @cached_property
     def signatures(self) -> Any:
         """Of the exported and reloaded version; no key of config.json is vouched for."""
-        further = ("--warmup", "none", "--extra-signatures", "score,next_token")
+        further = ("--warmup", "none", "--extra-signatures", "score,next_token,prompt_logprobs")
         print(genserve("export", self.directory, self.out, "--name", "real", *EXPORT, *further))
         return tf.saved_model.load(str(self.out / "real" / "1")).signatures
 

@@ -1,4 +1,4 @@
-"""What the published models are asked: several languages, code, and text that is hard to cut into tokens."""
+"""What the published models are asked: languages, code, text that is hard to cut into tokens, and chats."""
 
 from __future__ import annotations
 
@@ -27,4 +27,20 @@ PROMPTS = (
     "<|im_start|>user\nName three colours.<|im_end|>\n<|im_start|>assistant\n",
     "  two spaces in front, and a tab\there;\r\n",
     "🙂 means happy, 👩‍👩‍👧 means",
+)
+
+#: (user, system) of chats; each with its template fits the length bucket of 64 tokens.
+CHATS = (
+    ("What is the capital of France?", ""),
+    ("Write one sentence about the sea.", "You are a poet."),
+    ("Name three colours.", ""),
+    ("2 + 2 = ?", "Answer with a number only."),
+    ("Erzähle mir etwas über Berlin.", ""),
+    ("¿Cuál es la capital de España?", "Responde en español."),
+    ("def add(a, b):\n    return", "Complete the code."),
+    ("  Hello!\n", " "),
+    ("日本の首都は?", ""),
+    ("🙂", "Say what the emoji means."),
+    ("List the planets.", ""),
+    ("Is water wet? Answer yes or no.", ""),
 )

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
+import transformers
 
 from exporter.tokenizer import verify_tokenizer
 from exporter.tokenizer.oracles import compare_origins
 from tests.conftest import TEST_DATA
 from tests.real.conftest import MAX_NEW_TOKENS, RealModel, genserve
-from tests.real.prompts import PROMPTS
+from tests.real.prompts import CHATS, PROMPTS
 from tests.reference import assert_same_greedy
 from tests.tokenizer.support import corpus_lines
 
@@ -32,13 +33,15 @@ def in_requests(signature: Any, size: int, **columns: Sequence[Any]) -> dict[str
     return answers
 
 
-def greedy_ids(model: RealModel, prompts: Sequence[str], size: int) -> list[list[int]]:
-    """What the ``tokens`` signature generates."""
-    rows = [model.reference.encode(prompt) for prompt in prompts]
+def as_inputs(rows: Sequence[list[int]]) -> dict[str, list[Any]]:
+    """Ids as ``tokens`` and ``prompt_logprobs`` take them."""
     padded = [ids + [0] * (64 - len(ids)) for ids in rows]
-    answer = in_requests(
-        model.signatures["tokens"], size, input_ids=padded, num_tokens=[len(ids) for ids in rows]
-    )
+    return {"input_ids": padded, "num_tokens": [len(ids) for ids in rows]}
+
+
+def greedy_ids(model: RealModel, rows: Sequence[list[int]], size: int) -> list[list[int]]:
+    """What the ``tokens`` signature generates."""
+    answer = in_requests(model.signatures["tokens"], size, **as_inputs(rows))
     return [
         ids[:count].tolist() for ids, count in zip(answer["generated_ids"], answer["num_tokens"], strict=True)
     ]
@@ -69,7 +72,8 @@ def test_greedy_text(real_model: RealModel, prompts: list[str], size: int) -> No
         assert answer["num_tokens"][row] == len(reference.ids)
         length = len(reference.ids) == MAX_NEW_TOKENS and reference.ids[-1] != tokenizer.eos_token_id
         assert answer["finish_reason"][row] == (b"length" if length else b"stop")
-    ids = greedy_ids(real_model, [prompts[row] for row in differing], size) if differing else []
+    rows = [real_model.reference.encode(prompts[row]) for row in differing]
+    ids = greedy_ids(real_model, rows, size) if differing else []
     excused = assert_same_greedy(ids, [wanted[row] for row in differing])
     assert excused == len(differing)  # the same ids are the same text
     print(f"{len(prompts) - excused} of {len(prompts)} texts equal, {excused} decided within the margin")
@@ -106,6 +110,46 @@ def test_scores(real_model: RealModel, prompts: list[str]) -> None:
         worst = max(worst, abs(float(answer["score"][row] - score)) / len(after))
     print(f"scores: at most {worst:.2g} a token from the reference")
     assert worst < TOLERANCE
+
+
+def test_prompt_log_probabilities(real_model: RealModel, prompts: list[str]) -> None:
+    rows = [real_model.reference.encode(prompt) for prompt in prompts]
+    answer = in_requests(real_model.signatures["prompt_logprobs"], 8, **as_inputs(rows))
+    worst = 0.0
+    for row, ids in enumerate(rows):
+        wanted = real_model.log_probabilities(ids)[range(len(ids) - 1), ids[1:]].numpy()
+        got = answer["logprobs"][row]
+        assert not got[[0, *range(len(ids), 64)]].any()
+        worst = max(worst, abs(got[1 : len(ids)] - wanted).max(initial=0.0))
+    print(f"log-probabilities of prompts: at most {worst:.2g} from the reference")
+    assert worst < TOLERANCE
+
+
+def test_chat(real_model: RealModel) -> None:
+    """User and system text in, the text that the reference's pipeline answers out."""
+    reference = real_model.reference
+    if reference.tokenizer.chat_template is None:
+        assert "chat" not in real_model.signatures
+        return
+    pipeline = transformers.pipeline(
+        "text-generation", model=reference.model, tokenizer=reference.tokenizer, device="cpu"
+    )
+    users, systems = zip(*CHATS, strict=True)
+    answer = in_requests(real_model.signatures["chat"], 8, user=users, system=systems)
+    differing = {}
+    for row, (user, system) in enumerate(CHATS):
+        said = [{"role": "user", "content": user}]
+        messages = [{"role": "system", "content": system}, *said] if system else said
+        found = pipeline(messages, do_sample=False, max_new_tokens=MAX_NEW_TOKENS)
+        if answer["generated_text"][row].decode() != found[0]["generated_text"][-1]["content"]:
+            ids = reference.tokenizer.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
+            differing[row] = list(ids)
+    wanted = [reference.greedy(ids, MAX_NEW_TOKENS) for ids in differing.values()]
+    ids = greedy_ids(real_model, list(differing.values()), 8) if differing else []
+    excused = assert_same_greedy(ids, wanted)
+    assert excused == len(differing)  # the same ids are the same text
+    print(f"{len(CHATS) - excused} of {len(CHATS)} chats equal, {excused} decided within the margin")
+    assert excused <= 1
 
 
 def test_tokenizer(real_model: RealModel) -> None:
