@@ -137,6 +137,19 @@ def test_two_settings_and_a_link_of_them(page: Any, shown: Running) -> None:
     assert page.locator("[name=max_tokens]").first.input_value() == "2"
 
 
+def test_a_signature_is_chosen(page: Any, shown: Running) -> None:
+    page.select_option("[name=mode]", "completion:serving_default")
+    assert page.locator("[name=temperature]").count() == 0  # it takes no option
+    page.fill("#prompt", "abc")
+    assert answer(page) == "cba"
+    assert [name for name, _ in shown.fake.calls] == ["encode", "serving_default"]
+    page.select_option("[name=mode]", "chat:generate_tokens")
+    page.fill("[name=temperature]", "0.5")
+    answer(page)
+    assert shown.fake.calls[-1][0] in ("generate_tokens", "decode")
+    assert shown.fake.generations[-1]["temperature"] == 0.5
+
+
 def test_history_and_its_end(page: Any) -> None:
     page.fill("#prompt", "first")
     answer(page)
