@@ -100,7 +100,9 @@ class Chat(Exchange):
             for index, _, sample in answers.numbered([prompt], body.n)
         ]
         self._readers = {row.index: self._reader() for row in rows}
-        self._tokens = {row.index: TokenReader(self.model, self.deadline, ranked or 0) for row in rows}
+        self._tokens = {
+            row.index: TokenReader(self.model, self.deadline, ranked or 0, bool(body.stops)) for row in rows
+        }
         return rows
 
     def _single(self) -> dict[str, str]:
@@ -175,7 +177,7 @@ class Chat(Exchange):
         reader = self._readers[row.index]
         deltas = [_delta(row.index, change) for change in reader.feed(piece.text)]
         if self._chat.logprobs:
-            tokens = await self._tokens[row.index].read(piece)
+            tokens = await self._tokens[row.index].stream(piece)
             if tokens and not deltas:
                 deltas = [_delta(row.index, {"content": ""})]
             if tokens:

@@ -107,9 +107,9 @@ class Completion(Exchange):
     async def delta(self, row: Row, piece: Piece) -> list[dict[str, Any]]:
         choice = self._form(row.index, piece.text, piece.finish_reason or None)
         if self._asks_logprobs:
-            new = TokenReader(self.model, self.deadline, row.logprobs or 0)
+            new = TokenReader(self.model, self.deadline, row.logprobs or 0, bool(row.stops))
             reader = self._readers.setdefault(row.index, new)
-            choice["logprobs"] = logprobs.completion_form(await reader.read(piece))
+            choice["logprobs"] = logprobs.completion_form(await reader.stream(piece))
         return [choice]
 
     @property
