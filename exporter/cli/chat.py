@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from exporter.cli.chat_session import ChatSession
+    from exporter.cli.openai_session import OpenAiSession
     from exporter.manifest import Manifest
 
 _HELP = """\
@@ -31,13 +33,13 @@ _HELP = """\
 
 def chat(
     version: Annotated[
-        str,
+        str | None,
         typer.Argument(
             help="The exported version, whose manifest holds the chat template: its directory, or the "
             "manifest itself (assets.extra/genserve.json), as a file or an http(s) address.",
             metavar="OUT/NAME/VERSION",
         ),
-    ],
+    ] = None,
     url: Annotated[
         str | None,
         typer.Option(
@@ -47,7 +49,16 @@ def chat(
     grpc: Annotated[
         str | None, typer.Option(help="gRPC endpoint, HOST:PORT; with --ca over TLS.", metavar="HOST:PORT")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Servable name; default: the manifest's.")] = None,
+    openai: Annotated[
+        str | None,
+        typer.Option(
+            help="A gateway, or another server of OpenAI's API, http(s)://HOST[:PORT], instead of a version.",
+            metavar="URL",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Servable name; default: the manifest's. --openai needs it.")
+    ] = None,
     label: Annotated[
         str | None, typer.Option(help="Ask the version that has this label instead of that number.")
     ] = None,
@@ -71,23 +82,16 @@ def chat(
     """Chat with a served model. Lines of a pipe are messages, too; exits 7 then if one had no answer."""
     from rich.console import Console
 
-    from exporter.cli.chat_session import ChatSession
-    from exporter.cli.values import assignments, endpoint
+    from exporter.cli.values import assignments
     from exporter.client.address import read_token
-    from exporter.client.blocking import Client
 
-    manifest = read_manifest(version)
-    with Client(
-        endpoint(url, grpc, ca),
-        model or manifest.name,
-        version=None if label is not None else manifest.version,
-        label=label,
-        token=read_token(token, token_file),
-        ca=ca,
-        timeout=timeout,
-        retries=retries,
-    ) as client:
-        session = ChatSession(client, manifest)
+    limits = {"token": read_token(token, token_file), "ca": ca, "timeout": timeout, "retries": retries}
+    if openai is not None:
+        _check_alone({"OUT/NAME/VERSION": version, "--url": url, "--grpc": grpc, "--label": label}, model)
+        opened: AbstractContextManager[ChatSession | OpenAiSession] = _openai(openai, str(model), limits)
+    else:
+        opened = _served(version, url, grpc, model, label, limits)
+    with opened as session:
         session.system = system or ""
         for name, value in (assignments("option", option) or {}).items():
             session.set(name, value)
@@ -95,6 +99,44 @@ def chat(
         terminal.run()
     if terminal.failed and not sys.stdin.isatty():
         raise typer.Exit(ServingError.exit_code)
+
+
+def _check_alone(others: dict[str, str | None], model: str | None) -> None:
+    if given := [name for name, value in others.items() if value is not None]:
+        raise OptionError(f"give --openai or {given[0]}, not both")
+    if model is None:
+        raise OptionError("--openai needs --model NAME; GET URL/v1/models lists them")
+
+
+@contextmanager
+def _openai(url: str, model: str, limits: dict[str, Any]) -> Iterator[OpenAiSession]:
+    from exporter.cli.openai_session import OpenAiSession
+    from exporter.client.openai_api import OpenAiClient
+
+    with OpenAiClient(url, model, **limits) as client:
+        yield OpenAiSession(client)
+
+
+@contextmanager
+def _served(
+    version: str | None,
+    url: str | None,
+    grpc: str | None,
+    model: str | None,
+    label: str | None,
+    limits: dict[str, Any],
+) -> Iterator[ChatSession]:
+    from exporter.cli.chat_session import ChatSession
+    from exporter.cli.values import endpoint
+    from exporter.client.blocking import Client
+
+    if version is None:
+        raise OptionError("give the exported version, OUT/NAME/VERSION, or --openai URL")
+    manifest = read_manifest(version)
+    number = None if label is not None else manifest.version
+    place = endpoint(url, grpc, limits["ca"])
+    with Client(place, model or manifest.name, version=number, label=label, **limits) as client:
+        yield ChatSession(client, manifest)
 
 
 def read_manifest(place: str) -> Manifest:
@@ -149,7 +191,7 @@ class Terminal:
       failed: whether a line had no answer, or was a command that cannot be.
     """
 
-    def __init__(self, session: ChatSession, console: Console) -> None:
+    def __init__(self, session: ChatSession | OpenAiSession, console: Console) -> None:
         self._session, self._console, self.failed = session, console, False
 
     def run(self) -> None:

@@ -45,30 +45,18 @@ def chat_of(manifest: Manifest) -> ChatFacts:
     return facts
 
 
-class ChatSession:
-    """Messages of a chat, and the options of its answers.
+class Messages:
+    """Of a chat, a system message first where there is one; and the options of its answers.
 
     Attributes:
-      messages: as the template gets them; a system message first, where there is one.
-      options: per-row options of the signature; without any, the export's own generation options.
-      variables: of the template.
+      messages: as the template, or the server, gets them.
+      options, variables: of the answers, and of the template.
     """
 
-    def __init__(self, client: Client, manifest: Manifest) -> None:
-        """Raises OptionError where the server's version lacks what a chat needs, naming it."""
-        from exporter.chat import ChatTemplate
-
-        facts = chat_of(manifest)
-        self._client = client
-        self._facts = facts
-        self.template: ChatTemplate = ChatTemplate(
-            facts.template, variables=facts.variables, tool_use=facts.tool_use
-        )
-        self._signature, self._inputs = _signature(client.metadata())
-        self._piece = min(int(manifest.options.get("resume_piece", _PIECE)), manifest.max_new_tokens)
-        self.options = _own_options(manifest)
-        self.variables: dict[str, Any] = {}
+    def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
+        self.options: dict[str, Any] = {}
+        self.variables: dict[str, Any] = {}
 
     @property
     def system(self) -> str:
@@ -84,6 +72,28 @@ class ChatSession:
     def reset(self) -> None:
         """Forgets everything but the system message."""
         self.messages = self.messages[:1] if self.system else []
+
+
+class ChatSession(Messages):
+    """A chat with a server's signatures.
+
+    Without further ``options`` of the signature those are the export's own.
+    """
+
+    def __init__(self, client: Client, manifest: Manifest) -> None:
+        """Raises OptionError where the server's version lacks what a chat needs, naming it."""
+        from exporter.chat import ChatTemplate
+
+        super().__init__()
+        facts = chat_of(manifest)
+        self._client = client
+        self._facts = facts
+        self.template: ChatTemplate = ChatTemplate(
+            facts.template, variables=facts.variables, tool_use=facts.tool_use
+        )
+        self._signature, self._inputs = _signature(client.metadata())
+        self._piece = min(int(manifest.options.get("resume_piece", _PIECE)), manifest.max_new_tokens)
+        self.options = _own_options(manifest)
 
     def set(self, name: str, value: Any) -> None:
         """An option of the signature, or a variable of the template.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +18,7 @@ from exporter.errors import OptionError
 
 if TYPE_CHECKING:
     from exporter.manifest import Manifest
+    from exporter.preview.rest import Page
     from serving_configs import ServingOptions
 
 _Place = Annotated[
@@ -106,6 +107,9 @@ def serve(
             help="Answer OpenAI's API too, and a page to try the models, on this port (docs/gateway.md)."
         ),
     ] = None,
+    page: Annotated[
+        bool, typer.Option("--page/--no-page", help="The preview server shows a page at / to try the models.")
+    ] = True,
     options_file: Annotated[
         Path | None, typer.Option("--options", help="YAML file of serving options (docs/deploying.md).")
     ] = None,
@@ -127,10 +131,43 @@ def serve(
     if program != "preview":
         loud()  # a real server's log is the user's, from its first line
     options = serving_options(values, manifests)
-    page = nullcontext() if gateway_port is None else _gateway(manifests, options, host, gateway_port)
-    with page:
-        status = launch.serve(folder, manifests, options, engine=program, device=device, host=host)
+    beside = nullcontext() if gateway_port is None else _gateway(manifests, options, host, gateway_port)
+    shown = _page(manifests, options) if page and program == "preview" else None
+    with beside:
+        status = launch.serve(
+            folder, manifests, options, engine=program, device=device, host=host, page=shown
+        )
     raise typer.Exit(status)
+
+
+def _page(manifests: Sequence[Manifest], options: ServingOptions) -> Callable[[str], Page] | None:
+    """A gateway's page at the preview server's own address; None, with the reason in the log, where it cannot
+    be."""
+    import logging
+
+    try:
+        from exporter.gateway.app import Gateway
+        from exporter.gateway.models import Models
+        from exporter.gateway.settings import Settings
+
+        if options.ssl is not None:
+            raise OptionError("it asks the server without TLS, which the serving options have")
+        Models.open(manifests, ["grpc://localhost:1"])
+    except (ImportError, OptionError) as error:
+        logging.getLogger("genserve.gateway").warning("no page to try the models: %s", error)
+        return None
+
+    def page(target: str) -> Page:
+        models = Models.open(manifests, [f"grpc://{_near(target)}"])
+        return Gateway(models, Settings(ui=True)).page_routes, models.close
+
+    return page
+
+
+def _near(target: str) -> str:
+    """HOST:PORT as this machine reaches it."""
+    host, _, port = target.rpartition(":")
+    return f"{'127.0.0.1' if host in ('0.0.0.0', 'localhost') else host}:{port}"
 
 
 @contextmanager
@@ -143,8 +180,7 @@ def _gateway(manifests: Sequence[Manifest], options: ServingOptions, host: str, 
     from exporter.gateway.running import beside
     from exporter.gateway.settings import Settings
 
-    near = "127.0.0.1" if host in ("0.0.0.0", "localhost") else host
-    models = Models.open(manifests, [f"grpc://{near}:{options.grpc_port}"])
+    models = Models.open(manifests, [f"grpc://{_near(f'{host}:{options.grpc_port}')}"])
     with beside(Gateway(models, Settings(ui=True)), host=host, port=port) as url:
         logging.getLogger("genserve.gateway").info("OpenAI's API and a page to try the models: %s", url)
         yield

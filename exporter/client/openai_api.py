@@ -1,9 +1,12 @@
-"""A client of OpenAI's completions: of a gateway, or of whoever else answers that API."""
+"""A client of OpenAI's completions and chats: of a gateway, or of whoever else answers that API."""
 
 from __future__ import annotations
 
+import itertools
+import json
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +21,7 @@ from exporter.errors import OptionError
 
 
 class OpenAiClient:
-    """Completions of one model at ``http(s)://HOST[:PORT]``, with or without ``/v1``.
+    """Completions and chats of one model at ``http(s)://HOST[:PORT]``, with or without ``/v1``.
 
     Args:
       token: the API key.
@@ -42,7 +45,7 @@ class OpenAiClient:
         address = Address.parse(url)
         if address.kind != "rest":
             raise OptionError(f"openai {url!r}: must start with http:// or https://")
-        self._url = url.rstrip("/").removesuffix("/v1") + "/v1/completions"
+        self._url = url.rstrip("/").removesuffix("/v1") + "/v1"
         self._model, self._timeout, self._retry = model, timeout, Retry(retries)
         pem = read_ca(ca, address)
         verify = True if pem is None else ssl.create_default_context(cadata=pem.decode("latin-1"))
@@ -66,23 +69,75 @@ class OpenAiClient:
         texts = tuple(choice["text"] for choice in choices)
         return Completion(prompt, texts, (), tuple(choice["finish_reason"] for choice in choices), "", usage)
 
+    def chat(
+        self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        """The next message of a chat as it comes: the ``delta`` of each event's first choice.
+
+        ``options`` are further fields of the body. A request is repeated until its first event; ``timeout``
+        is what each event may take.
+        """
+        body = {"model": self._model, "messages": list(messages), **options, "stream": True}
+        for attempt in itertools.count():
+            began = False
+            try:
+                for delta in self._deltas(body):
+                    began = True
+                    yield delta
+                return
+            except RequestError as error:
+                if began:
+                    raise
+                time.sleep(self._retry.pause(attempt, error, Deadline(self._timeout)))
+
+    def _deltas(self, body: Any) -> Iterator[dict[str, Any]]:
+        ended = False
+        for event in self._events(body):
+            if "error" in event:
+                raise RequestError("UNAVAILABLE", f"the answer broke off: {_said(event)}")
+            try:
+                for choice in event["choices"][:1]:
+                    yield dict(choice["delta"])
+                    ended |= bool(choice.get("finish_reason"))
+            except (LookupError, TypeError, ValueError):
+                raise RequestError("UNKNOWN", _of_another_form(json.dumps(event))) from None
+        if not ended:
+            raise RequestError("UNAVAILABLE", "the answer broke off")
+
+    def _events(self, body: Any) -> Iterator[dict[str, Any]]:
+        """The server-sent events of an answer, up to ``[DONE]``."""
+        try:
+            with self._http.stream(
+                "POST", f"{self._url}/chat/completions", json=body, timeout=self._timeout
+            ) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise _refusal(answer)
+                for line in answer.iter_lines():
+                    name, _, value = line.partition(":")
+                    if value.strip() == "[DONE]":
+                        return
+                    if name == "data":
+                        yield _object(value)
+        except httpx.TimeoutException:
+            raise RequestError("DEADLINE_EXCEEDED", f"nothing came within {self._timeout:.3g} s") from None
+        except httpx.HTTPError as error:
+            raise RequestError("UNAVAILABLE", str(error)) from None
+
     def _send(self, body: Any, seconds: float) -> Any:
         try:
-            answer = self._http.post(self._url, json=body, timeout=seconds)
+            answer = self._http.post(f"{self._url}/completions", json=body, timeout=seconds)
         except httpx.TimeoutException:
             raise RequestError("DEADLINE_EXCEEDED", f"no answer within {seconds:.3g} s") from None
         except httpx.HTTPError as error:
             raise RequestError("UNAVAILABLE", str(error)) from None
+        if not answer.is_success:
+            raise _refusal(answer)
         try:
             document = answer.json()
-            if answer.is_success:
-                return {"choices": document["choices"], **document}
-            message = document["error"]["message"]
+            return {"choices": document["choices"], **document}
         except (ValueError, LookupError, TypeError):
-            message = f"an answer of another form: {answer.text[:200]!r}"
-        if answer.is_success:
-            raise RequestError("UNKNOWN", message)
-        raise RequestError.from_http(answer.status_code, message)
+            raise RequestError("UNKNOWN", _of_another_form(answer.text)) from None
 
     def close(self) -> None:
         self._http.close()
@@ -94,3 +149,33 @@ class OpenAiClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _refusal(answer: httpx.Response) -> RequestError:
+    try:
+        message = _said(answer.json())
+    except ValueError:
+        message = _of_another_form(answer.text)
+    return RequestError.from_http(answer.status_code, message)
+
+
+def _said(document: Any) -> str:
+    """The message of an error's body."""
+    try:
+        return str(document["error"]["message"])
+    except (LookupError, TypeError):
+        return _of_another_form(json.dumps(document, ensure_ascii=False))
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise RequestError("UNKNOWN", _of_another_form(text))
+    return document
+
+
+def _of_another_form(text: str) -> str:
+    return f"an answer of another form: {text[:200]!r}"

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from exporter.client.flow import Deadline
-from exporter.gateway.errors import unsupported
+from exporter.errors import did_you_mean
+from exporter.gateway.errors import invalid, unsupported
 from exporter.gateway.served_model import Piece, Prompt, ServedModel
 from exporter.gateway.stops import StopCutter
 
@@ -77,13 +78,23 @@ class Answer:
 
 
 def choose_signature(
-    model: ServedModel, *, stream: bool, ids: bool, stops: Sequence[str], logprobs: int | None
+    model: ServedModel,
+    named: str | None,
+    *,
+    chat: bool,
+    stream: bool,
+    ids: bool,
+    stops: Sequence[str],
+    logprobs: int | None,
 ) -> str:
-    """The signature that answers; in pieces for a stream, or where a stop string may end the answer early.
+    """The signature that answers: the ``named`` one, or the one that can; in pieces for a stream, or where a
+    stop string may end the answer early.
 
     Raises:
       ApiError: there is none, or none with log-probabilities.
     """
+    if named is not None:
+        return _named(model, named, chat=chat, ids=ids, logprobs=logprobs)
     signature = model.signature_for(pieces=stream or bool(stops), ids=ids)
     if logprobs is None:
         return signature
@@ -97,6 +108,21 @@ def choose_signature(
         f"export it with -g logprobs={logprobs} and --extra-signatures generate_tokens,resume",
         "logprobs",
     )
+
+
+def _named(model: ServedModel, name: str, *, chat: bool, ids: bool, logprobs: int | None) -> str:
+    of_ids = ("generate_tokens", "resume")
+    known = [one for one in model.answering(chat=chat) if chat or not ids or one in of_ids]
+    if name not in known:
+        raise invalid(
+            f"signature: {name[:80]!r}{did_you_mean(name, known)}; this request may name "
+            f"{', '.join(known) or 'none'}",
+            "signature",
+        )
+    most = model.logprobs(name) if name in of_ids else None
+    if logprobs is not None and (most is None or most < logprobs):
+        raise unsupported(f"logprobs: signature {name!r} does not answer {logprobs} alternatives", "logprobs")
+    return name
 
 
 async def collect(row: Row) -> Answer:

@@ -34,6 +34,8 @@ from exporter.gateway.settings import Settings
 #: An answer's header: "pieces", or "whole" where the version has no signature ``resume``.
 STREAM_HEADER = "X-Genserve-Stream"
 _HEALTH_SECONDS = 5.0
+#: What the page asks, besides its own files.
+_OF_PAGE = ("/v1/completions", "/v1/chat/completions")
 
 
 @dataclass
@@ -53,6 +55,9 @@ class Visit:
         return time.monotonic() - self.start
 
 
+_Handler = Callable[[Request, Visit], Awaitable[Response]]
+
+
 class Gateway:
     """Everything that requests share. ``draining``: no new ones are wanted."""
 
@@ -63,25 +68,41 @@ class Gateway:
         self.metrics = Metrics(self.admission)
         self.draining = False
 
-    def application(self) -> Starlette:
-        posts: dict[str, Callable[[Request, Visit], Awaitable[Response]]] = {
+    @property
+    def page_routes(self) -> list[Route]:
+        """The page with what it asks: for an application that has the other paths itself."""
+        return [
+            Route("/", ui.page_file, methods=["GET"]),
+            Route("/ui/models", self._visited("/ui/models", self._facts), methods=["GET"]),
+            Route("/ui/{name}", ui.page_file, methods=["GET"]),
+            *self._routes(
+                {path: handler for path, handler in self._posts.items() if path in _OF_PAGE}, "POST"
+            ),
+        ]
+
+    @property
+    def _posts(self) -> dict[str, _Handler]:
+        return {
             "/v1/completions": partial(self._exchange, CompletionBody, Completion),
             "/v1/chat/completions": partial(self._exchange, ChatBody, Chat),
             "/v1/embeddings": self._embeddings,
         }
+
+    def _routes(self, handlers: Mapping[str, _Handler], method: str) -> list[Route]:
+        return [
+            Route(path, self._visited(path, handler), methods=[method]) for path, handler in handlers.items()
+        ]
+
+    def application(self) -> Starlette:
         gets = {"/v1/models": self._list, "/v1/models/{model:path}": self._show}
         routes = [
-            *(Route(path, self._visited(path, handler), methods=["POST"]) for path, handler in posts.items()),
-            *(Route(path, self._visited(path, handler), methods=["GET"]) for path, handler in gets.items()),
+            *self._routes(self._posts, "POST"),
+            *self._routes(gets, "GET"),
             Route("/health", self._health, methods=["GET"]),
             Route("/metrics", self._metrics, methods=["GET"]),
         ]
         if self.settings.ui:
-            routes += [
-                Route("/", ui.page_file, methods=["GET"]),
-                Route("/ui/models", self._visited("/ui/models", self._facts), methods=["GET"]),
-                Route("/ui/{name}", ui.page_file, methods=["GET"]),
-            ]
+            routes += self.page_routes
 
         @asynccontextmanager
         async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -91,9 +112,7 @@ class Gateway:
         handlers: Mapping[Any, Any] = {HTTPException: _no_route}
         return Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
 
-    def _visited(
-        self, path: str, handler: Callable[[Request, Visit], Awaitable[Response]]
-    ) -> Callable[[Request], Awaitable[Response]]:
+    def _visited(self, path: str, handler: _Handler) -> Callable[[Request], Awaitable[Response]]:
         """Around every request of the API: its id, its key, errors as JSON, its log line."""
 
         async def answer(request: Request) -> Response:

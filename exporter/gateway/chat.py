@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -76,11 +77,19 @@ class Chat(Exchange):
         self.prompt_tokens = len(prompt.ids)
         ranked = (body.top_logprobs or 0) if body.logprobs else None
         signature = answers.choose_signature(
-            self.model, stream=bool(body.stream), ids=True, stops=body.stops, logprobs=ranked
+            *(self.model, body.signature),
+            chat=True,
+            stream=bool(body.stream),
+            ids=True,
+            stops=body.stops,
+            logprobs=ranked,
         )
+        ids_go = "input_ids" in manifest.signatures[signature].inputs
+        if not ids_go:
+            prompt = replace(prompt, message=self._single())
         options.setdefault("max_new_tokens", manifest.max_new_tokens)
         end = await self.model.end_of_turn(self.deadline)
-        if end is not None and "guide" not in options:  # a guide says itself where an answer ends
+        if ids_go and end is not None and "guide" not in options:  # a guide says itself where an answer ends
             options["stop_token_ids"] = [*options.get("stop_token_ids", ()), end]
         rows = [
             Row(
@@ -91,8 +100,23 @@ class Chat(Exchange):
             for index, _, sample in answers.numbered([prompt], body.n)
         ]
         self._readers = {row.index: self._reader() for row in rows}
-        self._tokens = {row.index: TokenReader(self.model, self.deadline, ranked or 0) for row in rows}
+        self._tokens = {
+            row.index: TokenReader(self.model, self.deadline, ranked or 0, bool(body.stops)) for row in rows
+        }
         return rows
+
+    def _single(self) -> dict[str, str]:
+        """The chat as a signature with the inputs ``user`` and ``system`` takes it: it renders it itself."""
+        body = self._chat
+        given = messages.for_template(body.messages)
+        roles = [message["role"] for message in given]
+        if roles not in (["user"], ["system", "user"]) or self._offered or body.chat_template_kwargs:
+            raise invalid(
+                f"signature: {body.signature!r} takes one user message, a system message before it, and "
+                "neither tools nor chat_template_kwargs",
+                "signature",
+            )
+        return {"system": "", **{message["role"]: message["content"] for message in given}}
 
     def _options(self) -> dict[str, Any]:
         body, manifest = self._chat, self.model.manifest
@@ -153,7 +177,7 @@ class Chat(Exchange):
         reader = self._readers[row.index]
         deltas = [_delta(row.index, change) for change in reader.feed(piece.text)]
         if self._chat.logprobs:
-            tokens = await self._tokens[row.index].read(piece)
+            tokens = await self._tokens[row.index].stream(piece)
             if tokens and not deltas:
                 deltas = [_delta(row.index, {"content": ""})]
             if tokens:

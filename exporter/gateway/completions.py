@@ -57,15 +57,17 @@ class Completion(Exchange):
         ranked = body.logprobs if body.logprobs is not None else 0 if self._best_of > body.n else None
         options = options_of(body, model.manifest, max_tokens=body.max_tokens)
         options |= guide_named(body.guide, model.manifest)
-        if model.signature_for(pieces=False, ids=False) != "serving_default":
-            options.setdefault("max_new_tokens", min(DEFAULT_MAX_TOKENS, model.manifest.max_new_tokens))
         signature = answers.choose_signature(
             model,
+            body.signature,
+            chat=False,
             stream=bool(body.stream),
             ids=any(prompt.text is None for prompt in prompts),
             stops=body.stops,
             logprobs=ranked,
         )
+        if "max_new_tokens" in model.manifest.signatures[signature].inputs:
+            options.setdefault("max_new_tokens", min(DEFAULT_MAX_TOKENS, model.manifest.max_new_tokens))
         return [
             Row(
                 *(model, index, prompt, answers.seeded(options, sample)),
@@ -105,9 +107,9 @@ class Completion(Exchange):
     async def delta(self, row: Row, piece: Piece) -> list[dict[str, Any]]:
         choice = self._form(row.index, piece.text, piece.finish_reason or None)
         if self._asks_logprobs:
-            new = TokenReader(self.model, self.deadline, row.logprobs or 0)
+            new = TokenReader(self.model, self.deadline, row.logprobs or 0, bool(row.stops))
             reader = self._readers.setdefault(row.index, new)
-            choice["logprobs"] = logprobs.completion_form(await reader.read(piece))
+            choice["logprobs"] = logprobs.completion_form(await reader.stream(piece))
         return [choice]
 
     @property

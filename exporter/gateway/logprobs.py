@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from exporter.client.flow import Deadline
@@ -26,13 +26,28 @@ class Token:
 class TokenReader:
     """The tokens of an answer's pieces, one piece after the other.
 
-    Tokens that begin behind the shown text (a stop string's) are left out once the answer has ended.
+    Tokens that begin behind the shown text (a stop string's) are left out: of an answer whose ``stops`` may
+    still come, tokens wait until the text that they begin in is shown.
     """
 
     model: ServedModel
     deadline: Deadline
     alternatives: int
+    stops: bool = False
     _offset: int = 0
+    _shown: int = 0
+    _held: list[Token] = field(default_factory=list)
+
+    async def stream(self, piece: Piece) -> list[Token]:
+        """The tokens that a piece's text shows; with the last piece those that the whole answer has."""
+        tokens = [*self._held, *await self.read(piece)]
+        if not self.stops:
+            return tokens
+        self._shown += len(piece.text)
+        every = piece.finish_reason == "length"
+        count = sum(every or token.offset < self._shown for token in tokens)
+        self._held = tokens[count:]
+        return tokens[:count]
 
     async def read(self, piece: Piece, shown: int | None = None) -> list[Token]:
         """``shown``: the length of the whole answer's text, where a stop string cut it."""

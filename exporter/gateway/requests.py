@@ -77,6 +77,7 @@ class Sampling(_Body):
     bad_token_ids: list[int] | None = None
     ignore_eos: bool = False
     guide: str | None = Field(default=None, description="a guide of the export, by its name")
+    signature: str | None = Field(default=None, description="a signature that answers with text")
 
     @property
     def stops(self) -> tuple[str, ...]:

@@ -23,10 +23,21 @@ EXTRAS: dict[str, Any] = {
     "guide": -1,
 }
 #: What a call sets itself.
-_OF_CALL = {"text", "input_ids", "num_tokens", "generated_ids", "num_generated", "piece_tokens"}
+_OF_CALL = {
+    "text",
+    "user",
+    "system",
+    "input_ids",
+    "num_tokens",
+    "generated_ids",
+    "num_generated",
+    "piece_tokens",
+}
 _OFF = {**NEUTRAL, **EXTRAS}
 #: What each field of a body is called in OpenAI's terms, for messages.
 _FIELD = {"max_new_tokens": "max_tokens", "logit_bias_ids": "logit_bias", "logit_bias_values": "logit_bias"}
+#: Every input that a call can fill.
+KNOWN = frozenset(_OFF) | _OF_CALL | {"max_new_tokens"}
 _EXPORT = "export it with --extra-signatures generate,generate_tokens,resume"
 
 
@@ -37,7 +48,7 @@ def check_inputs(manifest: Manifest, signature: str) -> None:
       OptionError: names the inputs.
     """
     inputs = manifest.signatures[signature].inputs
-    if unknown := sorted(inputs.keys() - _OFF.keys() - _OF_CALL - {"max_new_tokens"}):
+    if unknown := sorted(inputs.keys() - KNOWN):
         raise OptionError(
             f"model {manifest.name}: signature {signature!r} takes {', '.join(unknown)}, which this gateway "
             "does not know: upgrade it"

@@ -18,14 +18,20 @@ from exporter.manifest import Manifest
 
 #: New tokens of an answer's first pieces; the last one holds for all further ones.
 PIECE_TOKENS = (4, 8, 16, 32, 64)
+#: The signatures that go on from token ids.
+_OF_IDS = ("generate_tokens", "resume")
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt's ids; its text too, where it was one."""
+    """A prompt's ids; its text too, where it was one.
+
+    ``message``: a chat of one turn, as signature ``chat`` takes it.
+    """
 
     ids: tuple[int, ...]
     text: str | None = None
+    message: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,17 @@ class ServedModel:
 
     def has(self, signature: str) -> bool:
         return signature in self.manifest.signatures
+
+    def answering(self, *, chat: bool) -> list[str]:
+        """The signatures that answer a prompt, or a chat, with text."""
+        known = row_inputs.KNOWN
+        return [
+            name
+            for name, signature in self.manifest.signatures.items()
+            if {"generated_text", "num_tokens"} <= signature.outputs.keys()
+            and (name in _OF_IDS or ({"user", "system"} if chat else {"text"}) <= signature.inputs.keys())
+            and signature.inputs.keys() <= known
+        ]
 
     def logprobs(self, signature: str) -> int | None:
         """How many alternatives of each token a signature answers; None: no log-probabilities at all."""
@@ -182,8 +199,10 @@ class ServedModel:
     ) -> AsyncGenerator[Piece, None]:
         """The pieces of a row's answer; one, unless the signature is ``resume`` and ``whole`` is False."""
         row = row_inputs.row(self.manifest, signature, options)
-        if signature in ("generate", "serving_default"):
-            yield _piece(await self.call(signature, {"text": [prompt.text], **row}, deadline))
+        if signature not in _OF_IDS:
+            words = {"text": prompt.text} if prompt.message is None else prompt.message
+            row |= {name: [value] for name, value in words.items()}
+            yield _piece(await self.call(signature, row, deadline))
             return
         row |= {"input_ids": [self._padded(prompt.ids)], "num_tokens": [min(len(prompt.ids), self.longest)]}
         if signature != "resume":

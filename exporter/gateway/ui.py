@@ -49,7 +49,7 @@ def facts(name: str, model: ServedModel) -> dict[str, Any]:
         "id": name,
         "version": model.manifest.version,
         "signature": signature,
-        "signatures": sorted(model.manifest.signatures),
+        "modes": _modes(model),
         "chat": model.manifest.chat is not None and model.has("encode_segments"),
         "streams": model.streams,
         "logprobs": model.logprobs(signature),
@@ -63,6 +63,26 @@ def facts(name: str, model: ServedModel) -> dict[str, Any]:
             if option in takes
         ],
     }
+
+
+def _modes(model: ServedModel) -> list[dict[str, Any]]:
+    """Ways to ask: the gateway's choice of a signature, then each signature that answers with text."""
+    chats = model.manifest.chat is not None and model.has("encode_segments")
+    modes = []
+    for mode in (["chat"] if chats else []) + ["completion"]:
+        default = model.signature_for(pieces=True, ids=mode == "chat")
+        for name in (None, *model.answering(chat=mode == "chat")):
+            takes = model.manifest.signatures[name or default].inputs
+            modes.append(
+                {
+                    "mode": mode,
+                    "signature": name,
+                    "chosen": name or default,
+                    "takes": [option for option in (*OPTIONS, "max_new_tokens", "guide") if option in takes],
+                    "logprobs": model.logprobs(name or default) is not None and "input_ids" in takes,
+                }
+            )
+    return modes
 
 
 def _range(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from exporter.preview.config import ServerConfig
+    from exporter.preview.rest import Page
     from exporter.preview.server import PreviewServer
 
 __all__ = ["PreviewServer", "ServerConfig", "fields_of_flags", "files_beside", "serve"]
@@ -25,6 +26,7 @@ def serve(
     grpc_port: int | None = 8500,
     host: str = "127.0.0.1",
     xla_cache: Path | None = None,
+    page: Callable[[str], Page] | None = None,
     **flags: Any,
 ) -> None:
     """Serves until SIGINT or SIGTERM; blocks.
@@ -32,6 +34,7 @@ def serve(
     Args:
       model_config_file: models.config; without it, ``model_name`` and ``model_base_path`` among ``flags``.
       xla_cache: root of compilation caches; one that does not fit this machine is logged and left alone.
+      page: makes the routes of a page at the REST port's own address from HOST:PORT of the gRPC server.
       flags: the other fields of ``ServerConfig``, e.g. ``**files_beside(model_config_file)``.
 
     Raises:
@@ -45,7 +48,8 @@ def serve(
     serve(
         ServerConfig(
             model_config_file=model_config_file, rest_port=rest_port, grpc_port=grpc_port, host=host, **flags
-        )
+        ),
+        page,
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from exporter import preview
 from exporter.choices import Engine
@@ -16,6 +16,9 @@ from exporter.manifest import Manifest
 from serving_configs import ServingOptions
 from serving_configs.flags import server_flags
 from serving_configs.releases import choose_release
+
+if TYPE_CHECKING:
+    from exporter.preview.rest import Page
 
 ENGINES = get_args(Engine)
 SERVER = "tensorflow_model_server"
@@ -72,6 +75,7 @@ def serve(
     engine: str = "auto",
     device: str = "cpu",
     host: str = "127.0.0.1",
+    page: Callable[[str], Page] | None = None,
 ) -> int:
     """Serves an export directory until the server ends; returns its exit status.
 
@@ -80,6 +84,7 @@ def serve(
       manifests: of its versions; every model must be in models.config.
       options: what the files were rendered with; the preview server takes all it knows of them, a real one
         the ports.
+      page: of the preview server alone.
 
     Raises:
       ServingError: the engine is missing, the files are older than the models, or the preview server cannot
@@ -97,7 +102,10 @@ def serve(
         release = choose_release(options.serving_version, [m.tensorflow_version for m in manifests])
         flags = server_flags(manifests, options, release, "cpu", str(config.parent))
         preview.serve(
-            host=host, xla_cache=cache if cache.is_dir() else None, **preview.fields_of_flags(flags)
+            host=host,
+            xla_cache=cache if cache.is_dir() else None,
+            page=page,
+            **preview.fields_of_flags(flags),
         )
         return 0
     words = command(chosen, output, device, options)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import unquote
 
@@ -30,8 +31,17 @@ _STATUS = re.compile(_SPEC + r"(?:/(metadata))?", re.IGNORECASE)
 _NO_MODEL = re.compile(r"/v1/models(?:/metadata)?", re.IGNORECASE)
 
 
+#: Further routes at the server's own address, and what to call when it stops.
+Page = tuple[Sequence[Route], Callable[[], Awaitable[None]]]
+
+
 def application(
-    core: Core, executor: ThreadPoolExecutor, *, timeout_seconds: float, metrics_path: str | None
+    core: Core,
+    executor: ThreadPoolExecutor,
+    *,
+    timeout_seconds: float,
+    metrics_path: str | None,
+    page: Page | None = None,
 ) -> Starlette:
     """The ASGI application.
 
@@ -39,6 +49,7 @@ def application(
       executor: where requests run; its size bounds how many are in work at once.
       timeout_seconds: after which a request answers 504.
       metrics_path: of the Prometheus page; None: no page.
+      page: routes that come first.
     """
 
     async def endpoint(request: Request) -> Response:
@@ -57,7 +68,15 @@ def application(
 
     methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
     handler: Callable[[Request], Awaitable[Response]] = endpoint
-    return Starlette(routes=[Route("/{path:path}", handler, methods=methods)])
+    routes, close = page or ((), None)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        if close is not None:
+            await close()
+
+    return Starlette(routes=[*routes, Route("/{path:path}", handler, methods=methods)], lifespan=lifespan)
 
 
 def answer(core: Core, method: str, path: str, body: bytes) -> Response:

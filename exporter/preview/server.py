@@ -43,10 +43,11 @@ class PreviewServer:
     The ports open only after every configured model is loaded and warmed up.
     """
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(self, config: ServerConfig, page: Callable[[str], rest.Page] | None = None) -> None:
+        """``page`` makes a page's routes from HOST:PORT of the gRPC server."""
         if (config.model_config_file is None) == (config.model_base_path is None):
             raise ServingError("give either model_config_file or model_base_path")
-        self.config = config
+        self.config, self._page = config, page
         self.metrics = Metrics()
         self.rest_port: int | None = None
         self.grpc_port: int | None = None
@@ -195,6 +196,7 @@ class PreviewServer:
             self._executor,
             timeout_seconds=self.config.rest_api_timeout_in_ms / 1000,
             metrics_path=metrics_path(self.config.monitoring_config_file),
+            page=self._page(self.grpc_target) if self._page is not None else None,
         )
         # TensorFlow Serving drops no idle connection; a drain must not wait for them either.
         self._uvicorn = uvicorn.Server(
@@ -203,7 +205,7 @@ class PreviewServer:
                 log_config=None,  # its own would close every handler of the process, and streams with them
                 log_level="warning",
                 timeout_graceful_shutdown=int(_GRACE_SECONDS),
-                lifespan="off",
+                lifespan="on",
             )
         )
         server = self._uvicorn
@@ -267,10 +269,10 @@ def _bound(name: str, host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(config: ServerConfig) -> None:
+def serve(config: ServerConfig, page: Callable[[str], rest.Page] | None = None) -> None:
     """Runs a server until SIGINT or SIGTERM, then drains it. Call from the main thread."""
     stop = threading.Event()
-    server = PreviewServer(config)
+    server = PreviewServer(config, page)
 
     def handle(*_: object) -> None:
         stop.set()
@@ -280,6 +282,8 @@ def serve(config: ServerConfig) -> None:
         signal.signal(number, handle)
     server.start()
     logger.info("ready: REST %s, gRPC %s", server.rest_url, server.grpc_target)
+    if page is not None:
+        logger.info("a page to try the models: %s/", server.rest_url)
     stop.wait()
     logger.info("draining")
     server.stop()

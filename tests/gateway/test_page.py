@@ -1,4 +1,7 @@
-"""The page in headless Chromium: controls, a stream, an error, two settings; nothing on the console."""
+"""The page in headless Chromium: controls, a stream, an error, two settings; nothing on the console.
+
+One of them is in the quick tier.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import pytest
 
 from tests.gateway.conftest import Running
 
-pytestmark = pytest.mark.full
+full = pytest.mark.full
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -67,6 +70,7 @@ def test_a_stream_with_token_probabilities(page: Any) -> None:
     assert "tokens/s" in counts
 
 
+@full
 def test_a_chat_keeps_its_turns(page: Any, shown: Running) -> None:
     shown.fake.reply = lambda *_: "Hello"
     page.fill("#system", "be kind")
@@ -81,6 +85,7 @@ def test_a_chat_keeps_its_turns(page: Any, shown: Running) -> None:
     assert page.locator("#turns p").count() == 0
 
 
+@full
 def test_every_option_arrives(page: Any, shown: Running) -> None:
     values = {
         "max_tokens": 9,
@@ -107,6 +112,7 @@ def test_every_option_arrives(page: Any, shown: Running) -> None:
     assert all({**row, "seed": 6}[name] == value for row in rows for name, value in given.items())
 
 
+@full
 def test_an_error_is_shown_and_a_wrong_value_stays_here(page: Any, shown: Running) -> None:
     page.select_option("[name=mode]", "completion")
     page.fill("#prompt", "x" * 600)
@@ -119,6 +125,7 @@ def test_an_error_is_shown_and_a_wrong_value_stays_here(page: Any, shown: Runnin
     assert len(shown.fake.calls) == before
 
 
+@full
 def test_two_settings_and_a_link_of_them(page: Any, shown: Running) -> None:
     page.select_option("[name=mode]", "completion")
     page.check("#compare")
@@ -137,6 +144,21 @@ def test_two_settings_and_a_link_of_them(page: Any, shown: Running) -> None:
     assert page.locator("[name=max_tokens]").first.input_value() == "2"
 
 
+@full
+def test_a_signature_is_chosen(page: Any, shown: Running) -> None:
+    page.select_option("[name=mode]", "completion:serving_default")
+    assert page.locator("[name=temperature]").count() == 0  # it takes no option
+    page.fill("#prompt", "abc")
+    assert answer(page) == "cba"
+    assert [name for name, _ in shown.fake.calls] == ["encode", "serving_default"]
+    page.select_option("[name=mode]", "chat:generate_tokens")
+    page.fill("[name=temperature]", "0.5")
+    answer(page)
+    assert shown.fake.calls[-1][0] in ("generate_tokens", "decode")
+    assert shown.fake.generations[-1]["temperature"] == 0.5
+
+
+@full
 def test_history_and_its_end(page: Any) -> None:
     page.fill("#prompt", "first")
     answer(page)
@@ -148,6 +170,7 @@ def test_history_and_its_end(page: Any) -> None:
     assert page.locator("#history li").count() == 0
 
 
+@full
 def test_stopping_a_stream(page: Any, shown: Running) -> None:
     shown.fake.held_after = 1
     page.fill("#prompt", "a long answer")
@@ -158,6 +181,7 @@ def test_stopping_a_stream(page: Any, shown: Running) -> None:
     assert page.locator(".answer .error").inner_text() == "stopped"
 
 
+@full
 @pytest.mark.parametrize("language", ["curl", "openai", "python", "grpcurl"])
 def test_copies(page: Any, language: str) -> None:
     page.fill("#prompt", 'it\'s\n"so"')
@@ -173,6 +197,7 @@ def test_copies(page: Any, language: str) -> None:
         assert json.loads(text.split("-d '")[1].rsplit("'", 1)[0].replace("'\\''", "'"))
 
 
+@full
 def test_a_phone_scrolls_one_way_alone(page: Any) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     page.select_option("[name=mode]", "completion")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import socket
 import time
@@ -13,7 +14,13 @@ import httpx
 import openai
 import pytest
 
+from exporter.gateway.app import Gateway
+from exporter.gateway.models import Models
+from exporter.gateway.running import beside
+from exporter.gateway.settings import Settings
+from tests.client.stubs import HttpStub
 from tests.gateway.conftest import Running
+from tests.gateway.fake import manifest
 
 USER: list[Any] = [{"role": "user", "content": "hi"}]
 LONG = "Grüße, 世界! 👋🏽 and so on, END of it. " * 3
@@ -75,6 +82,28 @@ def test_logprobs_and_several_answers(running: Running, client: openai.OpenAI) -
         assert [at for one in found for at in one.text_offset or ()] == choice.logprobs.text_offset
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"stop": "END"}, {"stop": ["lon", "nope"]}, {"stop": "er with the E"}, {"stop": "q", "max_tokens": 9}],
+)
+def test_a_streams_logprobs_leave_a_stop_string_out(
+    running: Running, client: openai.OpenAI, options: dict[str, Any]
+) -> None:
+    running.fake.reply = lambda *_: "an answer with the END of it, and a longer rest"
+    asked: dict[str, Any] = {"model": "toy", "prompt": "a", "logprobs": 1, "max_tokens": 60, **options}
+    whole = client.completions.create(**asked).choices[0]
+    assert whole.logprobs is not None
+    pieces = [chunk.choices[0] for chunk in client.completions.create(**asked, stream=True)]
+    tokens = [token for one in pieces if one.logprobs for token in one.logprobs.tokens or ()]
+    assert tokens == whole.logprobs.tokens
+    assert "".join(tokens) == "".join(one.text for one in pieces) == whole.text
+    del asked["prompt"], asked["logprobs"]
+    chat: dict[str, Any] = {**asked, "messages": USER, "logprobs": True}
+    deltas = [chunk.choices[0] for chunk in client.chat.completions.create(**chat, stream=True)]
+    items = [item for one in deltas if one.logprobs for item in one.logprobs.content or ()]
+    assert "".join(item.token for item in items) == whole.text
+
+
 def test_tool_calls_come_whole(running: Running, client: openai.OpenAI) -> None:
     calls = [json.dumps({"name": "add", "arguments": {"a": number}}) for number in (1, 2)]
     running.fake.reply = lambda *_: "Well: " + "\n".join(f"<tool_call>{call}</tool_call>" for call in calls)
@@ -98,6 +127,51 @@ def test_a_server_that_dies_in_a_stream(running: Running, client: openai.OpenAI)
         got.extend(chunk.choices[0].text for chunk in stream)
     assert "".join(got)
     assert LONG.startswith("".join(got))
+
+
+def test_another_server_goes_on_with_a_stream() -> None:
+    """The first of two servers is gone after two pieces: the second one gets what was generated so far."""
+    texts = [bytes([letter]) for letter in b"an answer of more than two pieces"]
+    first, second = HttpStub(), HttpStub()
+
+    def reply(lasts: int) -> Callable[[str, bytes], tuple[int, bytes]]:
+        count = itertools.count()
+
+        def one(_: str, body: bytes) -> tuple[int, bytes]:
+            inputs = json.loads(body)["inputs"]
+            if "segments" in inputs or "text" in inputs:
+                return 200, json.dumps({"outputs": {"input_ids": [[97]], "num_tokens": [1]}}).encode()
+            if next(count) >= lasts:
+                return 503, b'{"error": "gone"}'
+            done = inputs["num_generated"][0]
+            assert bytes(inputs["generated_ids"][0][:done]) == b"".join(texts[:done])
+            new = texts[done : done + inputs["piece_tokens"][0]]
+            last = done + len(new) == len(texts)
+            outputs = {
+                "generated_ids": [[text[0] for text in new]],
+                "generated_text": [b"".join(new).decode()],
+                "num_tokens": [len(new)],
+                "finish_reason": ["stop" if last else ""],
+                "error": [""],
+            }
+            return 200, json.dumps({"outputs": outputs}).encode()
+
+        return one
+
+    first.answer, second.answer = reply(2), reply(99)
+    try:
+        gateway = Gateway(Models.open([manifest()], [first.url, second.url]), Settings())
+        with beside(gateway, host="127.0.0.1", port=0) as url:
+            own = openai.OpenAI(base_url=url + "/v1", api_key="x", max_retries=0)
+            asked: dict[str, Any] = {"model": "toy", "prompt": "a", "max_tokens": 60}
+            pieces = [chunk.choices[0].text for chunk in own.completions.create(**asked, stream=True)]
+        assert "".join(pieces).encode() == b"".join(texts)
+        assert len(pieces) == 4  # of 4, 8, 16 and 5 tokens
+        assert any(b"num_generated" in request[3] for request in second.requests)
+        assert any(b"num_generated" in request[3] for request in first.requests)
+    finally:
+        first.stop()
+        second.stop()
 
 
 def test_a_refusal_before_the_first_piece_has_its_status(running: Running, client: openai.OpenAI) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -46,3 +47,20 @@ def test_facts_are_the_exports(shown: Running) -> None:
         "max": 1,
     }
     assert options["top_k"]["integer"] is True
+
+
+def test_ways_to_ask_are_the_signatures_that_answer_with_text(shown: Running) -> None:
+    toy, whole, plain = httpx.get(shown.url + "/ui/models").json()
+
+    def names(model: dict[str, Any]) -> list[tuple[str, str | None]]:
+        return [(one["mode"], one["signature"]) for one in model["modes"]]
+
+    ids = ["generate_tokens", "resume"]
+    chats: list[str | None] = [None, *ids]
+    completions = [None, "serving_default", *ids]
+    assert names(toy) == [("chat", one) for one in chats] + [("completion", one) for one in completions]
+    assert names(plain) == [("completion", None), ("completion", "serving_default")]
+    chosen = {(one["mode"], one["signature"]): one for one in toy["modes"] + whole["modes"]}
+    assert chosen["completion", "serving_default"]["takes"] == []
+    assert chosen["completion", "serving_default"]["logprobs"] is False
+    assert "max_new_tokens" in chosen["completion", "resume"]["takes"]

@@ -26,7 +26,7 @@ class Pane {
     this.form = this.find("form");
     this.find("[name=model]").append(...models.map((model) => element("option", { value: model.id, textContent: model.id })));
     this.find("[name=model]").addEventListener("change", () => this.choose({}));
-    this.find("[name=mode]").addEventListener("change", () => chatControls());
+    this.find("[name=mode]").addEventListener("change", () => this.choose(this.settings()));
     this.find(".copy").addEventListener("click", () => copy(this.source(this.find("[name=language]").value)));
     this.find(".answer").setAttribute("aria-label", `Answer ${this.name}`);
     if (models.some((model) => model.id === settings.model)) this.find("[name=model]").value = settings.model;
@@ -34,12 +34,14 @@ class Pane {
   }
 
   get model() { return models.find((model) => model.id === this.find("[name=model]").value); }
-  get isChat() { return this.find("[name=mode]").value === "chat"; }
+  get mode() { return this.model.modes[this.find("[name=mode]").selectedIndex]; }
+  get isChat() { return this.mode.mode === "chat"; }
 
   choose(settings) {
-    const model = this.model, modes = model.chat ? ["chat", "completion"] : ["completion"];
-    this.find("[name=mode]").replaceChildren(...modes.map((mode) => element("option", { value: mode, textContent: `${mode} (${model.signature})` })));
-    if (modes.includes(settings.mode)) this.find("[name=mode]").value = settings.mode;
+    const model = this.model, values = model.modes.map(({ mode, signature }) => signature ? `${mode}:${signature}` : mode);
+    this.find("[name=mode]").replaceChildren(...model.modes.map(({ mode, signature, chosen }, place) =>
+      element("option", { value: values[place], textContent: signature ? `${mode}: ${signature}` : `${mode} (${chosen})` })));
+    if (values.includes(settings.mode)) this.find("[name=mode]").value = settings.mode;
     this.find(".facts").textContent = `version ${model.version}; prompts up to ${model.longest_prompt} tokens; ` +
       (model.streams ? "streams in pieces" : "answers in one piece") + (model.logprobs === null ? "" : `; ${model.logprobs} alternatives a token`);
     this.find(".options").replaceChildren(...this.controls(model, settings));
@@ -50,8 +52,9 @@ class Pane {
     const number = (name, hint, extra) => element("label", {}, name,
       element("input", { name, type: "number", value: settings[name] ?? "", ...extra }), element("small", { textContent: hint }));
     const made = [];
-    if (model.max_new_tokens) made.push(number("max_tokens", `1 to ${model.max_new_tokens}`, { min: 1, max: model.max_new_tokens, step: 1 }));
-    for (const option of model.options) {
+    const { takes, logprobs } = this.mode;
+    if (takes.includes("max_new_tokens")) made.push(number("max_tokens", `1 to ${model.max_new_tokens}`, { min: 1, max: model.max_new_tokens, step: 1 }));
+    for (const option of model.options.filter((one) => takes.includes(one.name))) {
       const range = option.name === "seed" ? "empty: random" : `${option.min ?? "any"} to ${option.max ?? "any"}; neutral ${option.neutral}; exported ${option.exported}`;
       const extra = { step: option.integer ? 1 : "any", placeholder: option.name === "seed" ? "" : option.exported };
       if (option.min !== null) extra.min = option.min;
@@ -60,12 +63,12 @@ class Pane {
     }
     made.push(number("n", "answers, 1 to 8", { min: 1, max: 8, step: 1, placeholder: 1 }));
     made.push(element("label", {}, "stop", element("input", { name: "stop", value: settings.stop ?? "" }), element("small", { textContent: "strings, separated by |" })));
-    if (model.guides.length) {
+    if (takes.includes("guide") && model.guides.length) {
       const select = element("select", { name: "guide" }, ...["", ...model.guides].map((guide) => element("option", { value: guide, textContent: guide || "none" })));
       select.value = settings.guide ?? "";
       made.push(element("label", {}, "guide", select));
     }
-    if (model.logprobs !== null) {
+    if (logprobs) {
       made.push(element("label", { className: "check" }, element("input", { name: "logprobs", type: "checkbox", checked: settings.logprobs ?? true }), "token probabilities"));
     }
     return made;
@@ -81,10 +84,11 @@ class Pane {
   }
 
   body(stream) {
-    const { mode, stop, logprobs, ...options } = this.settings();
+    const { mode, stop, logprobs, ...options } = this.settings(), { signature } = this.mode;
+    if (signature) options.signature = signature;
     if (stop) options.stop = stop.split("|");
     const most = this.model.logprobs;
-    if (mode === "chat") {
+    if (this.isChat) {
       options.messages = [...($("system").value ? [{ role: "system", content: $("system").value }] : []), ...turns, { role: "user", content: $("prompt").value }];
       if (logprobs) Object.assign(options, { logprobs: true, top_logprobs: Math.min(most, 5) });
     } else {
@@ -151,8 +155,9 @@ class Pane {
     }
     const name = body.model.split("@")[0];
     if (language === "python") return `from exporter import Client\n\nwith Client("grpc://HOST:8500", ${python(name)}) as client:\n    print(client.generate([${python($("prompt").value)}])[0].text)`;
+    const plain = this.mode.signature && this.mode.takes.length === 0 && !this.isChat;  // a preset: text alone
     const encoded = btoa(String.fromCharCode(...new TextEncoder().encode($("prompt").value)));
-    const request = { model_spec: { name, signature_name: "serving_default" }, inputs: { text: { dtype: "DT_STRING", tensor_shape: { dim: [{ size: 1 }] }, string_val: [encoded] } } };
+    const request = { model_spec: { name, signature_name: plain ? this.mode.signature : "serving_default" }, inputs: { text: { dtype: "DT_STRING", tensor_shape: { dim: [{ size: 1 }] }, string_val: [encoded] } } };
     return `grpcurl -plaintext -d ${quote(JSON.stringify(request))} HOST:8500 tensorflow.serving.PredictionService/Predict`;
   }
 }
