@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from exporter.capacity.planning import Capacity
 
+#: A GPU so many times larger than the largest bucket is told and not drawn.
+_FAR = 10
+
 
 def draw(capacity: Capacity, path: Path) -> None:
     """Writes the buckets' bytes, and beside them the largest batch of each length, as PNG, SVG or PDF.
@@ -28,14 +31,17 @@ def draw(capacity: Capacity, path: Path) -> None:
 
 def _bytes(axes: Any, capacity: Capacity) -> None:
     names = [f"{bucket.batch_size} x {bucket.prompt_length}" for bucket in capacity.buckets]
+    unit, name = (1 << 30, "GiB") if capacity.largest.total_bytes >= 1 << 30 else (1 << 20, "MiB")
     below = [0.0] * len(names)
     for label in ("weights", "cache", "temporary"):
-        sizes = [getattr(bucket, f"{label}_bytes") / (1 << 30) for bucket in capacity.buckets]
+        sizes = [getattr(bucket, f"{label}_bytes") / unit for bucket in capacity.buckets]
         axes.bar(names, sizes, bottom=below, label=label)
         below = [low + size for low, size in zip(below, sizes, strict=True)]
-    if capacity.gpu_bytes:
-        axes.axhline(capacity.gpu_bytes / (1 << 30), color="black", linestyle="--", label="GPU")
-    axes.set(title="bytes by bucket", xlabel="batch x prompt length", ylabel="GiB")
+    gpu = (capacity.gpu_bytes or 0) / unit
+    if 0 < gpu < _FAR * max(below):
+        axes.axhline(gpu, color="black", linestyle="--", label="GPU")
+    told = f", of a GPU of {gpu:,.0f} {name}" if gpu else ""
+    axes.set(title="bytes by bucket" + told, xlabel="batch x prompt length", ylabel=name)
     axes.tick_params(axis="x", rotation=60)
     axes.legend()
 
