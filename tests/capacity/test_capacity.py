@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from exporter.capacity.cards import CARDS
 from exporter.capacity.memory import bucket_of, largest_batch, needed_bytes
 from exporter.capacity.planning import Load, plan_capacity
 from exporter.capacity.speed import Limits, batch_seconds, measured_efficiency, tokens_per_second
@@ -26,6 +28,7 @@ from exporter.options import make_options, read_job
 from serving_configs import ServingOptions
 from serving_configs.gpu_memory import planned_bytes
 from tests.cli.documented import documented_keys
+from tests.conftest import ROOT
 from tests.serving_configs.manifests import manifest
 
 GIB = 1 << 30
@@ -153,6 +156,15 @@ def test_what_cannot_be_is_refused_by_name() -> None:
         plan_capacity(LARGE, 80 * GIB, limits, Load(1, 10, 300))
     with pytest.raises(OptionError, match="--prompt-tokens: 5000 is above the longest bucket of large, 4096"):
         plan_capacity(LARGE, 80 * GIB, limits, Load(1, 5000, 10))
+
+
+def test_the_documented_cards_are_those_that_are_known() -> None:
+    text = (ROOT / "docs" / "capacity.md").read_text(encoding="utf-8")
+    rows = re.findall(r"(?m)^\| (\S+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| <(\S+)> \|$", text)
+    assert [(name, *map(float, figures), source) for name, *figures, source in rows] == [
+        (card.name, card.memory_gb, card.bandwidth, card.tflops16, card.tflops32, card.source)
+        for card in CARDS.values()
+    ]
 
 
 def _run(*arguments: object) -> Result:

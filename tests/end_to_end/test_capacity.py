@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from exporter.capacity.memory import bucket_of
 from exporter.capacity.subject import of_plan, of_version
 from exporter.exporting.pipeline import ExportResult
 from exporter.exporting.plan import plan_export
 from exporter.options import make_options
+from exporter.verification.hlo import write_hlo
 
 pytestmark = pytest.mark.end_to_end
 
@@ -33,3 +37,18 @@ def test_before_and_after_the_export_the_sums_are_the_same(stories: ExportResult
     exported = of_version(stories.manifest)
     assert planned.weights_bytes == exported.weights_bytes
     assert planned.row_bytes == exported.row_bytes
+
+
+#: In HLO: the arrays of three dimensions (rows and heads, tokens, head size) that a loop carries.
+_KEPT = re.compile(r"f32\[(\d+),(\d+),(\d+)\]")
+
+
+@pytest.mark.full
+def test_keys_and_values_are_what_the_compiled_loop_carries(stories: ExportResult, tmp_path: Path) -> None:
+    subject = of_version(stories.manifest)
+    files = [file for file in write_hlo(stories.directory, tmp_path, ["tokens"]) if file.stage == "optimized"]
+    assert len(files) == 4
+    for file in files:
+        loops = [line.split(" while(")[0] for line in file.path.read_text().splitlines() if " while(" in line]
+        carried = max(4 * sum(math.prod(map(int, shape)) for shape in _KEPT.findall(loop)) for loop in loops)
+        assert carried == bucket_of(subject, file.batch_size, file.prompt_length).cache_bytes
