@@ -34,13 +34,16 @@ def bucket_bytes(manifest: Manifest) -> dict[_Bucket, int]:
     if sizes:
         return sizes
     longest = manifest.buckets.prompt_lengths[-1]
+    memory = manifest.memory
     return {
-        (rows, longest): round(
-            manifest.memory.cache_bytes_per_row * rows * (1 + WORKSPACE)
-            + manifest.memory.weights_bytes * WORKSPACE
-        )
+        (rows, longest): estimated_bytes(memory.weights_bytes, memory.cache_bytes_per_row * rows)
         for rows in manifest.buckets.batch_sizes
     }
+
+
+def estimated_bytes(weights_bytes: int, cache_bytes: int) -> int:
+    """Of a bucket that was not measured, beside the weights: keys and values, with a part for temporaries."""
+    return round(cache_bytes * (1 + WORKSPACE) + weights_bytes * WORKSPACE)
 
 
 def _version_bytes(manifest: Manifest) -> int:

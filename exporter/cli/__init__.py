@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from exporter import __version__
-from exporter.cli import batch, chat, doctor, export, gateway, generate, questions, serving, versions
+from exporter.cli import batch, chat, doctor, export, gateway, generate, plan, questions, serving, versions
 from exporter.cli.quiet import quiet
 from exporter.cli.unexpected import unexpected
 from exporter.errors import GenserveError, missing_extra
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(export.export)
 app.command()(questions.inspect)
+app.command()(plan.plan)
 app.command()(questions.verify)
 app.command()(questions.verify_tokenizer)
 app.command()(doctor.doctor)

@@ -1,0 +1,103 @@
+"""What a plan of capacity is made for: an exported version, or a model that an export was planned of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from exporter.manifest import Manifest
+from serving_configs.gpu_memory import bucket_bytes
+
+if TYPE_CHECKING:
+    from exporter.exporting.plan import Plan
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is known of it.
+
+    Attributes:
+      name, source: the servable's name, and the model behind it.
+      row_bytes: length bucket -> keys and values of one row, of the program that keeps most of them.
+      scaled: those lengths whose ``row_bytes`` are taken from the longest one's.
+      copies: the most beams or sequences of a row.
+      measured: batch size and length -> bytes beside the weights, as ``genserve warm`` found them, or empty.
+      batch_seconds: a full batch in the longest bucket on a GPU; None: not measured there.
+    """
+
+    name: str
+    source: str
+    dtype: str
+    parameters: int
+    weights_bytes: int
+    row_bytes: Mapping[int, int]
+    scaled: frozenset[int]
+    copies: int
+    max_new_tokens: int
+    batch_sizes: tuple[int, ...]
+    prompt_lengths: tuple[int, ...]
+    measured: Mapping[tuple[int, int], int]
+    batch_seconds: float | None
+
+    def length_of(self, tokens: int) -> int | None:
+        """The bucket of a prompt of so many tokens; None where no bucket is long enough."""
+        return next((length for length in self.prompt_lengths if length >= tokens), None)
+
+
+def of_version(manifest: Manifest) -> Subject:
+    """Of an exported version.
+
+    The manifest holds the longest bucket's keys and values; those of the others are in proportion to their
+    tokens, which is too little where a sliding window cuts the longest one's.
+    """
+    lengths = manifest.buckets.prompt_lengths
+    options = [manifest.generation, *manifest.options.get("signatures", {}).values()]
+    copies = _copies(options)
+    generated = manifest.max_new_tokens * copies
+    longest = manifest.memory.cache_bytes_per_row
+    whole = lengths[-1] + generated
+    return Subject(
+        name=manifest.name,
+        source=manifest.model.source,
+        dtype=manifest.model.dtype,
+        parameters=manifest.model.parameters,
+        weights_bytes=manifest.memory.weights_bytes,
+        row_bytes={length: -(-longest * (length + generated) // whole) for length in lengths},
+        scaled=frozenset(lengths[:-1]),
+        copies=copies,
+        max_new_tokens=manifest.max_new_tokens,
+        batch_sizes=manifest.buckets.batch_sizes,
+        prompt_lengths=lengths,
+        measured=bucket_bytes(manifest) if manifest.warmup.memory else {},
+        batch_seconds=manifest.warmup.batch_seconds if manifest.warmup.device == "gpu" else None,
+    )
+
+
+def of_plan(plan: Plan) -> Subject:
+    """Of an export that was planned: exact bytes for every length, nothing measured.
+
+    The longest bucket stands for that of ``resume`` too, which holds prompts with their answers.
+    """
+    buckets = plan.buckets
+    row_bytes = {length: plan.cache_bytes(length, 1) for length in buckets.prompt_lengths}
+    return Subject(
+        name=plan.servable.name,
+        source=plan.options.model,
+        dtype=plan.dtype,
+        parameters=plan.parameters,
+        weights_bytes=plan.memory.weights_bytes,
+        row_bytes=row_bytes | {buckets.prompt_lengths[-1]: plan.memory.cache_bytes_per_row},
+        scaled=frozenset(),
+        copies=_copies(options.model_dump() for options in (plan.generation, *plan.presets.values())),
+        max_new_tokens=plan.generation.max_new_tokens,
+        batch_sizes=buckets.batch_sizes,
+        prompt_lengths=buckets.prompt_lengths,
+        measured={},
+        batch_seconds=None,
+    )
+
+
+def _copies(options: Iterable[Mapping[str, Any]]) -> int:
+    keys = ("num_beams", "num_return_sequences")
+    return max((option.get(key) or 1 for option in options for key in keys), default=1)

@@ -1,0 +1,279 @@
+"""Bytes, seconds and cost against figures made by hand, and the verb with everything it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from exporter.capacity.cards import CARDS
+from exporter.capacity.memory import bucket_of, largest_batch, needed_bytes
+from exporter.capacity.planning import Load, plan_capacity
+from exporter.capacity.speed import Limits, batch_seconds, measured_efficiency, tokens_per_second
+from exporter.capacity.subject import Subject, of_plan, of_version
+from exporter.cli import app
+from exporter.demo import demo_path
+from exporter.errors import GenserveError, OptionError
+from exporter.exporting.plan import plan_export
+from exporter.manifest import BucketMemory, Manifest, WarmupInfo
+from exporter.options import make_options, read_job
+from serving_configs import ServingOptions
+from serving_configs.gpu_memory import planned_bytes
+from tests.cli.documented import documented_keys
+from tests.conftest import ROOT
+from tests.serving_configs.manifests import manifest
+
+GIB = 1 << 30
+#: Seven billion parameters in 16 bits; a token's keys and values are 128 KiB.
+LARGE = Subject(
+    name="large",
+    source="large",
+    dtype="bfloat16",
+    parameters=7_000_000_000,
+    weights_bytes=14_000_000_000,
+    row_bytes={1024: 1280 * 131_072, 4096: 4352 * 131_072},
+    scaled=frozenset(),
+    copies=1,
+    max_new_tokens=256,
+    batch_sizes=(1, 8),
+    prompt_lengths=(1024, 4096),
+    measured={},
+    batch_seconds=None,
+)
+
+
+def _stories(**values: Any) -> Subject:
+    options = {"model": "demo:stories", "max_new_tokens": 16, "prompt_lengths": [16, 48], **values}
+    return of_plan(plan_export(make_options(options), Path("nowhere")))
+
+
+def _measured() -> Manifest:
+    """A version whose buckets were measured, one batch size of the longer length alone."""
+    found = [(0, 1, 32, 1000), (0, 4, 32, 4000), (1, 4, 32, 3000), (0, 1, 128, 5_000_000)]
+    memory = [
+        BucketMemory(program=p, batch_size=b, prompt_length=n, temporary_bytes=t, result_bytes=100)
+        for p, b, n, t in found
+    ]
+    return manifest(warmup=WarmupInfo(memory=tuple(memory), batch_seconds=2.0, device="gpu"))
+
+
+@pytest.mark.parametrize(("options", "copies"), [({}, 1), ({"num_beams": 4}, 4)])
+def test_keys_and_values_are_those_of_the_architecture(options: dict[str, Any], copies: int) -> None:
+    """Two of hidden size for every layer and token, in float32; those of new tokens once per beam."""
+    config = json.loads((demo_path("stories") / "config.json").read_text())
+    subject = _stories(generation=options, target="cpu")
+    token = 2 * config["n_layer"] * config["n_embd"] * 4
+    assert subject.row_bytes == {length: token * (length + 16 * copies) for length in (16, 48)}
+    assert subject.copies == copies
+    assert bucket_of(subject, 8, 48).cache_bytes == 8 * token * (48 + 16 * copies)
+
+
+def test_weights_are_those_of_the_checkpoint() -> None:
+    """Its headers' tensors in float32: no buffer of attention masks among them."""
+    from safetensors import safe_open
+
+    with safe_open(str(demo_path("stories") / "model.safetensors"), "numpy") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    numbers = sum(tensor.size for tensor in tensors.values())
+    assert _stories(target="cpu").weights_bytes == 4 * numbers
+
+
+def test_measured_buckets_are_taken_as_they_are_and_lines_drawn_between_them() -> None:
+    subject = of_version(_measured())
+    (one, two, four) = (bucket_of(subject, rows, 32) for rows in (1, 2, 4))
+    assert [bucket.source for bucket in (one, two, four)] == ["measured", "from measured", "measured"]
+    beside = [bucket.total_bytes - bucket.weights_bytes for bucket in (one, two, four)]
+    assert beside == [1210, 2310, 4510]  # a tenth more than XLA says, of the larger program
+    assert bucket_of(subject, 8, 128).total_bytes == 4_000_000 + 8 * 5_500_110
+    assert bucket_of(of_version(manifest()), 8, 128).source == "estimated"
+
+
+def test_the_sums_are_those_of_the_emitted_configuration() -> None:
+    for found in (manifest(), _measured()):
+        capacity = plan_capacity(of_version(found))
+        once = planned_bytes([found], ServingOptions(poll_seconds=0))
+        twice = planned_bytes([found], ServingOptions(poll_seconds=5))
+        assert capacity.largest.prompt_length == 128
+        # The configuration knows the measured buckets alone.
+        largest = bucket_of(capacity.subject, 1, 128) if found.warmup.memory else capacity.largest
+        assert (needed_bytes(largest), needed_bytes(largest, 2)) == (once, twice)
+
+
+def test_the_largest_batch_is_the_last_that_fits() -> None:
+    for versions in (1, 2):
+        rows = largest_batch(LARGE, 1024, 48 * GIB, versions)
+        assert needed_bytes(bucket_of(LARGE, rows, 1024), versions) <= 48 * GIB
+        assert needed_bytes(bucket_of(LARGE, rows + 1, 1024), versions) > 48 * GIB
+    # 24 GiB less 1 for the runtime and 14e9 * 1.35 of weights, over 160 MiB * 1.35 a row.
+    assert largest_batch(LARGE, 1024, 24 * GIB) == int((23 * GIB - 18.9e9) / (1280 * 131_072 * 1.35))
+    assert largest_batch(LARGE, 1024, 24 * GIB, 2) == 0
+
+
+def test_seconds_are_bytes_over_bandwidth_or_operations_over_their_rate() -> None:
+    slow = Limits(bandwidth=1e12, efficiency=0.5, source="stated")
+    step = (14e9 + 8 * 1280 * 131_072) / 1e12 / 0.5
+    assert tokens_per_second(LARGE, slow, 8, 1024) == pytest.approx(8 / step)
+    assert batch_seconds(LARGE, slow, 8, 1024, 100) == pytest.approx(100 * step)
+    counted = replace(slow, flops=1e14)
+    prompt = 2 * 7e9 * 8 * 1024 / 1e14 / 0.5
+    assert batch_seconds(LARGE, counted, 8, 1024, 100) == pytest.approx(prompt + 99 * step)
+
+
+def test_efficiency_is_the_limit_over_what_was_measured() -> None:
+    subject, limits = replace(LARGE, batch_seconds=20.0), Limits(1e12)
+    least = 256 * (14e9 + 8 * 4352 * 131_072) / 1e12
+    assert measured_efficiency(subject, limits) == pytest.approx(least / 20)
+    assert measured_efficiency(replace(LARGE, batch_seconds=least / 2), limits) is None
+    assert measured_efficiency(LARGE, limits) is None
+    assert of_version(_measured()).batch_seconds == 2.0
+    assert of_version(manifest(warmup=WarmupInfo(batch_seconds=2.0, device="cpu"))).batch_seconds is None
+
+
+def test_a_load_has_replicas_and_a_cost() -> None:
+    limits, load = Limits(1e12, efficiency=0.5, source="stated"), Load(50.0, 1000, 200)
+    fleet = plan_capacity(LARGE, 80 * GIB, limits, load, price_per_hour=3.0).fleet
+    assert fleet is not None
+    assert (fleet.prompt_length, fleet.queue.wait_seconds <= fleet.full_batch_seconds) == (1024, True)
+    assert fleet.replicas * fleet.batch_size / fleet.full_batch_seconds > 50
+    assert fleet.cost_per_million == pytest.approx(fleet.replicas * 3 / (50 * 200 * 3600 / 1e6))
+    tokens = fleet.batch_size * 200 / fleet.full_batch_seconds * 3600
+    assert fleet.cost_per_million_busy == pytest.approx(3 / (tokens / 1e6))
+
+
+def test_what_cannot_be_is_refused_by_name() -> None:
+    limits = Limits(1e12)
+    with pytest.raises(OptionError, match=r"--gpu-memory: .* hold no bucket of large"):
+        plan_capacity(LARGE, 8 * GIB)
+    with pytest.raises(OptionError, match="--new-tokens: 300 is above max_new_tokens of large, 256"):
+        plan_capacity(LARGE, 80 * GIB, limits, Load(1, 10, 300))
+    with pytest.raises(OptionError, match="--prompt-tokens: 5000 is above the longest bucket of large, 4096"):
+        plan_capacity(LARGE, 80 * GIB, limits, Load(1, 5000, 10))
+
+
+def test_the_documented_cards_are_those_that_are_known() -> None:
+    text = (ROOT / "docs" / "capacity.md").read_text(encoding="utf-8")
+    rows = re.findall(r"(?m)^\| (\S+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| <(\S+)> \|$", text)
+    assert [(name, *map(float, figures), source) for name, *figures, source in rows] == [
+        (card.name, card.memory_gb, card.bandwidth, card.tflops16, card.tflops32, card.source)
+        for card in CARDS.values()
+    ]
+
+
+def _run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["plan", *map(str, arguments)])
+
+
+def test_the_answer_has_the_documented_keys(tmp_path: Path) -> None:
+    _measured().write(tmp_path)
+    load = ["--requests-per-second", 5, "--prompt-tokens", 20, "--new-tokens", 10, "--price-per-hour", 1]
+    told = _run(tmp_path, "--card", "h100 sxm", *load, "--json")
+    assert told.exit_code == 0, told.exception
+    answer = json.loads(told.stdout)
+    nested = [answer["buckets"][0], answer["limits"], answer["lengths"][0], answer["fleet"], answer["chosen"]]
+    keys = {key for part in (answer, *nested, answer["fleet"]["queue"]) for key in part}
+    assert keys == documented_keys("plan")
+    assert answer["limits"]["bandwidth"] == 3.35e12
+    assert answer["limits"]["flops"] == 4.94e14  # of float32
+    table = _run(tmp_path, "--card", "h100 sxm", *load)
+    assert "from measured" in table.stdout
+    assert "replicas with batches of" in table.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--card", "H1000"], "--card: 'H1000' is none"),
+        (["--gpu-memory", "24"], "--gpu-memory: '24' must be a number with GiB"),
+        (["--gpu-memory", "24GiB", "--efficiency", "1.5"], "--efficiency: 1.5 must be at most 1"),
+        (["--gpu-memory", "24GiB", "--efficiency", "0.5"], "--efficiency: needs a --card or --bandwidth"),
+        (["--card", "L4", "--requests-per-second", "1"], "--prompt-tokens, --new-tokens: missing"),
+        (["--card", "L4", "--price-per-hour", "1"], "--price-per-hour: needs --requests-per-second"),
+        (["--card", "L4", "--wait", "1"], "--wait: needs a load"),
+        (["--card", "L4", "--wait", "0"], "--wait: 0 must be above 0"),
+        (["--card", "L4", "--option", "num_beams=2"], "--option: is of a model's export"),
+        (["--card", "L4", "--plot", "plan.nonsense"], "--plot: plan.nonsense cannot be written"),
+        (["--apply", "job.yaml"], "job file job.yaml cannot be read"),
+    ],
+)
+def test_flags_are_refused_by_name(arguments: list[str], told: str, tmp_path: Path) -> None:
+    if "--plot" in arguments:
+        pytest.importorskip("matplotlib")
+    manifest().write(tmp_path)
+    error = _run(tmp_path, *arguments).exception
+    assert isinstance(error, GenserveError)
+    assert told in str(error)
+
+
+def test_a_plot_is_a_picture(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    manifest().write(tmp_path)
+    assert _run(tmp_path, "--card", "L4", "--plot", tmp_path / "plan.png").exit_code == 0
+    assert (tmp_path / "plan.png").read_bytes().startswith(b"\x89PNG")
+
+
+JOB = """\
+# what is served
+output: models
+defaults: {max_new_tokens: 32}
+models:
+  - model: demo:stories   # small
+    name: a
+    prompt_lengths: [16, 64]  # of our prompts
+  - {model: "demo:stories", name: b, batch_sizes: [2,
+       4]}
+"""
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_chosen_buckets_are_written_and_nothing_else(name: str, tmp_path: Path) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text(JOB)
+    told = _run(name, "--card", "L4", "--apply", job, "--json")
+    assert told.exit_code == 0, told.exception
+    chosen = json.loads(told.stdout)["chosen"]
+    before, after = yaml.safe_load(JOB), yaml.safe_load(job.read_text())
+    place = "ab".index(name)
+    before["models"][place] |= {key: chosen[key] for key in ("batch_sizes", "prompt_lengths")}
+    assert after == before
+    for comment in ("# what is served", "# small", "# of our prompts"):
+        assert comment in job.read_text()
+    options = read_job(job, None, {}).exports[place]
+    assert (list(options.batch_sizes), list(options.prompt_lengths or ())) == (
+        chosen["batch_sizes"],
+        chosen["prompt_lengths"],
+    )
+    assert chosen["batch_sizes"][-1] == 256
+
+
+def test_a_job_without_the_model_or_with_lengths_of_another_kind(tmp_path: Path) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text(JOB)
+    error = _run("c", "--card", "L4", "--apply", job).exception
+    assert "no model of" in str(error)
+    assert "allowed: one of a, b" in str(error)
+    assert "more than one model" in str(_run("demo:stories", "--card", "L4", "--apply", job).exception)
+    job.write_text("output: o\ndefaults: {pad_to_multiple_of: 32}\nmodels: [{model: 'demo:stories'}]\n")
+    before = job.read_text()
+    error = _run("stories", "--card", "L4", "--apply", job).exception
+    assert "pad_to_multiple_of excludes the prompt_lengths that --apply writes" in str(error)
+    assert job.read_text() == before
+
+
+def test_planning_a_version_loads_nothing_heavy(tmp_path: Path) -> None:
+    manifest().write(tmp_path)
+    code = (
+        f"import sys; sys.argv = ['genserve', 'plan', {str(tmp_path)!r}, '--card', 'L4']\n"
+        "from exporter.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "print({'tensorflow', 'transformers', 'torch', 'keras'} & set(sys.modules))"
+    )
+    out = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert out.splitlines()[-1] == "set()"
