@@ -85,6 +85,8 @@ class MissingExtraError(GenserveError, ImportError):
 GATEWAY_PACKAGES = frozenset({"prometheus_client", "starlette", "uvicorn"})
 #: What the extra ``beam`` installs.
 BEAM_PACKAGES = frozenset({"apache_beam", "pyarrow"})
+#: What the extra ``bench`` installs, of what the command line draws with.
+BENCH_PACKAGES = frozenset({"matplotlib"})
 #: What the extra ``export`` installs, by the names that are imported.
 EXPORT_PACKAGES = frozenset(
     {
@@ -113,6 +115,8 @@ def missing_extra(what: str, error: ModuleNotFoundError) -> Exception:
         extra = "gateway"
     elif package in BEAM_PACKAGES:
         extra = "beam"
+    elif package in BENCH_PACKAGES:
+        extra = "bench"
     elif package in EXPORT_PACKAGES:
         extra = "export"
     else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from exporter.errors import MissingExtraError, OptionError
+from exporter.errors import OptionError
 
 if TYPE_CHECKING:
     from exporter.capacity.planning import Capacity, Load
@@ -197,11 +197,5 @@ def _draw(capacity: Capacity, path: Path) -> None:
 
     try:
         draw(capacity, path)
-    except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
-            raise
-        raise MissingExtraError(
-            "--plot: needs matplotlib, which is not installed: pip install 'genserve[bench]'"
-        ) from error
     except (OSError, ValueError) as error:
         raise OptionError(f"--plot: {path} cannot be written: {error}") from error

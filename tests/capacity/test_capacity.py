@@ -19,7 +19,7 @@ from exporter.capacity.memory import bucket_of, largest_batch, needed_bytes
 from exporter.capacity.planning import Load, plan_capacity
 from exporter.capacity.speed import Limits, batch_seconds, measured_efficiency, tokens_per_second
 from exporter.capacity.subject import Subject, of_plan, of_version
-from exporter.cli import app
+from exporter.cli import app, main
 from exporter.demo import demo_path
 from exporter.errors import GenserveError, OptionError
 from exporter.exporting.plan import plan_export
@@ -217,6 +217,20 @@ def test_a_plot_is_a_picture(tmp_path: Path) -> None:
     manifest().write(tmp_path)
     assert _run(tmp_path, "--card", "L4", "--plot", tmp_path / "plan.png").exit_code == 0
     assert (tmp_path / "plan.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_plot_without_matplotlib_names_its_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest().write(tmp_path)
+    for name in ("matplotlib", "matplotlib.figure"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr("sys.argv", ["genserve", "plan", str(tmp_path), "--card", "L4", "--plot", "plan.png"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 8
+    told = "genserve plan needs matplotlib, which is not installed: pip install 'genserve[bench]'"
+    assert told in capsys.readouterr().err
 
 
 JOB = """\

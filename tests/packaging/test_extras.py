@@ -47,7 +47,7 @@ def test_what_is_imported_is_required() -> None:
         {canonicalize_name(Requirement(line).name) for line in lines}
         for lines in (
             project["dependencies"],
-            *(extras[name] for name in ("export", "beam", "gateway", "remote", "gguf", "keras-hub")),
+            *(extras[name] for name in ("export", "beam", "gateway", "remote", "gguf", "keras-hub", "bench")),
         )
     )
     named = {name: canonicalize_name(DISTRIBUTIONS.get(name, name)) for name in _imported()}
