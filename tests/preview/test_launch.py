@@ -114,6 +114,7 @@ def test_the_preview_server_gets_the_emitted_flags(monkeypatch: pytest.MonkeyPat
     assert given == {
         "host": "127.0.0.2",
         "xla_cache": None,
+        "page": None,
         "grpc_port": 8500,
         "rest_port": 9001,
         "rest_api_timeout_in_ms": 33_000,
