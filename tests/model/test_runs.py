@@ -109,7 +109,7 @@ def test_a_prefix_is_baked_into_stacks() -> None:
         prompt = prompt_of([[11, 12, 13, 14, 15, 16, *PROMPTS[0]], [11, 12, 13, 14, 15, 16, 7]], 13)
         first, cache = each.prefill(prompt, max_new_tokens=4)
         found.append([first, each.extend(tf.constant([[3], [9]]), cache)[0]])
-    assert len(loop.prefix) == 6
+    assert len(loop.prefix) == 6 + 1, "keys and values of three stacks, and the last token's state"
     for ours, expected in zip(found[1], found[0], strict=True):
         np.testing.assert_allclose(ours, expected, atol=1e-5 * np.ptp(expected), rtol=0)
 
