@@ -290,7 +290,8 @@ def test_a_fixed_system_text_is_baked_and_answered_as_if_it_were_sent(
     front = tokenizer.apply_chat_template(_messages("x", SYSTEM), tokenize=False).partition("x<|im_end|>")[0]
     begun = tokenizer(front, add_special_tokens=False)["input_ids"]
     assert (chat.prefix.tokens, chat.prefix.rest) == (len(begun) - chat.prefix.rest_tokens, "user\n")
-    assert chat.prefix.bytes == chat.prefix.tokens * 2 * 2 * 32 * 4  # keys and values of two layers
+    # Keys and values of two layers, and the state that the next token is predicted from.
+    assert chat.prefix.bytes == (chat.prefix.tokens * 2 * 2 + 1) * 32 * 4
 
 
 def test_only_chat_stands_behind_the_system_text(fixed: ExportResult, signatures: Any, pipeline: Any) -> None:
