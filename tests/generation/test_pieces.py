@@ -107,8 +107,9 @@ class Pieces:
                 self.states[row].append(tuple(got.stop_states[row, 0].tolist()))
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", ["what looks back", pytest.param("what counts steps", marks=pytest.mark.full)]
+)
 def test_pieces_of_any_sizes_are_the_whole(case: str) -> None:
     """1,000 answers in all, each cut at random."""
     options = GenerationOptions(max_new_tokens=MOST, do_sample=True, **CASES[case])
