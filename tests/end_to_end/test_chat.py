@@ -324,8 +324,7 @@ def test_golden_answers_of_a_baked_chat(checkpoint: Path, tmp_path: Path) -> Non
     assert len(golden["chat"].margins) == golden["chat"].outputs["num_tokens"][0]
     assert set(golden["chat"].inputs) == {"user"}
     assert golden["next_token"].margins
-    report = verify_version(result.directory)
-    assert {check.status for check in report.checks} <= {"passed", "skipped"}, report.checks
+    assert verify_version(result.directory) == len(golden)
 
 
 @pytest.mark.full
