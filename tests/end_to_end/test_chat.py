@@ -324,7 +324,7 @@ def test_golden_answers_of_a_baked_chat(checkpoint: Path, tmp_path: Path) -> Non
     assert len(golden["chat"].margins) == golden["chat"].outputs["num_tokens"][0]
     assert set(golden["chat"].inputs) == {"user"}
     assert golden["next_token"].margins
-    assert verify_version(result.directory) == len(golden)
+    assert verify_version(result.directory) == len(result.manifest.golden)
 
 
 @pytest.mark.full
