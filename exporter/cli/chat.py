@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from exporter.cli.front import Ca, TokenFile
+from exporter.cli.front import Ca, Grpc, OpenAi, Retries, Token, TokenFile, Url
 from exporter.errors import GenserveError, OptionError, ServingError, did_you_mean
 
 if TYPE_CHECKING:
@@ -40,22 +40,9 @@ def chat(
             metavar="OUT/NAME/VERSION",
         ),
     ] = None,
-    url: Annotated[
-        str | None,
-        typer.Option(
-            help="Endpoint: http://localhost:8501, https://..., grpc://localhost:8500 or grpcs://..."
-        ),
-    ] = None,
-    grpc: Annotated[
-        str | None, typer.Option(help="gRPC endpoint, HOST:PORT; with --ca over TLS.", metavar="HOST:PORT")
-    ] = None,
-    openai: Annotated[
-        str | None,
-        typer.Option(
-            help="A gateway, or another server of OpenAI's API, http(s)://HOST[:PORT], instead of a version.",
-            metavar="URL",
-        ),
-    ] = None,
+    url: Url = None,
+    grpc: Grpc = None,
+    openai: OpenAi = None,
     model: Annotated[
         str | None, typer.Option(help="Servable name; default: the manifest's. --openai needs it.")
     ] = None,
@@ -70,12 +57,8 @@ def chat(
     timeout: Annotated[
         float, typer.Option(help="Seconds to wait for a piece of an answer.", min=0.001)
     ] = 120.0,
-    retries: Annotated[
-        int, typer.Option(help="How often to repeat a request that the server has no room for.", min=0)
-    ] = 3,
-    token: Annotated[
-        str | None, typer.Option(help="Bearer token of a front; other users of this machine may see it here.")
-    ] = None,
+    retries: Retries = 3,
+    token: Token = None,
     token_file: TokenFile = None,
     ca: Ca = None,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from exporter.cli.front import Ca, TokenFile
+from exporter.cli.front import Ca, Timeout, TokenFile
 from exporter.cli.values import endpoint
 from exporter.errors import GenserveError, OptionError
 
@@ -29,7 +29,7 @@ def doctor(
     model: Annotated[str | None, typer.Option(help="The model to ask the server for.")] = None,
     token_file: TokenFile = None,
     ca: Ca = None,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.", min=0.001)] = 60.0,
+    timeout: Timeout = 60.0,
     message: Annotated[
         str | None, typer.Option(help="Say what this message of a server or client means.")
     ] = None,

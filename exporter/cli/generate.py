@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from exporter.cli.front import Ca, TokenFile
+from exporter.cli.front import Ca, Grpc, OpenAi, Retries, Timeout, Token, TokenFile, Url
 from exporter.errors import OptionError, ServingError
 
 if TYPE_CHECKING:
@@ -19,21 +19,9 @@ if TYPE_CHECKING:
 
 def generate(
     model: Annotated[str, typer.Option(help="Servable name.")],
-    url: Annotated[
-        str | None,
-        typer.Option(
-            help="Endpoint: http://localhost:8501, https://..., grpc://localhost:8500 or grpcs://..."
-        ),
-    ] = None,
-    grpc: Annotated[
-        str | None, typer.Option(help="gRPC endpoint, HOST:PORT; with --ca over TLS.", metavar="HOST:PORT")
-    ] = None,
-    openai: Annotated[
-        str | None,
-        typer.Option(
-            help="A gateway, or another server of OpenAI's API, http(s)://HOST[:PORT].", metavar="URL"
-        ),
-    ] = None,
+    url: Url = None,
+    grpc: Grpc = None,
+    openai: OpenAi = None,
     prompt: Annotated[list[str] | None, typer.Option(help="A prompt; repeatable. '-' reads stdin.")] = None,
     prompt_file: Annotated[
         Path | None, typer.Option(help="A file with one prompt per line; '-' is stdin.")
@@ -54,13 +42,9 @@ def generate(
             help="Rows in one request; a batching server refuses more than its largest batch.", min=1
         ),
     ] = 1,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.", min=0.001)] = 120.0,
-    retries: Annotated[
-        int, typer.Option(help="How often to repeat a request that the server has no room for.", min=0)
-    ] = 3,
-    token: Annotated[
-        str | None, typer.Option(help="Bearer token of a front; other users of this machine may see it here.")
-    ] = None,
+    timeout: Timeout = 120.0,
+    retries: Retries = 3,
+    token: Token = None,
     token_file: TokenFile = None,
     ca: Ca = None,
     show_prompt: Annotated[

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from exporter.choices import TokenizerReference
-from exporter.cli.front import Ca, TokenFile
+from exporter.cli.front import Ca, Timeout, TokenFile
 from exporter.cli.values import endpoint
 from exporter.errors import OptionError, UnsupportedError, VerificationError
 
@@ -202,7 +202,7 @@ def verify(
     ] = None,
     token_file: TokenFile = None,
     ca: Ca = None,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.", min=0.001)] = 120.0,
+    timeout: Timeout = 120.0,
     warmup: Annotated[
         bool, typer.Option("--warmup/--no-warmup", help="Replay the warmup, and count what compiles.")
     ] = True,

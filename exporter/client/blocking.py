@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from exporter.client.answers import (
     TokenCompletion,
     VersionStatus,
 )
+from exporter.client.closing import Closing
 from exporter.client.connect import Server
 from exporter.client.errors import RequestError
 from exporter.client.flow import Deadline, Flow, Retry, run
@@ -29,7 +29,7 @@ from exporter.client.row_calls import Call
 T = TypeVar("T")
 
 
-class Client:
+class Client(Closing):
     """Talks to a model behind TensorFlow Serving, over REST or gRPC. Blocks; threads may share it.
 
         with Client("http://localhost:8501", model="stories") as client:
@@ -189,14 +189,6 @@ class Client:
 
     def close(self) -> None:
         self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _deadline(self, timeout: float | None) -> Deadline:
         return Deadline(self._timeout if timeout is None else timeout)

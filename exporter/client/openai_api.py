@@ -8,19 +8,19 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
 from exporter.client.address import Address, check_token, read_ca
 from exporter.client.answers import Completion
+from exporter.client.closing import Closing
 from exporter.client.errors import RequestError
 from exporter.client.flow import Deadline, Retry, run
 from exporter.errors import OptionError
 
 
-class OpenAiClient:
+class OpenAiClient(Closing):
     """Completions and chats of one model at ``http(s)://HOST[:PORT]``, with or without ``/v1``.
 
     Args:
@@ -141,14 +141,6 @@ class OpenAiClient:
 
     def close(self) -> None:
         self._http.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _refusal(answer: httpx.Response) -> RequestError:

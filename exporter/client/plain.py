@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from exporter.client.answers import Completion, TensorInfo, completions
+from exporter.client.closing import Closing
 from exporter.client.flow import Deadline, Dialect, Flow, Retry, run
 from exporter.client.row_calls import DEFAULT_SIGNATURE
 
 T = TypeVar("T")
 
 
-class PlainClient:
+class PlainClient(Closing):
     """Calls of a dialect over a connection; see ``RestClient`` and ``GrpcClient``."""
 
     def __init__(self, dialect: Dialect, connection: Any, timeout: float) -> None:
@@ -45,14 +45,6 @@ class PlainClient:
 
     def close(self) -> None:
         self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _run(self, flow: Flow[T]) -> T:
         return run(flow, self._connection.send, Deadline(self._timeout), Retry())

@@ -12,43 +12,39 @@ from typing import Any
 
 from exporter.checkpoint import Checkpoint, Location, locate, open_checkpoint
 from exporter.choices import ComputeDtype
-from exporter.errors import GenserveError, OptionError, UnsupportedError
+from exporter.errors import GenserveError
 from exporter.exporting.dtypes import resolve_dtype
+from exporter.exporting.generation_settings import (
+    chat_notes,
+    ending_with_turns,
+    generation_settings,
+    not_followed,
+    preset_languages,
+)
 from exporter.exporting.guides import read_guides
+from exporter.exporting.limits import check_resume, checked_buckets
 from exporter.exporting.memory import baked_bytes, cache_bytes_per_row
 from exporter.exporting.scanning import Scanned, resolve_scan
-from exporter.families import count_weights, load_weights, read_spec, unread_notes
+from exporter.families import count_weights, load_weights, read_spec
 from exporter.families.int8 import Int8Weights
-from exporter.generation.generation_options import (
-    GUIDE_OPTIONS,
-    GenerationOptions,
-    asked_length,
-    resolve_options,
-)
+from exporter.generation.generation_options import GenerationOptions
 from exporter.guides import Guide
 from exporter.manifest import Buckets, MemoryInfo
 from exporter.options import ExportOptions, Job
 from exporter.prompts.chat import Chat, in_bucket, resolve_chat
 from exporter.prompts.languages import Languages, resolve_languages
-from exporter.prompts.prefix import Prefix, check_prefix, check_rest, resolve_prefix
+from exporter.prompts.prefix import Prefix, resolve_prefix
 from exporter.prompts.templates import Template, resolve_templates
 from exporter.publishing import choose_version
 from exporter.publishing.origin import refuse_other_source
-from exporter.saved_model.buckets import resolve_buckets
 from exporter.saved_model.records import Record, warmup_records
 from exporter.saved_model.served import ProgramKey, Served, programs_of, served_signatures
-from exporter.spec import ModelSpec, RopeKind
+from exporter.spec import ModelSpec
 from exporter.tokenizer.sources import read_source
 from exporter.weights import Weights
 
-#: What an export generates at most where neither the caller nor the checkpoint says so; the reference's
-#: own fallback of 20 tokens surprises everyone who serves text.
-DEFAULT_MAX_NEW_TOKENS = 64
 #: A version that compiles more than this keeps a server from its requests for many minutes.
 MANY_COMPILATIONS = 64
-#: What a preset may hold beside generation options.
-_LANGUAGE_KEYS = {"source_lang", "target_lang"}
-_OTHER_KEYS = {*_LANGUAGE_KEYS, "template"}
 
 
 @dataclass(frozen=True)
@@ -188,14 +184,14 @@ def plan_export(options: ExportOptions, output: Path, checkpoint: Checkpoint | N
         None if options.tokenizer == "none" else read_source(checkpoint.path, options.tokenizer_reference)
     )
     languages = resolve_languages(checkpoint.path, options.source_lang, options.target_lang)
-    of_presets = _preset_languages(options, checkpoint.path)
-    generation, presets = _generation_options(options, checkpoint, spec, languages, of_presets)
+    of_presets = preset_languages(options, checkpoint.path)
+    generation, presets = generation_settings(options, checkpoint, spec, languages, of_presets)
     guides = read_guides(options, generation, presets)
     prefix = resolve_prefix(options, checkpoint.path, spec)
     found = resolve_chat(options, checkpoint.path, spec, source)
-    buckets = _buckets(options, spec, generation, prefix, found[0])
+    buckets = checked_buckets(options, spec, generation, prefix, found[0])
     chat, no_chat = in_bucket(options, *found, buckets.prompt_lengths[-1])
-    in_chat = _ending_with_turns(generation, chat, spec)
+    in_chat = ending_with_turns(generation, chat, spec)
     templates = resolve_templates(options, source)
     served = served_signatures(
         options,
@@ -210,7 +206,7 @@ def plan_export(options: ExportOptions, output: Path, checkpoint: Checkpoint | N
         chat_prefix=chat.prefix.tokens if chat and chat.prefix else (),
     )
     if "resume" in options.extra_signatures:
-        _check_resume(spec, buckets, generation, prefix)
+        check_resume(spec, buckets, generation, prefix)
     parameters = count_weights(spec, checkpoint)
     dtype = resolve_dtype(options, checkpoint)
     weights = stored_weights(options, spec, checkpoint, dtype)
@@ -239,8 +235,8 @@ def plan_export(options: ExportOptions, output: Path, checkpoint: Checkpoint | N
         memory=_memory(dtype, spec, weights_bytes, served, buckets),
         warnings=_warnings(options, served, buckets),
         not_followed=(
-            *_not_followed(options, checkpoint, spec, generation),
-            *_chat_notes(chat, no_chat, generation, in_chat),
+            *not_followed(options, checkpoint, spec, generation),
+            *chat_notes(chat, no_chat, generation, in_chat),
         ),
     )
 
@@ -322,173 +318,7 @@ def _warnings(options: ExportOptions, served: tuple[Served, ...], buckets: Bucke
         return ()
     flag = "--pad-to-multiple-of" if options.pad_to_multiple_of else "--prompt-lengths"
     return (
-        f"{total} compilations ({len(programs)} programs x {lengths} prompt lengths x {rows} "
+        f"{total} compilations ({len(programs)} programs for {lengths} prompt lengths and {rows} "
         f"batch sizes) before a server is ready: coarser {flag}, fewer --batch-sizes or fewer "
         "--extra-signatures make it fewer",
     )
-
-
-def _preset_languages(options: ExportOptions, path: Path) -> dict[str, Languages]:
-    """The languages of presets that name any: what a preset leaves out is the export's own."""
-    resolved = {
-        name: resolve_languages(
-            path,
-            preset.get("source_lang", options.source_lang),
-            preset.get("target_lang", options.target_lang),
-        )
-        for name, preset in options.signatures.items()
-        if _LANGUAGE_KEYS & set(preset)
-    }
-    return {name: languages for name, languages in resolved.items() if languages is not None}
-
-
-def _generation_options(
-    options: ExportOptions,
-    checkpoint: Checkpoint,
-    spec: ModelSpec,
-    languages: Languages | None,
-    preset_languages: Mapping[str, Languages],
-) -> tuple[GenerationOptions, dict[str, GenerationOptions]]:
-    """The exported defaults, and each preset: the defaults with the preset's own options over them."""
-    overrides = {**(languages.generation if languages else {}), **options.generation}
-    if options.max_new_tokens is not None:
-        overrides["max_new_tokens"] = options.max_new_tokens
-    elif not (asked_length(overrides) or _length_of_files(checkpoint)):
-        overrides["max_new_tokens"] = _default_max_new_tokens(spec)
-    if "score" in options.outputs:
-        overrides["scores"] = True
-
-    def resolve(extra: Mapping[str, Any]) -> GenerationOptions:
-        # A guide of a preset's own takes the place of the exported one, whatever its kind.
-        replaced = GUIDE_OPTIONS if GUIDE_OPTIONS & extra.keys() else frozenset()
-        common = {name: value for name, value in overrides.items() if name not in replaced}
-        return resolve_options(
-            checkpoint.generation_config,
-            checkpoint.config,
-            {**common, **extra},
-            vocab_size=spec.vocab_size,
-            is_encoder_decoder=spec.kind == "encoder_decoder",
-            context_length=spec.context_length,
-            most_of_files=_default_max_new_tokens(spec),
-            ignore=options.ignore_config_keys,
-        )
-
-    presets = {
-        name: {
-            **(preset_languages[name].generation if name in preset_languages else {}),
-            **{key: value for key, value in preset.items() if key not in _OTHER_KEYS},
-        }
-        for name, preset in options.signatures.items()
-    }
-    return resolve({}), {name: resolve(extra) for name, extra in presets.items()}
-
-
-def _ending_with_turns(
-    generation: GenerationOptions, chat: Chat | None, spec: ModelSpec
-) -> GenerationOptions | None:
-    """The options of ``chat``: the exported defaults, ending at the template's end of turn too."""
-    if chat is None or chat.end_of_turn is None:
-        return generation if chat else None
-    token = chat.end_of_turn[1]
-    if token in generation.eos_token_id or token >= spec.vocab_size:
-        return generation
-    return generation.model_copy(update={"eos_token_id": (*generation.eos_token_id, token)})
-
-
-def _chat_notes(
-    chat: Chat | None, no_chat: str, generation: GenerationOptions, in_chat: GenerationOptions | None
-) -> tuple[str, ...]:
-    """Why there is no chat signature, or why it has a program of its own."""
-    notes = [no_chat] if no_chat else []
-    if chat is not None and chat.end_of_turn is not None and in_chat != generation:
-        notes.append(
-            f"chat is a program of its own: it ends at {chat.end_of_turn[0]!r} too, which ends a turn of the "
-            "chat template and is no eos_token_id of the checkpoint's files"
-        )
-    if chat is not None and chat.parts.with_system is None:
-        notes.append(f"chat takes no system text: {chat.parts.no_system}")
-    return tuple(notes)
-
-
-def _default_max_new_tokens(spec: ModelSpec) -> int:
-    """At most half of a short context, so that the other half holds prompts."""
-    room = DEFAULT_MAX_NEW_TOKENS if spec.context_length is None else max(1, spec.context_length // 2)
-    return min(DEFAULT_MAX_NEW_TOKENS, room)
-
-
-def _length_of_files(checkpoint: Checkpoint) -> tuple[str, Any] | None:
-    found = checkpoint.generation_config
-    return asked_length(checkpoint.config if found is None else found)
-
-
-def _not_followed(
-    options: ExportOptions, checkpoint: Checkpoint, spec: ModelSpec, generation: GenerationOptions
-) -> tuple[str, ...]:
-    """What the checkpoint says and the export does not follow, in words."""
-    notes = unread_notes(spec)
-    asked = options.max_new_tokens or asked_length(options.generation)
-    name, value = _length_of_files(checkpoint) or ("", 0)
-    if not asked and value > generation.max_new_tokens + (name == "max_length"):
-        notes.append(
-            f"at most {generation.max_new_tokens} new tokens, though the checkpoint's files say {name}="
-            f"{value}: every bucket would be sized for that; --max-new-tokens asks for more"
-        )
-    return tuple(notes)
-
-
-def _buckets(
-    options: ExportOptions,
-    spec: ModelSpec,
-    generation: GenerationOptions,
-    prefix: Prefix | None,
-    chat: Chat | None,
-) -> Buckets:
-    """The export's buckets, checked against the model's context and what stands before every prompt."""
-    baked = prefix or (chat.prefix if chat else None)
-    buckets = resolve_buckets(
-        options,
-        context_length=spec.context_length,
-        # An encoder's positions hold the prompt alone; what is generated has the decoder's.
-        max_new_tokens=0 if spec.kind == "encoder_decoder" else generation.max_new_tokens,
-        context_is_hard=spec.context_is_hard,
-        prefix_length=len(baked.tokens) if baked else 0,
-    )
-    if baked is None:
-        spec.check_lengths(buckets.prompt_lengths[-1], generation.max_new_tokens)
-    else:
-        check_prefix(baked, spec, buckets.prompt_lengths[-1], generation)
-    if prefix is not None:
-        check_rest(prefix, buckets.prompt_lengths[0])
-    return buckets
-
-
-def _check_resume(
-    spec: ModelSpec, buckets: Buckets, generation: GenerationOptions, prefix: Prefix | None
-) -> None:
-    """Refuses ``resume`` where what was read before would be read otherwise with the answer behind it."""
-    total = len(prefix.tokens if prefix else ()) + buckets.prompt_lengths[-1] + generation.max_new_tokens
-    for layer in spec.decoder.layers:
-        rotary = layer.attention.rotary
-        if rotary and rotary.kind is RopeKind.DYNAMIC and total > rotary.max_length:
-            raise UnsupportedError(
-                "extra_signatures: resume: dynamic rope scaling turns all keys that are read at once by "
-                f"their number beyond {rotary.max_length} tokens, and prompt and new tokens of {total} could "
-                "reach there; stay below it"
-            )
-
-
-def check_score(path: Path, options: ExportOptions) -> None:
-    """Refuses ``score`` where continuations would be read by another tokenizer than the compiled one.
-
-    Marian may read its targets with another SentencePiece model and vocabulary than its sources.
-    """
-    source, target = path / "source.spm", path / "target.spm"
-    files = source.is_file() and target.is_file()
-    separate = (path / "target_vocab.json").is_file()
-    if "score" not in options.extra_signatures or options.tokenizer == "none":
-        return
-    if separate or (files and source.read_bytes() != target.read_bytes()):
-        raise OptionError(
-            "extra_signatures: score: continuations would be read by target.spm, which differs from "
-            "source.spm, and only the source's tokenizer is compiled"
-        )

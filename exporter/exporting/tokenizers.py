@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from exporter.chat import Prompt
 from exporter.errors import VerificationError
-from exporter.exporting.plan import Plan, check_score
+from exporter.exporting.limits import check_score
+from exporter.exporting.plan import Plan
 from exporter.prompts.chat import Chat, Fixed
 from exporter.prompts.language_tokenizer import LanguageTokenizer
 from exporter.prompts.parts import prompt_parts

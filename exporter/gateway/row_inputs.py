@@ -6,22 +6,12 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from exporter.client.row_calls import NEUTRAL
+from exporter.client.row_calls import EXTRA_NEUTRAL, NEUTRAL
 from exporter.errors import OptionError
 from exporter.gateway.errors import invalid, unsupported
 from exporter.gateway.requests import Sampling
 from exporter.manifest import Manifest, TensorInfo
 
-#: The further per-row inputs; lists are filled up to the signature's width.
-EXTRAS: dict[str, Any] = {
-    "stop_token_ids": -1,
-    "logit_bias_ids": -1,
-    "logit_bias_values": 0.0,
-    "allowed_token_ids": -1,
-    "bad_token_ids": -1,
-    "ignore_eos": False,
-    "guide": -1,
-}
 #: What a call sets itself.
 _OF_CALL = {
     "text",
@@ -33,7 +23,7 @@ _OF_CALL = {
     "num_generated",
     "piece_tokens",
 }
-_OFF = {**NEUTRAL, **EXTRAS}
+_OFF = NEUTRAL | EXTRA_NEUTRAL
 #: What each field of a body is called in OpenAI's terms, for messages.
 _FIELD = {"max_new_tokens": "max_tokens", "logit_bias_ids": "logit_bias", "logit_bias_values": "logit_bias"}
 #: Every input that a call can fill.
@@ -132,7 +122,7 @@ def _filled(name: str, value: Any, tensor: TensorInfo) -> Any:
     """A scalar, or a list of the input's width."""
     if len(tensor.shape) == 1:
         return value
-    width, off = tensor.shape[1] or 0, EXTRAS[name]
+    width, off = tensor.shape[1] or 0, EXTRA_NEUTRAL[name]
     given = [] if value == off else list(value)
     if len(given) > width:
         field = _FIELD.get(name, name)

@@ -8,23 +8,17 @@ import tensorflow as tf
 
 from exporter.errors import OptionError
 from exporter.prompts.languages import Languages, framed
-from exporter.tokenizer import TokenizerGraph
+from exporter.tokenizer import TokenizerAround, TokenizerGraph
 
 
-class LanguageTokenizer(TokenizerGraph):
+class LanguageTokenizer(TokenizerAround):
     """Encodes as the reference does with its languages set; decodes as the inner tokenizer."""
 
     def __init__(self, inner: TokenizerGraph, languages: Languages, *, of_target: bool = False) -> None:
         """``of_target``: texts are in the target language, as the reference encodes ``text_target``."""
-        super().__init__(name="language_tokenizer")
-        self.inner = inner
+        super().__init__(inner, "language_tokenizer")
         self._languages = languages
         self._of_target = of_target
-        self.kind = inner.kind
-        self.vocab_size = inner.vocab_size
-        self.bos_token_id = inner.bos_token_id
-        self.eos_token_id = inner.eos_token_id
-        self.pad_token_id = inner.pad_token_id
 
     def of_target(self) -> LanguageTokenizer:
         """The tokenizer of texts in the target language; raises OptionError where none is named."""
@@ -57,18 +51,6 @@ class LanguageTokenizer(TokenizerGraph):
         if frame is None or not add_special_tokens:
             return self.inner.encode_parts(texts, trusted, guarded, add_special_tokens)
         return framed(self.inner.encode_parts(texts, trusted, guarded), frame)
-
-    def decode(self, ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        """int32 [rows, length], of each row its first ``lengths`` (int32 [rows]) -> string [rows]."""
-        return self.inner.decode(ids, lengths)
-
-    def settled(self, ids: tf.Tensor, lengths: tf.Tensor, tail: tf.Tensor) -> tf.Tensor:
-        """See ``TokenizerGraph.settled``."""
-        return self.inner.settled(ids, lengths, tail)
-
-    def token_bytes(self, size: int, *, first: bool = False) -> list[bytes]:
-        """What each id adds to decoded text; see ``TokenizerGraph.token_bytes``."""
-        return self.inner.token_bytes(size, first=first)
 
 
 def behind(before: bytes, texts: tf.Tensor) -> tf.Tensor:

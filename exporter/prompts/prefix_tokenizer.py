@@ -10,25 +10,19 @@ from exporter.devices import CPU
 from exporter.generation.step import Prompt
 from exporter.prompts.language_tokenizer import behind
 from exporter.prompts.prefix import Prefix
-from exporter.tokenizer import TokenizerGraph
+from exporter.tokenizer import TokenizerAround, TokenizerGraph
 
 
-class PrefixTokenizer(TokenizerGraph):
+class PrefixTokenizer(TokenizerAround):
     """Encodes what comes behind the baked tokens: the rest of the prefix and the text, tokenized together.
 
     Texts that are no prompts (``add_special_tokens=False``) are encoded as the inner tokenizer does.
     """
 
     def __init__(self, inner: TokenizerGraph, prefix: Prefix) -> None:
-        super().__init__(name="prefix_tokenizer")
-        self.inner = inner
+        super().__init__(inner, "prefix_tokenizer")
         self._before = (prefix.anchor + prefix.rest).encode()
         self._skip = prefix.skip
-        self.kind = inner.kind
-        self.vocab_size = inner.vocab_size
-        self.bos_token_id = inner.bos_token_id
-        self.eos_token_id = inner.eos_token_id
-        self.pad_token_id = inner.pad_token_id
 
     def encode(self, text: tf.Tensor, add_special_tokens: bool = True) -> tf.RaggedTensor:
         """string [batch], valid UTF-8 -> int32 RaggedTensor [batch, (length)]."""
@@ -51,18 +45,6 @@ class PrefixTokenizer(TokenizerGraph):
         with tf.device(CPU):
             whole = behind(self._before, texts)
             return self.inner.encode_parts(whole, trusted, guarded, add_special_tokens)[:, self._skip :]
-
-    def decode(self, ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        """int32 [rows, length], of each row its first ``lengths`` (int32 [rows]) -> string [rows]."""
-        return self.inner.decode(ids, lengths)
-
-    def settled(self, ids: tf.Tensor, lengths: tf.Tensor, tail: tf.Tensor) -> tf.Tensor:
-        """See ``TokenizerGraph.settled``."""
-        return self.inner.settled(ids, lengths, tail)
-
-    def token_bytes(self, size: int, *, first: bool = False) -> list[bytes]:
-        """What each id adds to decoded text; see ``TokenizerGraph.token_bytes``."""
-        return self.inner.token_bytes(size, first=first)
 
 
 def with_prefix(prefix: Sequence[int], prompt: Prompt) -> Prompt:

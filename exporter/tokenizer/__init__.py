@@ -10,19 +10,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from exporter.tokenizer.base import TokenizerAround as TokenizerAround
     from exporter.tokenizer.base import TokenizerGraph as TokenizerGraph
     from exporter.tokenizer.graph import build_tokenizer as build_tokenizer
     from exporter.tokenizer.parity import TokenizerReport as TokenizerReport
     from exporter.tokenizer.parity import verify_tokenizer as verify_tokenizer
 
 _HOMES = {
+    "TokenizerAround": "base",
     "TokenizerGraph": "base",
     "TokenizerReport": "parity",
     "build_tokenizer": "graph",
     "verify_tokenizer": "parity",
 }
 
-__all__ = ["TokenizerGraph", "TokenizerReport", "build_tokenizer", "verify_tokenizer"]
+__all__ = ["TokenizerAround", "TokenizerGraph", "TokenizerReport", "build_tokenizer", "verify_tokenizer"]
 
 
 def __getattr__(name: str) -> Any:

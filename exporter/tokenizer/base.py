@@ -80,3 +80,25 @@ class TokenizerGraph(tf.Module):
           TokenizerUnsupportedError: rows are not decoded so (a clean-up, a last token treated otherwise).
         """
         raise NotImplementedError
+
+
+class TokenizerAround(TokenizerGraph):
+    """Encodes in a way of its own by an ``inner`` tokenizer, and decodes as that does."""
+
+    def __init__(self, inner: TokenizerGraph, name: str) -> None:
+        super().__init__(name=name)
+        self.inner = inner
+        self.kind = inner.kind
+        self.vocab_size = inner.vocab_size
+        self.bos_token_id = inner.bos_token_id
+        self.eos_token_id = inner.eos_token_id
+        self.pad_token_id = inner.pad_token_id
+
+    def decode(self, ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+        return self.inner.decode(ids, lengths)
+
+    def settled(self, ids: tf.Tensor, lengths: tf.Tensor, tail: tf.Tensor) -> tf.Tensor:
+        return self.inner.settled(ids, lengths, tail)
+
+    def token_bytes(self, size: int, *, first: bool = False) -> list[bytes]:
+        return self.inner.token_bytes(size, first=first)

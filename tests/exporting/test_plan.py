@@ -60,7 +60,7 @@ def test_many_compilations_are_warned_about_with_the_flag_to_change(tmp_path: Pa
     assert sum(few.compilations.values()) <= MANY_COMPILATIONS
     assert few.warnings == ()
     (warning,) = many.warnings
-    assert "192 compilations (2 programs x 48 prompt lengths x 2 batch sizes)" in warning
+    assert "192 compilations (2 programs for 48 prompt lengths and 2 batch sizes)" in warning
     assert "--pad-to-multiple-of" in warning
 
 

@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 
 from exporter.cli import app
 from exporter.errors import UnsupportedError
+from exporter.exporting.generation_settings import DEFAULT_MAX_NEW_TOKENS
 from exporter.exporting.golden import GOLDEN_TOKENS
-from exporter.exporting.plan import DEFAULT_MAX_NEW_TOKENS, plan_export
+from exporter.exporting.plan import plan_export
 from exporter.inspection import inspect_checkpoint
 from exporter.options import make_options
 from tests.families import reference
