@@ -25,6 +25,9 @@ Output = Literal["score", "prompt_tokens", "truncated"]
 #: genserve's further signatures.
 ExtraSignature = Literal["generate", "generate_tokens", "resume", "score", "next_token", "prompt_logprobs"]
 
+#: Files of a corpus, and of its answers.
+CorpusFormat = Literal["text", "jsonl", "parquet"]
+AnswerFormat = Literal["jsonl", "parquet"]
 #: Whether the chat template of a checkpoint is served; "auto": where that can be done exactly.
 Chat = Literal["auto", "on", "off"]
 #: Whether a model thinks before it answers; "auto": as its chat template does by itself.

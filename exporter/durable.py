@@ -11,6 +11,11 @@ from pathlib import Path
 
 
 def write_text(path: Path, text: str, mode: int = 0o644) -> None:
+    """``write_bytes`` of a text in UTF-8."""
+    write_bytes(path, text.encode(), mode)
+
+
+def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Replaces ``path`` in one step: written aside, with its mode from the start, forced to disk, renamed.
 
     The name itself is on disk after ``sync`` of the folder.
@@ -18,9 +23,9 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "wb") as file:
             os.fchmod(descriptor, mode)  # the umask may have taken bits away
-            file.write(text)
+            file.write(content)
             file.flush()
             os.fsync(descriptor)
         aside.replace(path)

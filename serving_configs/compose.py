@@ -18,7 +18,6 @@ from serving_configs.text import GENERATED
 
 NGINX_IMAGE = "nginx:1.28-alpine"
 PULL_IMAGE = "python:3.12-slim"
-GATEWAY_PORT = nginx.GATEWAY_PORT
 # Variables of whoever starts it that are passed on, where they are set.
 _CREDENTIALS = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION"),
@@ -124,10 +123,10 @@ def _pull(source: str, options: ServingOptions) -> dict[str, Any]:
 def _gateway(manifests: Sequence[Manifest], options: ServingOptions) -> dict[str, Any]:
     """OpenAI's API before the server; the front alone reaches it."""
     arguments = (
-        *("--host", "0.0.0.0", "--port", str(GATEWAY_PORT)),
+        *("--host", "0.0.0.0", "--port", str(nginx.GATEWAY_PORT)),
         *("--backend", f"grpc://serving:{options.grpc_port}", "--manifest", options.model_root),
     )
-    healthy = f"urllib.request.urlopen('http://localhost:{GATEWAY_PORT}/health')"
+    healthy = f"urllib.request.urlopen('http://localhost:{nginx.GATEWAY_PORT}/health')"
     command = "pip install --quiet 'genserve[gateway]' && exec genserve gateway " + " ".join(arguments)
     return {
         "profiles": ["gpu", "cpu"],
@@ -144,7 +143,7 @@ def _gateway(manifests: Sequence[Manifest], options: ServingOptions) -> dict[str
             "retries": 3,
             "start_period": f"{start_seconds(manifests)}s",
         },
-        "stop_grace_period": f"{max(30, round(batching.rest_timeout(manifests, options)))}s",
+        "stop_grace_period": f"{grace_seconds(manifests, options)}s",
         "security_opt": ["no-new-privileges:true"],
     }
 

@@ -6,14 +6,14 @@ whoever its neighbours are; where rows are missing, rows that answer with an err
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from exporter.batch.columns import Request
-from exporter.manifest import Manifest, SignatureInfo
+from exporter.manifest import Manifest
 
 #: Not valid UTF-8: a row that the signature answers with an error.
 _FILLER = b"\xff"
@@ -22,15 +22,13 @@ _FILLER = b"\xff"
 class Answerer:
     """Loads a version once and answers rows of one signature."""
 
-    def __init__(self, model: Path, signature: str) -> None:
-        import tensorflow as tf
+    def __init__(self, model: Path, manifest: Manifest, signature: str) -> None:
         import tensorflow_text  # noqa: F401  (registers the ops that a tokenizer graph may hold)
 
-        manifest = Manifest.read(model)
-        self._version = tf.saved_model.load(str(model))  # the signatures do not keep it alive
-        self._signatures = self._version.signatures
-        self._info: SignatureInfo = manifest.signatures[signature]
-        self._function = self._signatures[signature]
+        from exporter.saved_model.asking import Loaded
+
+        self._version = Loaded(model)  # the signatures do not keep it alive
+        self._name, self._info = signature, manifest.signatures[signature]
         self.batch_size = manifest.buckets.batch_sizes[-1]
         self._lengths = manifest.buckets.prompt_lengths
         self._texts = [name for name, info in self._info.inputs.items() if info.dtype == "string"]
@@ -58,33 +56,20 @@ class Answerer:
         return [max(1, int(total)) for total in totals]
 
     def _encode(self, texts: list[bytes]) -> Any:
-        import tensorflow as tf
+        from exporter.saved_model.asking import ask
 
-        if "encode" not in self._signatures:
+        if "encode" not in self._version.signatures:
             return np.array([len(text) for text in texts])
-        return self._signatures["encode"](text=tf.constant(texts, tf.string))["num_tokens"].numpy()
+        return np.array(ask(self._version.signatures, "encode", {"text": texts})["num_tokens"])
 
     def _call(self, requests: Sequence[Request]) -> list[dict[str, Any]]:
-        import tensorflow as tf
+        from exporter.saved_model.asking import ask
 
         missing = self.batch_size - len(requests)
         last = requests[-1].inputs
-        tensors = {}
+        columns = {}
         for name, info in self._info.inputs.items():
             filler = _FILLER if info.dtype == "string" else last[name]
-            column = [request.inputs[name] for request in requests] + [filler] * missing
-            tensors[name] = tf.constant(column, tf.dtypes.as_dtype(info.dtype))
-        outputs = {name: value.numpy() for name, value in self._function(**tensors).items()}
-        return [_row(outputs, place) for place in range(len(requests))]
-
-
-def _row(outputs: Mapping[str, Any], place: int) -> dict[str, Any]:
-    return {name: _plain(values[place]) for name, values in outputs.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if isinstance(value, np.ndarray):
-        return [_plain(item) for item in value]
-    return value.item() if isinstance(value, np.generic) else value
+            columns[name] = [request.inputs[name] for request in requests] + [filler] * missing
+        outputs = ask(self._version.signatures, self._name, columns)
+        return [{name: values[place] for name, values in outputs.items()} for place in range(len(requests))]

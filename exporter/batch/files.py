@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import glob
+import uuid
+from pathlib import Path
 from typing import Any
 
+from exporter.durable import write_bytes
 from exporter.errors import OptionError, OutputError
 
 
@@ -19,14 +23,19 @@ def sizes(pattern: str) -> dict[str, int]:
     Raises:
       OptionError: none does, or the place cannot be read.
     """
-    found = found_sizes(pattern)
+    # A file of exactly this name, whatever characters it has.
+    found = {pattern: Path(pattern).stat().st_size} if Path(pattern).is_file() else _matching(pattern)
     if not found:
         raise OptionError(f"input {pattern!r}: there is no such file")
     return found
 
 
-def found_sizes(pattern: str) -> dict[str, int]:
-    """The same; empty where there is none."""
+def inside(folder: str, pattern: str = "*") -> list[str]:
+    """The files of a folder whose names match."""
+    return list(_matching(join(glob.escape(folder), pattern)))
+
+
+def _matching(pattern: str) -> dict[str, int]:
     from apache_beam.io.filesystem import BeamIOError
 
     try:
@@ -70,8 +79,11 @@ def replace(path: str, content: bytes) -> None:
     """
     from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 
-    aside = f"{path}.part"
     try:
+        if "://" not in path:
+            write_bytes(Path(path), content)
+            return
+        aside = f"{path}.{uuid.uuid4().hex[:8]}"
         with _systems().create(aside, compression_type=CompressionTypes.UNCOMPRESSED) as file:
             file.write(content)
         if _systems().exists(path):

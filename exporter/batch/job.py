@@ -6,15 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from exporter.batch import files
 from exporter.batch.shards import Shard
+from exporter.choices import AnswerFormat
 from exporter.errors import OptionError, OutputError, did_you_mean
 from exporter.manifest import Manifest, SignatureInfo
 
-OutputKind = Literal["jsonl", "parquet"]
 JOB_FILE = "job.json"
 
 
@@ -40,7 +39,7 @@ class Job:
     constants: Mapping[str, Any] = field(default_factory=dict)
     id_column: str | None = None
     seed: int = 0
-    output_kind: OutputKind = "jsonl"
+    output_kind: AnswerFormat = "jsonl"
 
 
 def signature_of(manifest: Manifest, job: Job) -> SignatureInfo:
@@ -75,36 +74,33 @@ def signature_of(manifest: Manifest, job: Job) -> SignatureInfo:
     return info
 
 
-def begin(job: Job, shards: Sequence[Shard], shard_rows: int, *, overwrite: bool) -> frozenset[int]:
-    """Makes the output folder, or finds what an earlier run of the same job left there.
+def begin(job: Job, shards: Sequence[Shard], shard_rows: int, manifest: Manifest, *, overwrite: bool) -> None:
+    """Makes the output folder; one that an earlier run of the same job left stays as it is.
 
     Args:
       shard_rows: how many rows a shard has at most.
+      manifest: the version's.
       overwrite: starts anew whatever is there.
-
-    Returns:
-      Numbers of the shards that are finished.
 
     Raises:
       OutputError: the folder holds results of another job.
     """
     files.make_folder(job.output)
     path = files.join(job.output, JOB_FILE)
-    own = describe(job, shards, shard_rows)
-    left = list(files.found_sizes(files.join(job.output, "*")))
+    own = describe(job, shards, shard_rows, manifest)
+    left = files.inside(job.output)
     if overwrite:
         files.remove([name for name in left if _is_ours(name)])
     elif any(_name(name) == JOB_FILE for name in left):
         with files.open_to_read(path) as file:
             _refuse_other(json.loads(file.read()), own, job.output)
-        return frozenset(int(name[-10:-5]) for name in left if _name(name).startswith("done-"))
+        return
     elif left:
         raise OutputError(
             f"output {job.output}: it holds files, but no {JOB_FILE} of a batch job; choose an empty folder, "
             "or --overwrite"
         )
     files.replace(path, (json.dumps(own, indent=2) + "\n").encode())
-    return frozenset()
 
 
 def _name(path: str) -> str:
@@ -124,16 +120,15 @@ def _refuse_other(found: Any, own: dict[str, Any], output: str) -> None:
             )
 
 
-def describe(job: Job, shards: Sequence[Shard], shard_rows: int) -> dict[str, Any]:
+def describe(job: Job, shards: Sequence[Shard], shard_rows: int, manifest: Manifest) -> dict[str, Any]:
     """What has to be the same for a run to go on where another one ended."""
     facts = {name: value for name, value in asdict(job).items() if name not in {"output", "model"}}
-    inputs = {shard.path: files.sizes(shard.path)[shard.path] for shard in shards}
-    more = {"version": _weights(job.model), "inputs": inputs, "shard_rows": shard_rows}
+    inputs = {shard.path: shard.bytes for shard in shards}
+    more = {"version": _digest(manifest), "inputs": inputs, "shard_rows": shard_rows}
     return {**json.loads(json.dumps(facts)), **more}
 
 
-def _weights(model: str) -> str:
-    """One digest of a version's files, from its manifest."""
-    manifest = Manifest.read(Path(model))
+def _digest(manifest: Manifest) -> str:
+    """One of all files of a version."""
     listed = json.dumps([file.model_dump() for file in manifest.files])
     return hashlib.sha256(listed.encode()).hexdigest()

@@ -44,7 +44,7 @@ class VersionHandler(ModelHandler[Shard, Done, _Loaded]):  # type: ignore[misc]
         model = Path(self._job.model)
         manifest = Manifest.read(model)
         columns = Columns(self._job, manifest, signature_of(manifest, self._job))
-        return _Loaded(columns, Answerer(model, self._job.signature))
+        return _Loaded(columns, Answerer(model, manifest, self._job.signature))
 
     def run_inference(
         self, batch: Sequence[Shard], model: _Loaded, inference_args: dict[str, Any] | None = None

@@ -89,7 +89,7 @@ def write(job: Job, answered: Answered) -> Done:
 def finished(job: Job) -> list[Done]:
     """The marks of all shards that are whole, by number."""
     found = []
-    for path in sorted(files.found_sizes(files.join(job.output, "done-*.json"))):
+    for path in sorted(files.inside(job.output, "done-*.json")):
         with files.open_to_read(path) as file:
             found.append(Done(**json.loads(file.read())))
     return found

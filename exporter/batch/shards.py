@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from exporter.batch.files import open_to_read, sizes
+from exporter.choices import CorpusFormat
 from exporter.errors import OptionError
 
-Kind = Literal["text", "jsonl", "parquet"]
-
-_KINDS: dict[str, Kind] = {
+_KINDS: dict[str, CorpusFormat] = {
     ".txt": "text",
     ".text": "text",
     ".jsonl": "jsonl",
@@ -32,7 +31,7 @@ class Shard:
 
     Attributes:
       number: among all shards; its results are files of that number.
-      path, kind: the file.
+      path, kind, bytes: the file.
       first_row: number of its first row in the file, from 0.
       rows: how many.
       offset: byte at which the first one begins; 0 of a Parquet file.
@@ -40,7 +39,8 @@ class Shard:
 
     number: int
     path: str
-    kind: Kind
+    kind: CorpusFormat
+    bytes: int
     first_row: int
     rows: int
     offset: int
@@ -63,7 +63,7 @@ class Row:
     raw: str = ""
 
 
-def kind_of(path: str, given: Kind | None) -> Kind:
+def kind_of(path: str, given: CorpusFormat | None) -> CorpusFormat:
     """The format of a file, by its name unless ``given``; raises OptionError for another name."""
     suffix = "." + path.rsplit(".", 1)[-1].lower()
     if given is None and suffix not in _KINDS:
@@ -73,18 +73,19 @@ def kind_of(path: str, given: Kind | None) -> Kind:
     return given or _KINDS[suffix]
 
 
-def cut(patterns: Sequence[str], kind: Kind | None, rows_per_shard: int) -> list[Shard]:
+def cut(patterns: Sequence[str], kind: CorpusFormat | None, rows_per_shard: int) -> list[Shard]:
     """Every row of every file that a pattern names, in shards; files in the order of their names.
 
     Raises:
       OptionError: a pattern names no file, or a file is none of its format.
     """
     shards: list[Shard] = []
-    for path in sorted({path for pattern in patterns for path in sizes(pattern)}):
+    found = {path: size for pattern in patterns for path, size in sizes(pattern).items()}
+    for path, size in sorted(found.items()):
         own = kind_of(path, kind)
         starts = _parquet_starts if own == "parquet" else _line_starts
         for first, rows, offset in starts(path, rows_per_shard):
-            shards.append(Shard(len(shards), path, own, first, rows, offset))
+            shards.append(Shard(len(shards), path, own, size, first, rows, offset))
     return shards
 
 

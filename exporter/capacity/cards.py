@@ -15,15 +15,16 @@ class Card:
     Attributes:
       memory_gb: in 10^9 bytes; drivers show a little more or less, error correction takes its part.
       bandwidth: of its memory, GB/s.
-      tflops16, tflops32: dense products of 16-bit numbers, and of float32 (TF32 where the card has it).
+      tflops16, tflops32: dense products of 16-bit numbers, and of float32 (TF32 where the card has it). None
+        where no published figure was read: speed is then that of the bandwidth alone.
       source: where the memory and its bandwidth are read.
     """
 
     name: str
     memory_gb: float
     bandwidth: float
-    tflops16: float
-    tflops32: float
+    tflops16: float | None
+    tflops32: float | None
     source: str
 
     @property
@@ -39,14 +40,14 @@ CARDS = {
     card.name: card
     for card in (
         Card("T4", 16, 320, 65, 8.1, "https://manualmachine.com/pny/tcst4mpb/8129101-user-manual"),
-        Card("L4", 24, 300, 121, 60, "https://grokipedia.com/page/NVIDIA_L4_vs_L40S"),
-        Card("A10", 24, 600, 125, 62.5, _A10),
-        Card("A10G", 24, 600, 70, 35, _A10),
+        Card("L4", 24, 300, 121, None, "https://grokipedia.com/page/NVIDIA_L4_vs_L40S"),
+        Card("A10", 24, 600, 125, None, _A10),
+        Card("A10G", 24, 600, None, None, _A10),
         Card("A100-40", 40, 1555, 312, 156, _A100),
         Card("A100-80", 80, 2039, 312, 156, _A100),
         Card("L40S", 48, 864, 362, 183, "https://www.mullet.se/product.html?product_id=355414"),
         Card("H100-SXM", 80, 3350, 989, 494, _SXM),
-        Card("H100-PCIe", 80, 2000, 756, 378, "https://gpu.blog/gpus/nvidia-h100-pcie"),
+        Card("H100-PCIe", 80, 2000, None, None, "https://gpu.blog/gpus/nvidia-h100-pcie"),
         Card("H200", 141, 4800, 989, 494, _SXM),
         Card("B200", 180, 7672, 2250, 1125, "https://github.com/pytorch/ao/pull/4002"),
         Card("RTX-4090", 24, 1008, 165, 82.6, "https://waredb.com/processor/nvidia-geforce-rtx-4090"),

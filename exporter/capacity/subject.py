@@ -49,7 +49,8 @@ def of_version(manifest: Manifest) -> Subject:
     """Of an exported version.
 
     The manifest holds the longest bucket's keys and values; those of the others are in proportion to their
-    tokens, which is too little where a sliding window cuts the longest one's.
+    tokens: too little where a sliding window cuts the longest one's, too much with ``resume``, whose
+    bucket is longer than theirs.
     """
     lengths = manifest.buckets.prompt_lengths
     options = [manifest.generation, *manifest.options.get("signatures", {}).values()]

@@ -7,16 +7,16 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from exporter.choices import AnswerFormat, CorpusFormat
 from exporter.errors import GenserveError, OptionError
 
 if TYPE_CHECKING:
     from exporter.batch.job import Job
     from exporter.batch.shards import Shard
-    from exporter.manifest import Manifest
 
 #: Seconds between two looks at what is finished.
 _LOOK = 1.0
@@ -40,10 +40,8 @@ def batch(
         str | None, typer.Option(help="Whose values are the rows' ids. Default: file and row number.")
     ] = None,
     seed: Annotated[int, typer.Option(help="What seeds are made of, with the rows' ids.")] = 0,
-    input_format: Annotated[
-        Literal["text", "jsonl", "parquet"] | None, typer.Option(help="Default: by the files' names.")
-    ] = None,
-    output_format: Annotated[Literal["jsonl", "parquet"], typer.Option()] = "jsonl",
+    input_format: Annotated[CorpusFormat | None, typer.Option(help="Default: by the files' names.")] = None,
+    output_format: Annotated[AnswerFormat, typer.Option()] = "jsonl",
     shard_rows: Annotated[int, typer.Option(help="Rows that are finished together.", min=1)] = 2000,
     workers: Annotated[int, typer.Option(help="Processes on this machine.", min=1)] = 1,
     beam: Annotated[
@@ -58,32 +56,23 @@ def batch(
     """
     logging.getLogger().setLevel(logging.ERROR)  # Beam warns of cloud packages that nobody asked for
     from exporter.batch.job import Job, begin, signature_of
+    from exporter.batch.results import finished
     from exporter.batch.shards import cut
-    from exporter.cli.values import assignments
+    from exporter.cli.values import assignments, version_manifest
 
     columns = {name: str(value) for name, value in (assignments("column", column) or {}).items()}
     constants = assignments("option", option) or {}
     job = Job(str(model), signature, output, columns, constants, id_column, seed, output_format)
-    manifest = _manifest(model)
+    manifest = version_manifest(model)
     info = signature_of(manifest, job)
     if "seed" not in info.inputs and manifest.generation.get("do_sample") and signature == "serving_default":
         print(f"note: {signature} draws its answers anew each time; generate takes a seed", file=sys.stderr)
     shards = cut(source, input_format, shard_rows)
-    done = begin(job, shards, shard_rows, overwrite=overwrite)
+    begin(job, shards, shard_rows, manifest, overwrite=overwrite)
+    done = {mark.shard for mark in finished(job)}
     left = [shard for shard in shards if shard.number not in done]
     _run(job, shards, left, _arguments(workers, beam or []))
     _report(job, shards)
-
-
-def _manifest(model: Path) -> Manifest:
-    from pydantic import ValidationError
-
-    from exporter.manifest import Manifest
-
-    try:
-        return Manifest.read(model)
-    except (FileNotFoundError, NotADirectoryError, ValidationError) as error:
-        raise OptionError(f"model {model}: not a version that genserve exported: {error}") from None
 
 
 def _arguments(workers: int, beam: list[str]) -> list[str]:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from exporter.capacity.planning import Capacity, Load
     from exporter.capacity.speed import Limits
     from exporter.capacity.subject import Subject
-    from exporter.manifest import Manifest
     from exporter.options import ExportOptions
 
 _Count = Annotated[int | None, typer.Option(min=1)]
@@ -137,14 +136,14 @@ def _limits(
 
 def _subject(target: str, option: list[str] | None, exported: ExportOptions | None) -> Subject:
     from exporter.capacity.subject import of_plan, of_version
-    from exporter.cli.values import assignments
+    from exporter.cli.values import assignments, version_manifest
     from exporter.manifest import MANIFEST_PATH
     from exporter.options import make_options
 
     if (Path(target) / MANIFEST_PATH).is_file():
         if option:
             raise OptionError("--option: is of a model's export, and the version is exported already")
-        return of_version(_manifest(target))
+        return of_version(version_manifest(Path(target)))
     from exporter.exporting.plan import plan_export
 
     values = exported.model_dump(exclude_unset=True) if exported else {"model": target}
@@ -153,25 +152,15 @@ def _subject(target: str, option: list[str] | None, exported: ExportOptions | No
         return of_plan(plan_export(make_options(values), Path(nowhere)))
 
 
-def _manifest(target: str) -> Manifest:
-    from pydantic import ValidationError
-
-    from exporter.manifest import Manifest
-
-    try:
-        return Manifest.read(Path(target))
-    except (ValidationError, OSError, UnicodeDecodeError) as error:
-        raise OptionError(f"{target}: not a version that genserve exported: {error}") from None
-
-
 def _entry(path: Path, target: str) -> tuple[int, ExportOptions]:
     """The job's model that ``target`` is, a version's by its name or model: its place, and its options."""
+    from exporter.cli.values import version_manifest
     from exporter.manifest import MANIFEST_PATH
     from exporter.options import read_job
 
     wanted = {target}
     if (Path(target) / MANIFEST_PATH).is_file():
-        manifest = _manifest(target)
+        manifest = version_manifest(Path(target))
         wanted = {manifest.name, manifest.model.source}
     exports = read_job(path, Path(), {}).exports
     found = [

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from exporter.errors import OptionError, did_you_mean
+
+if TYPE_CHECKING:
+    from exporter.manifest import Manifest
 
 
 def listed(choices: Any) -> str:
@@ -74,3 +77,15 @@ def endpoint(url: str | None, grpc: str | None, ca: Path | None) -> str:
     if grpc is None or url is not None:
         raise OptionError("give either --url or --grpc")
     return grpc if "://" in grpc else f"{'grpcs' if ca is not None else 'grpc'}://{grpc}"
+
+
+def version_manifest(version: Path) -> Manifest:
+    """The manifest of an exported version's directory; raises OptionError where there is none."""
+    from pydantic import ValidationError
+
+    from exporter.manifest import Manifest
+
+    try:
+        return Manifest.read(version)
+    except (ValidationError, OSError, UnicodeDecodeError) as error:
+        raise OptionError(f"{version}: not a version that genserve exported: {error}") from None

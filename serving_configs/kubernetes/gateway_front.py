@@ -20,7 +20,7 @@ _CONFIG_MAP_BYTES = 1_000_000
 
 
 def manifest_files(manifests: Sequence[Manifest]) -> dict[str, str]:
-    """``NAME-VERSION.json`` -> the manifest, without what the gateway does not ask for: it must be small.
+    """``manifest-NUMBER.json`` -> the manifest, without what the gateway does not ask for: it must be small.
 
     Raises:
       OptionError: more than a ConfigMap holds.
@@ -60,7 +60,7 @@ def objects(app: App, chosen: GatewayOptions) -> dict[str, dict[str, Any]]:
     return {
         **monitor,
         "gateway-deployment.yaml": _deployment(app, chosen),
-        "gateway-service.yaml": networking.gateway_service(app, chosen.port),
+        "gateway-service.yaml": networking.gateway_service(app),
         "gateway-networkpolicy.yaml": networking.gateway_policy(app, chosen.port),
         "gateway-poddisruptionbudget.yaml": workloads.disruption_budget(app, COMPONENT),
     }

@@ -33,7 +33,7 @@ def _grpc_port(app: App) -> dict[str, Any]:
     return {"name": "grpc", "port": app.options.grpc_port, "targetPort": "grpc", **protocol}
 
 
-def gateway_service(app: App, port: int) -> dict[str, Any]:
+def gateway_service(app: App) -> dict[str, Any]:
     ports = [{"name": "http", "port": 80, "targetPort": "http", "appProtocol": "http"}]
     spec = {"selector": app.selector("gateway"), "ports": ports}
     return app.object("v1", "Service", "gateway", component="gateway", spec=spec)

@@ -8,8 +8,8 @@ from serving_configs.kubernetes.app import App
 from serving_configs.observability import alert_rules
 from serving_configs.server_files import METRICS_PATH
 
-#: The label whose value becomes Prometheus' job: the alerts ask for it.
 _API = "monitoring.coreos.com/v1"
+#: The label whose value becomes Prometheus' job: the alerts ask for it.
 _JOB_LABEL = "app.kubernetes.io/part-of"
 _ENDPOINT = {"port": "rest", "path": METRICS_PATH, "interval": "15s"}
 

@@ -86,19 +86,20 @@ def alone(signature: Any, row: dict[str, Any], identity: str) -> dict[str, Any]:
 def test_answers_do_not_depend_on_the_cut_and_nothing_finished_runs_again(
     version: Path, corpus: Path, tmp_path: Path
 ) -> None:
-    several, one = tmp_path / "several", tmp_path / "one"
+    several, one, two = (tmp_path / name for name in ("several", "one", "two"))
     common = (corpus, "--model", version, "--signature", "generate")
     run(*common, "-o", several, "--shard-rows", 4)
     run(*common, "-o", one, "--shard-rows", 100)
+    run(*common, "-o", two, "--shard-rows", 7, "--workers", 2)
     answers = {record["id"]: record for record in records(several, "answers")}
-    assert answers == {record["id"]: record for record in records(one, "answers")}
+    for other in (one, two):
+        assert answers == {record["id"]: record for record in records(other, "answers")}
     errors = {record["id"].rsplit(":", 1)[1]: record["error"] for record in records(several, "errors")}
     assert errors == {
         "3": "text: the row has no such column",
         "5": "max_new_tokens=6: allowed: 1 to 5",
-        "6": errors["6"],
+        "6": "text: the prompt has 102 tokens; allowed: 1 to 32",
     }
-    assert "the prompt has" in errors["6"]
     assert len(answers) == 11
     loaded = tf.saved_model.load(str(version))
     for number in (0, 1):
@@ -111,6 +112,7 @@ def test_answers_do_not_depend_on_the_cut_and_nothing_finished_runs_again(
     (several / "done-00001.json").unlink()
     (several / "answers-00001.jsonl").unlink()
     (several / "answers-00000.jsonl").write_text("kept\n")
+    (several / ".done-00001.json.0a1b2c3d").write_text("{")  # what a kill in the midst of writing leaves
     run(*common, "-o", several, "--shard-rows", 4)
     assert (several / "answers-00001.jsonl").read_text() == whole
     assert (several / "answers-00000.jsonl").read_text() == "kept\n"

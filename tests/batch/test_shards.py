@@ -53,6 +53,13 @@ def test_files_that_match_follow_each_other_by_name(tmp_path: Path) -> None:
     ]
 
 
+def test_a_file_may_be_called_like_a_pattern(tmp_path: Path) -> None:
+    (tmp_path / "a[1].txt").write_text("x\n")
+    (tmp_path / "a1.txt").write_text("y\n")
+    (shard,) = cut([str(tmp_path / "a[1].txt")], None, 10)
+    assert [row.values for row in read(shard)] == [{"text": b"x"}]
+
+
 def test_a_line_that_is_no_object_is_a_row_with_its_reason(tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl"
     path.write_bytes(b'{"text": "a"}\n{broken\n[1]\n"x"\n\xff\n{"text": "b"}\n')

@@ -160,8 +160,12 @@ def test_what_cannot_be_is_refused_by_name() -> None:
 
 def test_the_documented_cards_are_those_that_are_known() -> None:
     text = (ROOT / "docs" / "capacity.md").read_text(encoding="utf-8")
-    rows = re.findall(r"(?m)^\| (\S+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| <(\S+)> \|$", text)
-    assert [(name, *map(float, figures), source) for name, *figures, source in rows] == [
+    rows = re.findall(
+        r"(?m)^\| (\S+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+|–) \| ([\d.]+|–) \| <(\S+)> \|$", text
+    )
+    assert [
+        (name, *(None if f == "–" else float(f) for f in figures), source) for name, *figures, source in rows
+    ] == [
         (card.name, card.memory_gb, card.bandwidth, card.tflops16, card.tflops32, card.source)
         for card in CARDS.values()
     ]

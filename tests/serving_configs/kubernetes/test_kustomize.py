@@ -79,4 +79,16 @@ def test_no_file_lies_about(name: str) -> None:
     for path in files:
         folder = re.match(r"(kubernetes|kserve)/(base|cpu|gpu|export)/", path)
         if folder and not path.endswith("kustomization.yaml"):
-            assert path.removeprefix(folder[0]) in files[f"{folder[0]}kustomization.yaml"], path
+            assert path.removeprefix(folder[0]) in _named(files[f"{folder[0]}kustomization.yaml"]), path
+
+
+def _named(kustomization: str) -> set[str]:
+    """The files that it takes something from."""
+    content = yaml.safe_load(kustomization)
+    made = [
+        file.partition("=")[2] or file
+        for kind in ("configMapGenerator", "secretGenerator")
+        for one in content.get(kind, [])
+        for file in (*one.get("files", []), *one.get("envs", []))
+    ]
+    return {*content.get("resources", []), *made, *(patch["path"] for patch in content.get("patches", []))}
