@@ -43,9 +43,10 @@ class Completion(Exchange):
     async def rows(self) -> list[Row]:
         body, model = self.body, self.model
         assert isinstance(body, CompletionBody)
+        count = len(body.prompts)
+        if count * self._best_of > MAX_ROWS:
+            raise invalid(f"{count} prompts x {self._best_of} answers: at most {MAX_ROWS} in all", "n")
         prompts = await answers.together([self._prompt(prompt) for prompt in body.prompts])
-        if len(prompts) * self._best_of > MAX_ROWS:
-            raise invalid(f"{len(prompts)} prompts x {self._best_of} answers: at most {MAX_ROWS} in all", "n")
         for prompt in prompts:
             model.check(prompt)
         self.prompt_tokens = sum(len(prompt.ids) for prompt in prompts)

@@ -174,6 +174,15 @@ def test_refusals(client: openai.OpenAI, change: dict[str, object], words: str, 
     assert error.value.type == "invalid_request_error"
 
 
+@pytest.mark.parametrize("change", [{"prompt": ["a"] * 129}, {"prompt": ["a"] * 65, "n": 2}])
+def test_too_many_answers_ask_no_server(
+    running: Running, client: openai.OpenAI, change: dict[str, object]
+) -> None:
+    with pytest.raises(openai.BadRequestError, match="at most 128 in all"):
+        client.completions.create(**{"model": "toy", **change})  # type: ignore[call-overload]
+    assert running.fake.calls == []
+
+
 def test_unknown_fields_are_named_and_harmless_ones_ignored(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match=r"temprature.*did you mean 'temperature'"):
         client.completions.create(model="toy", prompt="ab", extra_body={"temprature": 1})
