@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +13,12 @@ import openai
 import pytest
 import torch
 import transformers
-import uvicorn
 
 from exporter.deployment import write_serving_configs
 from exporter.exporting.pipeline import export
 from exporter.gateway.app import Gateway
 from exporter.gateway.models import Models, read_manifests
-from exporter.gateway.running import config_of
+from exporter.gateway.running import beside
 from exporter.gateway.settings import Settings
 from exporter.options import make_options
 from exporter.preview import PreviewServer, ServerConfig, files_beside
@@ -94,16 +91,12 @@ def client(checkpoint: Path) -> Iterator[openai.OpenAI]:
         ServerConfig(model_config_file=config, rest_port=None, grpc_port=0, **files)
     ) as server:
         models = Models.open(read_manifests([str(out)]), [f"grpc://{server.grpc_target}"])
-        running = uvicorn.Server(config_of(Gateway(models, Settings()), host="127.0.0.1", port=0))
-        thread = threading.Thread(target=running.run, daemon=True)
-        thread.start()
-        while not running.started:
-            time.sleep(0.01)
-        port = running.servers[0].sockets[0].getsockname()[1]
-        with openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0) as made:
+        gateway = Gateway(models, Settings())
+        with (
+            beside(gateway, host="127.0.0.1", port=0) as url,
+            openai.OpenAI(base_url=url + "/v1", api_key="none", max_retries=0) as made,
+        ):
             yield made
-        running.should_exit = True
-        thread.join(20)
 
 
 @pytest.fixture(scope="module")

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
+import httpx
 import openai
 import pytest
-import uvicorn
 
 from exporter.gateway.app import Gateway
 from exporter.gateway.models import Models
-from exporter.gateway.running import config_of
+from exporter.gateway.running import beside
 from exporter.gateway.served_model import ServedModel
 from exporter.gateway.settings import Settings
 from tests.client.conftest import stub
 from tests.gateway.fake import FakeModel, manifest
 
-__all__ = ["Running", "running", "start", "stub"]
+__all__ = ["Running", "running", "start", "stub", "until"]
 
 
 class Running:
@@ -41,19 +41,27 @@ class Running:
             ),
         }
         self.gateway = Gateway(Models(self.models, rows_at_once=at_once), Settings(**settings))
-        self.server = uvicorn.Server(config_of(self.gateway, host="127.0.0.1", port=0))
-        self._thread = threading.Thread(target=self.server.run, daemon=True)
-        self._thread.start()
-        while not self.server.started:
-            time.sleep(0.01)
-        self.url = f"http://127.0.0.1:{self.server.servers[0].sockets[0].getsockname()[1]}"
+        self._stack = ExitStack()
+        self.url = self._stack.enter_context(beside(self.gateway, host="127.0.0.1", port=0))
 
     def client(self, key: str = "none") -> openai.OpenAI:
         return openai.OpenAI(base_url=self.url + "/v1", api_key=key, max_retries=0)
 
     def stop(self) -> None:
-        self.server.should_exit = True
-        self._thread.join(10)
+        self._stack.close()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Waits for it; while nothing listens it is not so."""
+    end = time.monotonic() + 20
+    while True:
+        try:
+            if condition():
+                return
+        except httpx.TransportError:
+            pass
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ from exporter.gateway.keys import Key, Keys
 from exporter.gateway.models import read_manifests
 from tests.client.stubs import HttpStub
 from tests.conftest import ROOT
-from tests.gateway.conftest import Running
+from tests.gateway.conftest import Running, until
 from tests.gateway.fake import manifest
 
 GOOD = (200, b'{"outputs": {"generated_text": ["A"]}}')
@@ -90,8 +90,7 @@ def test_a_full_queue_is_429_and_the_rest_is_answered(start: Start) -> None:
     running.fake.held_after = 0
     with ThreadPoolExecutor(8) as threads:
         held = [threads.submit(post, running, body(), **{"X-Request-Timeout": "1"}) for _ in range(3)]
-        while running.gateway.admission.inside < 3:
-            time.sleep(0.01)
+        until(lambda: running.gateway.admission.inside == 3)
         refused = post(running, body())
         assert refused.status_code == 429
         assert int(refused.headers["retry-after"]) >= 1
@@ -268,13 +267,13 @@ def test_a_signal_lets_what_is_inside_be_answered(stub: HttpStub, tmp_path: Path
         ThreadPoolExecutor(1) as threads,
     ):
         try:
-            wait_for(lambda: httpx.get(url + "/health").status_code == 200)
+            until(lambda: httpx.get(url + "/health").status_code == 200)
             stub.release.clear()
             held = threads.submit(httpx.post, url + "/v1/completions", content=body(model="plain"))
-            wait_for(lambda: b"requests_inside 1.0" in httpx.get(url + "/metrics").content)
+            until(lambda: b"requests_inside 1.0" in httpx.get(url + "/metrics").content)
             process.terminate()
-            wait_for(lambda: httpx.get(url + "/health").json()["status"] == "draining")
-            wait_for(lambda: not listens(url))
+            until(lambda: httpx.get(url + "/health").json()["status"] == "draining")
+            until(lambda: not listens(url))
             stub.release.set()
             assert held.result().json()["choices"][0]["text"] == "A"
             assert process.wait(20) == 0
@@ -288,18 +287,6 @@ def listens(url: str) -> bool:
         return httpx.get(url + "/health").status_code > 0
     except httpx.TransportError:
         return False
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while True:
-        try:
-            if condition():
-                return
-        except httpx.TransportError:
-            pass
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.02)
 
 
 def test_manifests_are_read_from_files_folders_and_urls(tmp_path: Path, stub: HttpStub) -> None:
