@@ -23,7 +23,7 @@ from exporter.gateway.answers import Row
 from exporter.gateway.chat import Chat
 from exporter.gateway.completions import Completion
 from exporter.gateway.connection import ClientGoneError, EventStream, read_body, while_connected
-from exporter.gateway.errors import ApiError, invalid, of_server
+from exporter.gateway.errors import ApiError, fault, invalid, of_server
 from exporter.gateway.exchange import Exchange
 from exporter.gateway.keys import Keys
 from exporter.gateway.metrics import Metrics
@@ -126,9 +126,9 @@ class Gateway:
             except ClientGoneError:
                 response = Response(status_code=499)
             except Exception:
-                logs.logger.exception("a fault of the gateway", extra={"fields": {"request_id": visit.id}})
-                fault = ApiError(500, "the gateway failed; its log says how", code="internal_error")
-                response = JSONResponse(fault.body, 500)
+                known = fault(visit.id)
+                response = JSONResponse(known.body, known.status)
+                visit.extra["error"] = known.code
             response.headers["X-Request-Id"] = visit.id
             if not isinstance(response, EventStream):
                 await self._leave(visit, response.status_code)

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from exporter.client.flow import Deadline
-from exporter.gateway.errors import ApiError
+from exporter.gateway.errors import ApiError, fault
 
 T = TypeVar("T")
 
@@ -96,23 +96,40 @@ class EventStream(Response):
         status = 499
         try:
             status = await while_connected(receive, self._run(send))
-        except (ClientGoneError, OSError):
+        except ClientGoneError:
             pass
         finally:
             await self._ended(status)
 
     async def _run(self, send: Send) -> int:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await _sent(send, {"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         status, last = 200, b"data: [DONE]\n\n"
         try:
             async with asyncio.timeout(self._deadline.left), aclosing(self._chunks) as chunks:
                 async for chunk in chunks:
-                    await send(_body(event(chunk), more=True))
-        except (ApiError, TimeoutError) as error:
-            known = error if isinstance(error, ApiError) else _too_slow(self._deadline)
+                    await _sent(send, _body(event(chunk), more=True))
+        except ClientGoneError:
+            raise
+        except Exception as error:
+            known = self._known(error)
             status, last = known.status, event(known.body)
-        await send(_body(last, more=False))
+        await _sent(send, _body(last, more=False))
         return status
+
+    def _known(self, error: Exception) -> ApiError:
+        if isinstance(error, ApiError):
+            return error
+        if isinstance(error, TimeoutError):
+            return _too_slow(self._deadline)
+        return fault(self.headers.get("x-request-id", ""))
+
+
+async def _sent(send: Send, message: dict[str, Any]) -> None:
+    """Sends, where a client is there to read."""
+    try:
+        await send(message)
+    except OSError:
+        raise ClientGoneError from None
 
 
 def event(value: Any) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 
 from exporter.client.errors import RequestError
 from exporter.errors import GenserveError
+from exporter.gateway.logs import logger
 
 #: The ``type`` that goes with a status; 500 and above are "server_error".
 _TYPES = {
@@ -66,6 +67,12 @@ def invalid(message: str, param: str | None = None, code: str = "invalid_value")
 def unsupported(message: str, param: str | None = None) -> ApiError:
     """Well-formed, but not to be had here: 400, with what would help."""
     return ApiError(400, message, param=param, code="unsupported_value")
+
+
+def fault(request_id: str) -> ApiError:
+    """What nobody foresaw, as the exception that is handled here: logged with its traceback."""
+    logger.exception("a fault of the gateway", extra={"fields": {"request_id": request_id}})
+    return ApiError(500, "the gateway failed; its log says how", code="internal_error")
 
 
 def of_server(error: RequestError) -> ApiError:

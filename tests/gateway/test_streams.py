@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import json
 import socket
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,7 +18,7 @@ from exporter.gateway.models import Models
 from exporter.gateway.running import beside
 from exporter.gateway.settings import Settings
 from tests.client.stubs import HttpStub
-from tests.gateway.conftest import Running
+from tests.gateway.conftest import Running, until
 from tests.gateway.fake import manifest
 
 USER: list[Any] = [{"role": "user", "content": "hi"}]
@@ -129,6 +128,26 @@ def test_a_server_that_dies_in_a_stream(running: Running, client: openai.OpenAI)
     assert LONG.startswith("".join(got))
 
 
+def test_a_fault_in_a_stream_is_an_event_and_in_the_log(
+    running: Running, client: openai.OpenAI, caplog: pytest.LogCaptureFixture
+) -> None:
+    running.fake.failures = [ValueError("a secret of the gateway")]  # type: ignore[list-item]
+    with caplog.at_level("INFO", "genserve.gateway"):
+        body = {"model": "toy", "messages": USER, "stream": True}
+        answer = httpx.post(running.url + "/v1/chat/completions", json=body)
+        until(lambda: any(record.message == "answered" for record in caplog.records))
+    event, end = answer.text.split("\n\n")[-2:]
+    assert end == ""
+    error = json.loads(event.removeprefix("data: "))["error"]
+    assert (error["code"], error["type"]) == ("internal_error", "server_error")
+    assert "secret" not in answer.text
+    first, last = [record for record in caplog.records if record.name == "genserve.gateway"]
+    assert first.exc_info is not None
+    assert str(first.exc_info[1]) == "a secret of the gateway"
+    assert last.fields["status"] == 500  # type: ignore[attr-defined]
+    assert last.fields["request_id"] == first.fields["request_id"]  # type: ignore[attr-defined]
+
+
 def test_another_server_goes_on_with_a_stream() -> None:
     """The first of two servers is gone after two pieces: the second one gets what was generated so far."""
     texts = [bytes([letter]) for letter in b"an answer of more than two pieces"]
@@ -179,13 +198,6 @@ def test_a_refusal_before_the_first_piece_has_its_status(running: Running, clien
         client.completions.create(model="toy", prompt=[9999], stream=True)
 
 
-def _until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_leaves_cancels_its_call(running: Running, client: openai.OpenAI, stream: bool) -> None:
     running.fake.held_after = 1 if stream else 0
@@ -195,10 +207,10 @@ def test_a_client_that_leaves_cancels_its_call(running: Running, client: openai.
     head = f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n\r\n"
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall(head.encode() + content)
-        _until(lambda: running.fake.at_once == 1)
+        until(lambda: running.fake.at_once == 1)
         assert running.gateway.admission.inside == 1
-    _until(lambda: running.fake.cancelled == 1)
-    _until(lambda: running.gateway.admission.inside == 0)
+    until(lambda: running.fake.cancelled == 1)
+    until(lambda: running.gateway.admission.inside == 0)
 
 
 def test_32_streams_at_once(running: Running, client: openai.OpenAI) -> None:
