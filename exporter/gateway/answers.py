@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from exporter.client.flow import Deadline
+from exporter.client.row_calls import NEUTRAL
 from exporter.errors import did_you_mean
 from exporter.gateway.errors import invalid, unsupported
+from exporter.gateway.row_inputs import export_defaults
 from exporter.gateway.served_model import Piece, Prompt, ServedModel
 from exporter.gateway.stops import StopCutter
 
@@ -174,10 +176,15 @@ async def interleaved(rows: Sequence[Row]) -> AsyncGenerator[tuple[Row, Piece], 
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def seeded(options: Mapping[str, Any], sample: int) -> dict[str, Any]:
-    """Of several answers to a prompt each draws with its own seed, counted from the request's."""
-    seed = options.get("seed")
-    return dict(options) if seed is None else {**options, "seed": (seed + sample) % 2**63}
+def seeded(model: ServedModel, signature: str, options: Mapping[str, Any], sample: int) -> dict[str, Any]:
+    """Of several answers to a prompt each draws with its own seed, counted from the request's, or from the
+    export's where the signature takes one. Without either each row draws its own.
+    """
+    takes = "seed" in model.manifest.signatures[signature].inputs
+    seed = options.get("seed", export_defaults(model.manifest).get("seed") if takes else None)
+    if seed is None or seed == NEUTRAL["seed"]:
+        return dict(options)
+    return {**options, "seed": (seed + sample) % 2**63}
 
 
 def numbered(prompts: Sequence[Prompt], samples: int) -> list[tuple[int, Prompt, int]]:

@@ -93,7 +93,7 @@ class Chat(Exchange):
             options["stop_token_ids"] = [*options.get("stop_token_ids", ()), end]
         rows = [
             Row(
-                *(self.model, index, prompt, answers.seeded(options, sample)),
+                *(self.model, index, prompt, answers.seeded(self.model, signature, options, sample)),
                 *(body.stops, self.deadline, signature, ranked),
                 whole=not (body.stream or body.stops),
             )

@@ -71,7 +71,7 @@ class Completion(Exchange):
             options.setdefault("max_new_tokens", min(DEFAULT_MAX_TOKENS, model.manifest.max_new_tokens))
         return [
             Row(
-                *(model, index, prompt, answers.seeded(options, sample)),
+                *(model, index, prompt, answers.seeded(model, signature, options, sample)),
                 *(body.stops, self.deadline, signature, ranked),
                 whole=not (body.stream or body.stops),
             )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import openai
 import pytest
 
 from exporter.client.errors import RequestError
+from exporter.gateway.models import Models
+from exporter.gateway.served_model import ServedModel
 from tests.gateway.conftest import Running
-from tests.gateway.fake import CAP, EOS
+from tests.gateway.fake import CAP, EOS, manifest
 
 
 @pytest.fixture
@@ -87,6 +90,23 @@ def test_n_answers_draw_with_seeds_of_their_own(running: Running, client: openai
     running.fake.reply = lambda text, seed: f"{text}{seed}"
     answer = client.completions.create(model="toy", prompt=["a", "b"], n=2, seed=5)
     assert [(c.index, c.text) for c in answer.choices] == [(0, "a5"), (1, "a6"), (2, "b5"), (3, "b6")]
+
+
+def test_n_answers_count_from_the_exports_seed(start: Callable[..., Running]) -> None:
+    running = start()
+    generation = {"do_sample": True, "seed": 7}
+    model = ServedModel(manifest(name="seeded", generation=generation, logprobs=None), running.fake)
+    running.gateway.models = Models({"seeded": model, **running.models}, rows_at_once=4)
+    running.fake.reply = lambda _, seed: str(seed)
+    client = running.client()
+    user: list[Any] = [{"role": "user", "content": "a"}]
+    answer = client.completions.create(model="seeded", prompt="a", n=3)
+    chat = client.chat.completions.create(model="seeded", messages=user, n=3)
+    assert [c.text for c in answer.choices] == [c.message.content for c in chat.choices] == ["7", "8", "9"]
+    assert client.completions.create(model="seeded", prompt="a", seed=1).choices[0].text == "1"
+    own = {"signature": "serving_default"}
+    whole = client.completions.create(model="seeded", prompt="ab", n=2, extra_body=own)
+    assert [c.text for c in whole.choices] == ["0", "0"]  # takes no seed: the server's own
 
 
 def test_best_of_chooses_by_log_probability(running: Running, client: openai.OpenAI) -> None:
