@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ from exporter.manifest import Manifest
 PIECE_TOKENS = (4, 8, 16, 32, 64)
 #: The signatures that go on from token ids.
 _OF_IDS = ("generate_tokens", "resume")
+#: What a row's error says of a prompt that is too long (``saved_model.requests.fit_rows``).
+_TOO_LONG = re.compile(r"the prompt has \d+ tokens; allowed: 1 to \d+")
 
 
 @dataclass(frozen=True)
@@ -117,12 +120,9 @@ class ServedModel:
         except IndexError:
             raise ApiError(502, f"the model server answered {signature!r} without a row") from None
         if message := as_text(_first(answer.get("error", ""))):
-            raise self._row_error(message)
+            code = "context_length_exceeded" if _TOO_LONG.search(message) else "invalid_value"
+            raise ApiError(400, message, code=code)
         return answer
-
-    def _row_error(self, message: str) -> ApiError:
-        code = "context_length_exceeded" if "tokens" in message and "most" in message else "invalid_value"
-        return ApiError(400, message, code=code)
 
     async def encode(self, text: str, deadline: Deadline) -> Prompt:
         """A text's ids, with the special tokens that the tokenizer adds."""

@@ -12,7 +12,7 @@ from exporter.client.errors import RequestError
 from exporter.gateway.models import Models
 from exporter.gateway.served_model import ServedModel
 from tests.gateway.conftest import Running
-from tests.gateway.fake import CAP, EOS, manifest
+from tests.gateway.fake import CAP, EOS, FakeModel, manifest
 
 
 @pytest.fixture
@@ -192,6 +192,37 @@ def test_refusals(client: openai.OpenAI, change: dict[str, object], words: str, 
     assert words in str(error.value)
     assert error.value.param == param
     assert error.value.type == "invalid_request_error"
+
+
+class Refusing(FakeModel):
+    """Answers a row's error, as the graph does."""
+
+    def __init__(self, error: str) -> None:
+        super().__init__()
+        self.error = error
+
+    def _encode(self, row: Any) -> dict[str, Any]:
+        return super()._encode(row) | {"error": [self.error.encode()]}
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [  # of the graph's texts; tests/saved_model/test_requests.py has them
+        ("text: the prompt has 40 tokens; allowed: 1 to 32", "context_length_exceeded"),
+        (
+            "text: the prompt has 40 tokens; allowed: 1 to 32; long_64 takes up to 64",
+            "context_length_exceeded",
+        ),
+        ("text: the prompt is empty; allowed: 1 to 32 tokens", "invalid_value"),
+    ],
+)
+def test_a_rows_own_error(start: Callable[..., Running], error: str, code: str) -> None:
+    running = start()
+    running.gateway.models = Models({"toy": ServedModel(manifest(), Refusing(error))}, rows_at_once=4)
+    with pytest.raises(openai.BadRequestError) as raised:
+        running.client().completions.create(model="toy", prompt="ab")
+    assert raised.value.code == code
+    assert error in str(raised.value)
 
 
 @pytest.mark.parametrize("change", [{"prompt": ["a"] * 129}, {"prompt": ["a"] * 65, "n": 2}])
