@@ -50,6 +50,7 @@ class ChatTemplate:
 
     def render(
         self,
+        /,
         messages: Messages,
         *,
         tools: Sequence[Mapping[str, Any]] | None = None,
@@ -72,6 +73,7 @@ class ChatTemplate:
 
     def segments(
         self,
+        /,
         messages: Messages,
         *,
         tools: Sequence[Mapping[str, Any]] | None = None,
@@ -109,7 +111,7 @@ class ChatTemplate:
     def run(self, template: jinja2.Template, data: Mapping[str, Any]) -> str:
         """Renders ``data`` over the variables, by the template of some environment."""
         try:
-            return template.render(**self._given({**self.variables, **data}))
+            return template.render(self._given({**self.variables, **data}))
         except GenserveError:
             raise
         except jinja2.TemplateError as error:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from exporter.errors import did_you_mean, shown
 from exporter.gateway.errors import invalid, unsupported
+from exporter.gateway.requests import read_json
 
 _ROLES = ("system", "developer", "user", "assistant", "tool")
 _KEYS = {
@@ -79,9 +79,11 @@ def _tool_call(call: Any, place: str) -> dict[str, Any]:
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise invalid(f"{place}.function: a name and arguments are needed", "messages")
     try:
-        arguments = json.loads(function.get("arguments") or "{}")
-    except (TypeError, ValueError):
-        arguments = None
+        arguments = read_json(function.get("arguments") or "{}")
+    except (TypeError, ValueError) as error:
+        raise invalid(
+            f"{place}.function.arguments: must be a JSON object in a text: {error}", "messages"
+        ) from None
     if not isinstance(arguments, dict):
         raise invalid(f"{place}.function.arguments: must be a JSON object in a text", "messages")
     return {**call, "function": {**function, "arguments": arguments}}

@@ -37,12 +37,14 @@ REFUSED = {
 }
 #: What these fields may say all the same: it changes nothing.
 _HARMLESS: dict[str, tuple[Any, ...]] = {"modalities": (["text"],), "suffix": ("",)}
+#: Levels of lists and objects, in a body and in the arguments of a tool call.
+MOST_LEVELS = 100
 
 
 class _Body(BaseModel):
     """``strict``: "5" is no number. Ranges are OpenAI's, where the model server's are not narrower."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class StreamOptions(_Body):
@@ -170,6 +172,35 @@ def parse(content: bytes, kind: type[Body]) -> Body:
         raise _wrong(error) from None
 
 
+def read_json(text: str) -> Any:
+    """A value of JSON, of so many levels that everything here can walk it.
+
+    Raises:
+      ValueError: no JSON, "NaN" and its like, or more levels.
+    """
+    deep = ValueError(f"nested too deeply; allowed: {MOST_LEVELS} levels")
+    try:
+        value = json.loads(text, parse_constant=_no_number)
+    except RecursionError:
+        raise deep from None
+    if is_deep(value):
+        raise deep
+    return value
+
+
+def is_deep(value: Any) -> bool:
+    """Whether it has lists and objects on more than ``MOST_LEVELS`` levels."""
+    level = [value]
+    for _ in range(MOST_LEVELS + 1):
+        inner = (
+            one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)
+        )
+        level = [item for items in inner for item in items]
+        if not level:
+            return False
+    return True
+
+
 def _no_number(word: str) -> None:
     raise ValueError(f"{word} is no number of JSON")
 
@@ -180,13 +211,12 @@ def _takes_null(kind: type[Sampling], name: str) -> bool:
 
 def _document(content: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(content.decode("utf-8"), parse_constant=_no_number)
+        document = read_json(content.decode("utf-8"))
         json.dumps(document, ensure_ascii=False).encode()  # a lone surrogate, written as an escape
     except UnicodeError:
         raise invalid("the body is not valid UTF-8", code="invalid_json") from None
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise invalid(f"the body is no JSON: {reason}", code="invalid_json") from None
+    except ValueError as error:
+        raise invalid(f"the body is no JSON: {error}", code="invalid_json") from None
     if not isinstance(document, dict):
         raise invalid(f"the body must be a JSON object, got {shown(document)}", code="invalid_json")
     return document

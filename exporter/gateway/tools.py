@@ -17,6 +17,7 @@ import string
 from collections.abc import Collection
 from typing import Any, Literal
 
+from exporter.gateway.requests import is_deep, read_json
 from exporter.gateway.stops import overlap
 
 Form = Literal["hermes", "mistral", "llama"]
@@ -114,10 +115,10 @@ def _call(item: Any, names: Collection[str]) -> dict[str, Any] | None:
     arguments = item.get("arguments", item.get("parameters", {}))
     if isinstance(arguments, str):
         try:
-            arguments = json.loads(arguments)
+            arguments = read_json(arguments)
         except ValueError:
             return None
-    if not isinstance(arguments, dict):
+    if not isinstance(arguments, dict) or is_deep(arguments):
         return None
     # Mistral's templates ask for ids of nine letters and digits; others take any.
     return {

@@ -26,6 +26,10 @@ SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}}, "require
 USER: list[Any] = [{"role": "user", "content": "hi"}]
 
 
+def nested(levels: int) -> str:
+    return '{"a": ' * levels + "1" + "}" * levels
+
+
 @pytest.fixture
 def client(running: Running) -> Iterator[openai.OpenAI]:
     running.fake.__init__(lambda *_: "Good day")  # type: ignore[misc]
@@ -107,6 +111,14 @@ def test_parts_developers_and_earlier_calls(running: Running, client: openai.Ope
         ),
         ([{"role": "user", "content": "x", "mood": 1}], "unknown field 'mood'"),
         ([{"role": "user", "content": "x"}] * 40, "81 pieces of text; this model takes 33"),
+        (
+            [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": nested(300)}}]}],
+            "arguments: must be a JSON object in a text: nested too deeply; allowed: 100 levels",
+        ),
+        (
+            [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": nested(30_000)}}]}],
+            "nested too deeply",
+        ),
         (["x"], "messages: input should be a valid dictionary"),
     ],
 )
@@ -114,6 +126,24 @@ def test_wrong_messages_are_named(client: openai.OpenAI, messages: list[Any], wo
     with pytest.raises(openai.BadRequestError, match=words) as error:
         client.chat.completions.create(model="toy", messages=messages)
     assert error.value.param == "messages"
+
+
+def test_variables_of_any_name_and_tools_of_many_levels(running: Running, client: openai.OpenAI) -> None:
+    chat = {
+        "template": "{{ context }}{{ func }}{{ messages[0].content }}{{ tools | tojson if tools }}<tool_call>"
+    }
+    model = ServedModel(manifest(name="selfish", chat=chat), running.fake)
+    running.gateway.models = Models({"selfish": model, **running.models}, rows_at_once=4)
+    extra = {"chat_template_kwargs": {"self": 1, "context": 2, "func": 3, "args": 4}}
+    client.chat.completions.create(model="selfish", messages=USER, extra_body=extra)
+    deep: Any = {
+        "type": "function",
+        "function": {"name": "f", "parameters": {"a": json.loads("[" * 94 + "]" * 94)}},
+    }
+    client.chat.completions.create(model="selfish", messages=USER, tools=[deep], max_tokens=1)
+    row, last = running.fake.generations
+    assert bytes(row["input_ids"][: row["num_tokens"]]) == b"23hi<tool_call>"
+    assert last["num_tokens"] > 2 * 94
 
 
 def test_a_model_without_a_template(client: openai.OpenAI) -> None:

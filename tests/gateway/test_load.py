@@ -55,6 +55,11 @@ def body(**changes: Any) -> bytes:
         (b"[" * 100_000, "no JSON"),
         (b"[1]", "must be a JSON object, got [1]"),
         (b'{"model": "toy", "prompt": "a", "top_p": NaN}', "NaN is no number of JSON"),
+        (b'{"model": "toy", "prompt": "a", "user": ' + b"[" * 101 + b"]" * 101 + b"}", "nested too deeply"),
+        (
+            b'{"model": "toy", "prompt": "a", "repetition_penalty": 1e999}',
+            "should be a finite number, got inf",
+        ),
         (b'{"prompt": "a"}', "model: required, but missing"),
         (b'{"model": 3, "prompt": "a"}', "model: input should be a valid string, got 3"),
     ],

@@ -25,6 +25,10 @@ def read(form: Form, text: str, size: int, *names: str) -> tuple[str, list[tuple
     return "".join(shown), [(one["name"], json.loads(one["arguments"])) for one in functions]
 
 
+def _nested(levels: int) -> str:
+    return '{"name": "add", "arguments": ' + '{"a": ' * levels + "1" + "}" * (levels + 1)
+
+
 PARIS = ("get_current_weather", {"location": "Paris, France", "format": "celsius"})
 _PARIS = '{"name": "get_current_weather", "arguments": {"location": "Paris, France", "format": "celsius"}}'
 
@@ -91,6 +95,9 @@ def test_llama(text: str, calls: list[Any], size: int) -> None:
         ("llama", '{"name": "add", "parameters": [1]}'),
         ("llama", '{"name": "add", "parameters": {}} and so on'),
         ("llama", '<|python_tag|>brave_search.call(query="x")'),
+        ("hermes", "<tool_call>" + _nested(200) + "</tool_call>"),
+        ("hermes", "<tool_call>" + _nested(50_000) + "</tool_call>"),
+        ("llama", json.dumps({"name": "add", "parameters": _nested(5_000)})),
         ("llama", 'Write {"name": "add", "parameters": {}} to add'),
     ],
 )
