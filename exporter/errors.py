@@ -111,7 +111,7 @@ EXPORT_PACKAGES = frozenset(
 def missing_extra(what: str, error: ModuleNotFoundError) -> Exception:
     """What to raise where ``what`` misses a package: the extra to install; ``error`` where it is none's."""
     package = (error.name or "").partition(".")[0]
-    if what == "genserve gateway" and package in GATEWAY_PACKAGES:
+    if package in GATEWAY_PACKAGES and (what == "genserve gateway" or package not in EXPORT_PACKAGES):
         extra = "gateway"
     elif package in BEAM_PACKAGES:
         extra = "beam"

@@ -14,7 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from exporter.errors import EXPORT_PACKAGES
+from exporter.errors import EXPORT_PACKAGES, missing_extra
 from tests.conftest import ROOT
 
 #: Import name -> distribution, where they differ.
@@ -83,6 +83,22 @@ def test_without_the_extra(tmp_path: Path, arguments: list[str], status: int) ->
     assert result.returncode == status, result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert ("pip install 'genserve[export]'" in result.stderr) == (status == 8)
+
+
+@pytest.mark.parametrize(
+    ("verb", "package", "extra"),
+    [
+        ("gateway", "prometheus_client", "gateway"),
+        ("gateway", "starlette", "gateway"),
+        ("serve", "prometheus_client", "gateway"),  # --gateway-port
+        ("serve", "starlette", "export"),
+        ("batch", "apache_beam", "beam"),
+    ],
+)
+def test_the_extra_is_named(verb: str, package: str, extra: str) -> None:
+    error = missing_extra(f"genserve {verb}", ModuleNotFoundError("no such module", name=package))
+    words = f"genserve {verb} needs {package}, which is not installed: pip install 'genserve[{extra}]'"
+    assert str(error) == words
 
 
 def test_public_calls_without_the_extra() -> None:
