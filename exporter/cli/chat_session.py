@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from exporter.client.row_calls import EXTRA_NEUTRAL, NEUTRAL
 from exporter.errors import OptionError, ServingError, did_you_mean
@@ -13,36 +13,25 @@ if TYPE_CHECKING:
     from exporter.chat import ChatTemplate
     from exporter.client.answers import SignatureInfo, TokenCompletion
     from exporter.client.blocking import Client
-    from exporter.manifest import Manifest
+    from exporter.manifest import ChatInfo, Manifest
 
 #: What sampling alone reads; greedy search leaves them off.
 _SAMPLING = {"temperature", "top_k", "top_p", "min_p"}
 _PIECE = 64
 
 
-class ChatFacts(Protocol):
-    """What a manifest says of a chat template."""
-
-    template: str
-    tool_use: str | None
-    variables: dict[str, Any]
-    reasoning: tuple[str, str] | None
-    opened: bool
-
-
-def chat_of(manifest: Manifest) -> ChatFacts:
+def chat_of(manifest: Manifest) -> ChatInfo:
     """The template's facts.
 
     Raises:
       OptionError: the version serves no chat template.
     """
-    facts: ChatFacts | None = getattr(manifest, "chat", None)
-    if facts is None:
+    if manifest.chat is None:
         raise OptionError(
             f"{manifest.name} version {manifest.version} serves no chat template: export a checkpoint that "
             "has one, with --chat on"
         )
-    return facts
+    return manifest.chat
 
 
 class Messages:

@@ -57,7 +57,6 @@ def gateway(
         queue_depth=queue_depth,
         timeout_seconds=timeout,
         max_body_bytes=max_body,
-        retries=retries,
         keys=keys,
         log_prompts=log_prompts,
         ui=ui,

@@ -15,7 +15,6 @@ class Settings(BaseModel):
       timeout_seconds: for a whole answer, waiting included; a request may ask for less (X-Request-Timeout).
       body_seconds: for a request's body to come.
       max_body_bytes: of a request.
-      retries: how often a call is repeated where servers are UNAVAILABLE.
       keys: the file of API keys; None: everyone may ask.
       log_prompts: whether the log shows what people wrote.
       ui: whether ``/`` answers a page to try the models.
@@ -28,7 +27,6 @@ class Settings(BaseModel):
     timeout_seconds: float = Field(default=300.0, gt=0)
     body_seconds: float = Field(default=30.0, gt=0)
     max_body_bytes: int = Field(default=4 << 20, ge=1)
-    retries: int = Field(default=5, ge=0)
     keys: Path | None = None
     log_prompts: bool = False
     ui: bool = False

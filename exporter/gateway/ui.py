@@ -41,16 +41,14 @@ async def page_file(request: Request) -> Response:
 
 
 def facts(name: str, model: ServedModel) -> dict[str, Any]:
-    """What the page shows of a model: signatures that answer, options with ranges, caps."""
+    """What the page shows of a model: ways to ask, options with ranges, caps."""
     signature = model.signature_for(pieces=True, ids=False)
     takes, own = model.manifest.signatures[signature].inputs, export_defaults(model.manifest)
     ranges = Sampling.model_json_schema()["properties"]
     return {
         "id": name,
         "version": model.manifest.version,
-        "signature": signature,
         "modes": _modes(model),
-        "chat": model.manifest.chat is not None and model.has("encode_segments"),
         "streams": model.streams,
         "logprobs": model.logprobs(signature),
         "longest_prompt": model.longest,

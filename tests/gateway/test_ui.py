@@ -35,8 +35,8 @@ def test_no_page_unless_asked_for(running: Running) -> None:
 
 def test_facts_are_the_exports(shown: Running) -> None:
     toy, whole, plain = httpx.get(shown.url + "/ui/models").json()
-    assert (toy["chat"], toy["streams"], toy["logprobs"], toy["max_new_tokens"]) == (True, True, 2, 200)
-    assert (whole["streams"], plain["chat"], plain["options"]) == (False, False, [])
+    assert (toy["streams"], toy["logprobs"], toy["max_new_tokens"]) == (True, 2, 200)
+    assert (whole["streams"], plain["options"]) == (False, [])
     options = {option["name"]: option for option in toy["options"]}
     assert options["top_p"] == {
         "name": "top_p",
