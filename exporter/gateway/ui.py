@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from exporter.client.row_calls import NEUTRAL
+from exporter.gateway.completions import DEFAULT_MAX_TOKENS
 from exporter.gateway.guide_choice import guide_names
 from exporter.gateway.requests import Sampling
 from exporter.gateway.row_inputs import export_defaults
@@ -53,6 +54,7 @@ def facts(name: str, model: ServedModel) -> dict[str, Any]:
         "logprobs": model.logprobs(signature),
         "longest_prompt": model.longest,
         "max_new_tokens": model.manifest.max_new_tokens if "max_new_tokens" in takes else None,
+        "max_tokens": min(DEFAULT_MAX_TOKENS, model.manifest.max_new_tokens),
         "guides": guide_names(model.manifest) if "guide" in takes else [],
         "options": [
             {"name": option, "neutral": NEUTRAL[option], "exported": own.get(option, NEUTRAL[option])}

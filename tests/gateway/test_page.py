@@ -5,12 +5,16 @@ One of them is in the quick tier.
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from google.protobuf import json_format
+from tensorflow_serving.apis import predict_pb2
 
 from tests.gateway.conftest import Running
 
@@ -181,20 +185,70 @@ def test_stopping_a_stream(page: Any, shown: Running) -> None:
     assert page.locator(".answer .error").inner_text() == "stopped"
 
 
-@full
-@pytest.mark.parametrize("language", ["curl", "openai", "python", "grpcurl"])
-def test_copies(page: Any, language: str) -> None:
-    page.fill("#prompt", 'it\'s\n"so"')
+WORDS = 'it\'s\n"so": [true, null], é'
+
+
+def copied(page: Any, language: str) -> str:
+    """What the button copies."""
+    page.fill("#prompt", WORDS)
     page.select_option("[name=language]", language)
     page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
     page.click(".copy")
-    text = page.evaluate("window.copied")
-    if language in ("openai", "python"):
-        compile(text, "copied", "exec")
-        assert "it's" in text
-    else:
-        assert text.startswith(language)
-        assert json.loads(text.split("-d '")[1].rsplit("'", 1)[0].replace("'\\''", "'"))
+    return str(page.evaluate("window.copied"))
+
+
+def calls(source: str) -> dict[str, tuple[list[Any], dict[str, Any]]]:
+    """Calls of a Python text whose arguments are literals, by name."""
+    found = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            with suppress(ValueError):
+                named = {one.arg: ast.literal_eval(one.value) for one in node.keywords}
+                found[name] = ([ast.literal_eval(one) for one in node.args], named)
+    return found
+
+
+def disabled(page: Any) -> list[str]:
+    query = "all => all.filter(one => one.disabled).map(one => one.value)"
+    return list(page.locator("[name=language] option").evaluate_all(query))
+
+
+@full
+def test_copies_of_a_chat(page: Any) -> None:
+    assert disabled(page) == ["python", "grpcurl"]  # the gateway renders the template
+    curl = copied(page, "curl")
+    body = json.loads(curl.split("-d '")[1].rsplit("'", 1)[0].replace("'\\''", "'"))
+    page.fill("[name=temperature]", "0.5")
+    page.fill("[name=top_k]", "4")
+    _, given = calls(copied(page, "openai"))["client.chat.completions.create"]
+    assert body["messages"] == given["messages"] == [{"role": "user", "content": WORDS}]
+    assert (given["temperature"], given["logprobs"], given["extra_body"]) == (0.5, True, {"top_k": 4})
+
+
+@full
+def test_copies_for_a_server(page: Any) -> None:
+    """Python of genserve's client says every option, grpcurl is there for a text alone."""
+    page.select_option("[name=mode]", "completion")
+    assert disabled(page) == ["grpcurl"]
+    page.fill("[name=temperature]", "0.5")
+    page.fill("[name=top_k]", "-1")
+    found = calls(copied(page, "python"))
+    assert found["client.encode"] == ([[WORDS]], {})
+    assert found["Client"] == (["grpc://HOST:8500", "toy"], {})
+    assert "client.generate_tokens([client.encode(" in page.evaluate("window.copied")
+    assert page.evaluate("window.copied").endswith("max_new_tokens=16, temperature=0.5)[0].text)")
+    page.fill("[name=stop]", "x")  # the gateway's own
+    assert disabled(page) == ["python", "grpcurl"]
+    assert page.input_value("[name=language]") == "curl"
+    page.select_option("[name=mode]", "completion:serving_default")
+    page.fill("[name=stop]", "")
+    assert disabled(page) == []
+    assert calls(copied(page, "python"))["client.generate"] == ([[WORDS]], {"signature": "serving_default"})
+    request = json.loads(copied(page, "grpcurl").split("-d '")[1].rsplit("'", 1)[0])
+    assert request["model_spec"] == {"name": "toy", "signature_name": "serving_default"}
+    parsed = json_format.ParseDict(request, predict_pb2.PredictRequest())
+    assert list(parsed.inputs["text"].string_val) == [WORDS.encode()]
 
 
 @full

@@ -3,7 +3,7 @@
 // address's fragment (settings, never a prompt) and in localStorage (history).
 
 const $ = (id) => document.getElementById(id);
-const HISTORY = "genserve.history", MOST = 50;
+const HISTORY = "genserve.history", MOST = 50, OF_IDS = ["generate_tokens", "resume"];
 let models = [], panes = [], turns = [], running = null;
 
 function element(tag, attributes = {}, ...children) {
@@ -28,6 +28,7 @@ class Pane {
     this.find("[name=model]").addEventListener("change", () => this.choose({}));
     this.find("[name=mode]").addEventListener("change", () => this.choose(this.settings()));
     this.find(".copy").addEventListener("click", () => copy(this.source(this.find("[name=language]").value)));
+    this.find(".options").addEventListener("input", () => this.offer());
     this.find(".answer").setAttribute("aria-label", `Answer ${this.name}`);
     if (models.some((model) => model.id === settings.model)) this.find("[name=model]").value = settings.model;
     this.choose(settings);
@@ -46,6 +47,7 @@ class Pane {
       (model.streams ? "streams in pieces" : "answers in one piece") + (model.logprobs === null ? "" : `; ${model.logprobs} alternatives a token`);
     this.find(".options").replaceChildren(...this.controls(model, settings));
     chatControls();
+    this.offer();
   }
 
   controls(model, settings) {
@@ -153,17 +155,57 @@ class Pane {
       const call = this.isChat ? "client.chat.completions.create" : "client.completions.create";
       return `from openai import OpenAI\n\nclient = OpenAI(base_url=${python(new URL("v1", location.href).href)}, api_key="...")\nprint(${call}(${given.join(", ")}))`;
     }
-    const name = body.model.split("@")[0];
-    if (language === "python") return `from exporter import Client\n\nwith Client("grpc://HOST:8500", ${python(name)}) as client:\n    print(client.generate([${python($("prompt").value)}])[0].text)`;
-    const plain = this.mode.signature && this.mode.takes.length === 0 && !this.isChat;  // a preset: text alone
-    const encoded = btoa(String.fromCharCode(...new TextEncoder().encode($("prompt").value)));
-    const request = { model_spec: { name, signature_name: plain ? this.mode.signature : "serving_default" }, inputs: { text: { dtype: "DT_STRING", tensor_shape: { dim: [{ size: 1 }] }, string_val: [encoded] } } };
+    const [name, version] = body.model.split("@"), prompt = $("prompt").value, { chosen } = this.mode;
+    if (language === "python") {
+      const client = [python("grpc://HOST:8500"), python(name), ...(version ? [`version=${version}`] : [])].join(", ");
+      const given = Object.entries(this.row()).map(([option, value]) => `, ${option}=${python(value)}`).join("");
+      const call = OF_IDS.includes(chosen) ? `generate_tokens([client.encode([${python(prompt)}])[0].ids]` : `generate([${python(prompt)}], signature=${python(chosen)}`;
+      return `from exporter import Client\n\nwith Client(${client}) as client:\n    print(client.${call}${given})[0].text)`;
+    }
+    const encoded = btoa(String.fromCharCode(...new TextEncoder().encode(prompt)));
+    const request = {
+      model_spec: { name, ...(version ? { version } : {}), signature_name: chosen },
+      inputs: { text: { dtype: "DT_STRING", tensor_shape: { dim: [{ size: 1 }] }, string_val: [encoded] } },
+    };
     return `grpcurl -plaintext -d ${quote(JSON.stringify(request))} HOST:8500 tensorflow.serving.PredictionService/Predict`;
+  }
+
+  // The inputs of this request's row that are not neutral: a client of the server fills in neutral values, the
+  // gateway those of the export.
+  row() {
+    const given = this.settings(), { takes } = this.mode, row = {};
+    if (takes.includes("max_new_tokens")) row.max_new_tokens = given.max_tokens ?? this.model.max_tokens;
+    for (const { name, neutral, exported } of this.model.options) {
+      const value = given[name] ?? exported, off = value === neutral || (name === "top_k" && value < 0);
+      if (takes.includes(name) && !off) row[name] = value;
+    }
+    if (given.guide) row.guide = this.model.guides.indexOf(given.guide);
+    return row;
+  }
+
+  // Whether a server alone answers this request: templates, stop strings and several answers are the gateway's.
+  offers(language) {
+    const { stop, n } = this.settings(), { chosen, takes } = this.mode;
+    if (language === "curl" || language === "openai") return true;
+    if (this.isChat || stop || n > 1) return false;
+    if (!OF_IDS.includes(chosen)) return language === "python" || !takes.length;
+    return language === "python" && this.model.modes.some(({ signature }) => signature === "generate_tokens");
+  }
+
+  offer() {
+    const select = this.find("[name=language]");
+    for (const option of select.options) option.disabled = !this.offers(option.value);
+    if (!this.offers(select.value)) select.value = "curl";
   }
 }
 
-const python = (value) => JSON.stringify(value, null, 1).replace(/\n\s*/g, " ").replace(/(^|[[{:,] ?)(true|false|null)(?=[,\]} ]|$)/g,
-  (_, before, word) => before + { true: "True", false: "False", null: "None" }[word]);
+function python(value) {
+  if (value === null) return "None";
+  if (typeof value === "boolean") return value ? "True" : "False";
+  if (Array.isArray(value)) return `[${value.map(python).join(", ")}]`;
+  if (typeof value === "object") return `{${Object.entries(value).map(([name, item]) => `${python(name)}: ${python(item)}`).join(", ")}}`;
+  return JSON.stringify(value);
+}
 
 function ranked(found) {
   if (!found) return [];
