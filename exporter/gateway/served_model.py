@@ -118,7 +118,9 @@ class ServedModel:
         try:
             answer = {name: np.asarray(value)[0] for name, value in outputs.items()}
         except IndexError:
-            raise ApiError(502, f"the model server answered {signature!r} without a row") from None
+            raise ApiError(
+                502, f"the model server answered {signature!r} without a row", code="bad_gateway"
+            ) from None
         if message := as_text(_first(answer.get("error", ""))):
             code = "context_length_exceeded" if _TOO_LONG.search(message) else "invalid_value"
             raise ApiError(400, message, code=code)
@@ -232,7 +234,7 @@ class ServedModel:
             if piece.finish_reason:
                 return
             if not piece.num_tokens:
-                raise ApiError(502, "the model server answered a piece without a token")
+                raise ApiError(502, "the model server answered a piece without a token", code="bad_gateway")
             done += piece.ids
 
     def _padded(self, ids: Sequence[int]) -> list[int]:
