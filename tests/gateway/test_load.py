@@ -71,6 +71,15 @@ def test_bodies_of_no_form(running: Running, content: bytes, words: str) -> None
     assert answer.json()["error"].keys() == {"message", "type", "param", "code"}
 
 
+def test_a_fault_is_500_and_says_nothing_more(running: Running, caplog: pytest.LogCaptureFixture) -> None:
+    running.fake.failures = [ValueError("a secret of the gateway")]  # type: ignore[list-item]
+    answer = post(running, body())
+    assert answer.status_code == 500
+    assert answer.json()["error"]["code"] == "internal_error"
+    assert "secret" not in answer.text
+    assert "a secret of the gateway" in caplog.text
+
+
 def test_paths_and_methods(running: Running) -> None:
     for method, path, status in (("GET", "/v1/nothing", 404), ("GET", "/v1/completions", 405)):
         answer = httpx.request(method, running.url + path)
