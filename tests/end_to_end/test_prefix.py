@@ -297,7 +297,7 @@ def test_the_command_line_says_what_buckets_and_prefix_cost(gpt2: Path, tmp_path
     (tmp_path / "prefix.txt").write_text("the quick brown fox:", encoding="utf-8")
     process = genserve(
         *("export", gpt2, tmp_path / "out", "--name", "m", "--prefix-file", tmp_path / "prefix.txt"),
-        *("--max-new-tokens", 4, "--warmup", "none", "--extra-signatures", "resume"),
+        *("--max-new-tokens", 4, "--warmup", "none", "--extra-signatures", ""),
     )
     assert process.returncode == 0, process.stderr
     lines = dict(
@@ -308,8 +308,7 @@ def test_the_command_line_says_what_buckets_and_prefix_cost(gpt2: Path, tmp_path
     longest = 128 - 4 - manifest.prefix.tokens
     # Defaults: what fits the context behind the prefix; 2 lengths x 2 batch sizes.
     assert lines["buckets"].strip() == f"prompt lengths [32, {longest}] x batch sizes [1, 8]"
-    # Prompts with their answers are a length more.
-    assert lines["compilations"].strip() == "10: 4 of tokens, 6 of resume"
+    assert lines["compilations"].strip() == "4: 4 of tokens"
     # 2 layers x keys and values x 32 features of 4 bytes for every token of a row.
     assert manifest.memory.cache_bytes_per_row == 2 * 2 * 32 * 4 * (longest + 4)
     assert lines["keys and values"].startswith(decimal(manifest.memory.cache_bytes_per_row))
