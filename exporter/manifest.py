@@ -210,7 +210,7 @@ class GuideInfo(_Frozen):
 
     Attributes:
       states, classes, bytes: of its table over the vocabulary.
-      signature: the one that always follows it; None of guides that rows choose from, whose place in the
+      signature: the first that always follows it; None of guides that rows choose from, whose place in the
         manifest's ``guides`` is their number.
     """
 

@@ -37,7 +37,8 @@ def facts(result: ExportResult, options: ExportOptions, url: str | None = None) 
         "data_files": len(list((directory / "variables").glob("variables.data-*"))),
         "prompt_lengths": list(buckets.prompt_lengths),
         "batch_sizes": list(buckets.batch_sizes),
-        "compilations_per_program": len(buckets.prompt_lengths) * len(buckets.batch_sizes),
+        "programs": {program.signatures[0]: program.compilations for program in manifest.programs},
+        "compilations": sum(program.compilations for program in manifest.programs),
         "cache_bytes_per_row": manifest.memory.cache_bytes_per_row,
         "warmup_records": manifest.warmup.records,
         "guides": [guide.model_dump(mode="json") for guide in manifest.guides],
@@ -94,8 +95,9 @@ def _lines(known: dict[str, Any]) -> dict[str, str]:
         f"for {known['target']}",
         "size": f"{decimal(known['bytes'])} (graph {decimal(known['graph_bytes'])}, "
         f"{known['data_files']} data files)",
-        "buckets": f"prompt lengths {known['prompt_lengths']} x batch sizes {known['batch_sizes']}: "
-        f"{known['compilations_per_program']} compilations per program",
+        "buckets": f"prompt lengths {known['prompt_lengths']} x batch sizes {known['batch_sizes']}",
+        "compilations": f"{known['compilations']}: "
+        + ", ".join(f"{count} of {name}" for name, count in known["programs"].items()),
         "keys and values": f"{decimal(known['cache_bytes_per_row'])} a row at most",
         "warmup": f"{known['warmup_records']} records",
         "served by": f"TensorFlow Serving {', '.join(known['serving_releases']) or '(no known release)'}",

@@ -153,8 +153,8 @@ class _Asking:
 
     def requests(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Signature and inputs, a row each; signatures beside the default one are asked once."""
-        for name in ("tokens", "prompt_logprobs"):
-            if name in (self._first, "prompt_logprobs") and name in self._signatures:
+        for name in dict.fromkeys((self._first, "prompt_logprobs")):
+            if name != "serving_default" and name in self._signatures:
                 yield name, self._sample_ids(name)
         if self._first == "tokens":
             return

@@ -20,6 +20,8 @@ Tables = Mapping[Guided, GuideTable]
 
 #: Signatures whose rows choose a guide.
 CHOOSING = ("generate", "generate_tokens", "resume")
+#: Kinds of signatures whose rows follow the guide of their own options.
+_ALWAYS_GUIDED = ("text", "template", "chat")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _KINDS = ("regex", "choice", "json", "grammar")
 
@@ -39,12 +41,7 @@ def read_guides(
             language(found[name])
         except GenserveError as error:
             problems.append(f"guides.{name}: {error}")
-    for name, own in {"generation": generation, **presets}.items():
-        try:
-            if own.guide is not None:
-                language(own.guide)
-        except GenserveError as error:
-            problems.append(f"{name}: {error}")
+    problems += _wrong_guides(generation, presets)
     if options.guides:
         problems += [f"guides: {why}" for why in against_guides(generation)]
         if generation.guide is not None:
@@ -59,6 +56,21 @@ def read_guides(
         problems.append("guides: a guide is followed by the texts of tokens; tokenizer 'none' has none")
     raise_all(OptionError, "guides cannot be followed:", problems)
     return found
+
+
+def _wrong_guides(generation: GenerationOptions, presets: Mapping[str, GenerationOptions]) -> list[str]:
+    """What is wrong with guides of the options' own: each is read once, named by whoever has it first."""
+    owners: dict[Guide, str] = {}
+    for name, own in (("generation", generation), *presets.items()):
+        if own.guide is not None:
+            owners.setdefault(own.guide, name)
+    problems = []
+    for guide, name in owners.items():
+        try:
+            language(guide)
+        except GenserveError as error:
+            problems.append(f"{name}: {error}")
+    return problems
 
 
 def _guide(name: str, content: Mapping[str, Any]) -> Guide:
@@ -103,14 +115,17 @@ def guide_infos(
     served: tuple[Served, ...],
     tables: Tables,
 ) -> tuple[GuideInfo, ...]:
-    """Facts for the manifest: first the guides that rows choose from, in the order of their numbers."""
+    """Facts for the manifest: first the guides that rows choose from, in the order of their numbers.
+
+    Then each that a signature always follows, named by the first that does.
+    """
     found = [_info(name, one, tables) for name, one in _chosen(guides, served)]
+    first: dict[Guided, str] = {}
     for signature in served:
-        key = signature.program
-        if key is not None and not key.guides and signature.kind == "text":
-            found += [
-                _info(f"{signature.name}.{one.guide.name}", one, tables, signature.name) for one in key.guided
-            ]
+        if signature.program is not None and signature.kind in _ALWAYS_GUIDED:
+            for one in signature.program.guided:
+                first.setdefault(one, signature.name)
+    found += [_info(f"{name}.{one.guide.name}", one, tables, name) for one, name in first.items()]
     return tuple(found)
 
 
@@ -124,8 +139,8 @@ def _info(name: str, one: Guided, tables: Tables, signature: str | None = None) 
     return GuideInfo(
         name=name,
         kind=one.guide.kind,  # type: ignore[arg-type]  # a Guide is no grammar
-        states=table.next_state.shape[0],
-        classes=table.next_state.shape[1],
+        states=table.states,
+        classes=table.classes,
         bytes=table.nbytes,
         signature=signature,
     )

@@ -14,6 +14,11 @@ from exporter.saved_model.buckets import resolve_buckets
 from exporter.spec import ModelSpec, RopeKind
 
 
+def baked_prefix(prefix: Prefix | None, chat: Chat | None) -> Prefix | None:
+    """What is read at export: before every prompt, or before those of ``chat`` alone."""
+    return prefix or (chat.prefix if chat else None)
+
+
 def checked_buckets(
     options: ExportOptions,
     spec: ModelSpec,
@@ -22,7 +27,7 @@ def checked_buckets(
     chat: Chat | None,
 ) -> Buckets:
     """The export's buckets, checked against the model's context and what stands before every prompt."""
-    baked = prefix or (chat.prefix if chat else None)
+    baked = baked_prefix(prefix, chat)
     buckets = resolve_buckets(
         options,
         context_length=spec.context_length,

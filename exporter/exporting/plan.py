@@ -22,7 +22,7 @@ from exporter.exporting.generation_settings import (
     preset_languages,
 )
 from exporter.exporting.guides import read_guides
-from exporter.exporting.limits import check_resume, checked_buckets
+from exporter.exporting.limits import baked_prefix, check_resume, checked_buckets
 from exporter.exporting.memory import baked_bytes, cache_bytes_per_row
 from exporter.exporting.scanning import Scanned, resolve_scan
 from exporter.families import count_weights, load_weights, read_spec
@@ -113,8 +113,8 @@ class Plan:
 
     @property
     def baked(self) -> Prefix | None:
-        """What is read at export: before every prompt, or before those of ``chat`` alone."""
-        return self.prefix or (self.chat.prefix if self.chat else None)
+        """See ``baked_prefix``."""
+        return baked_prefix(self.prefix, self.chat)
 
     @property
     def compilations(self) -> dict[ProgramKey, int]:

@@ -11,29 +11,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+
+if TYPE_CHECKING:
+    from exporter.guides import GuideTable
 
 #: The state of a row without a guide: it allows everything, and is never left.
 FREE = 0
 #: "State" after a token that was not allowed.
 NOWHERE = -1
 _BANNED = tf.float32.min
-
-
-class Table(Protocol):
-    """One guide: ``next_state`` int32 [states, classes], -1 where not allowed, ``token_class`` int32 [vocab].
-
-    State 0 is its start; every state allows some token.
-    """
-
-    @property
-    def next_state(self) -> npt.NDArray[np.int32]: ...
-    @property
-    def token_class(self) -> npt.NDArray[np.int32]: ...
 
 
 class Guides(tf.Module):
@@ -48,7 +39,7 @@ class Guides(tf.Module):
       first_state: int32 [guides + 1] variable, where each guide begins.
     """
 
-    def __init__(self, tables: Sequence[Table]) -> None:
+    def __init__(self, tables: Sequence[GuideTable]) -> None:
         super().__init__(name="guides")
         for name, values in _joined(tables).items():
             setattr(self, name, tf.Variable(values, trainable=False, name=f"guide_{name}"))
@@ -120,18 +111,17 @@ def _look_up(table: tf.Variable, row: tf.Tensor, column: tf.Tensor) -> tf.Tensor
     return tf.cast(found, tf.int32)
 
 
-def _joined(tables: Sequence[Table]) -> dict[str, npt.NDArray[Any]]:
+def _joined(tables: Sequence[GuideTable]) -> dict[str, npt.NDArray[Any]]:
     """The variables of ``Guides``."""
-    states = 1 + sum(len(table.next_state) for table in tables)
-    classes = max(table.next_state.shape[1] for table in tables)
+    states = 1 + sum(table.states for table in tables)
+    classes = max(table.classes for table in tables)
     next_state = np.full((states, classes), NOWHERE, _width(states))
     next_state[FREE] = FREE
     first, owner = [FREE], np.zeros(states, np.int32)
     begin = 1
     for number, table in enumerate(tables, 1):
-        end = begin + len(table.next_state)
-        own = table.next_state
-        next_state[begin:end, : own.shape[1]] = np.where(own < 0, NOWHERE, own + begin)
+        end, own = begin + table.states, table.next_state
+        next_state[begin:end, : table.classes] = np.where(own < 0, NOWHERE, own + begin)
         owner[begin:end] = number
         first.append(begin)
         begin = end

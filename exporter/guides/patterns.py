@@ -105,10 +105,10 @@ class _Reader:
             most = UNBOUNDED if maximum is codes.MAXREPEAT else int(maximum)
             return Repeat(self._items(items, flags), int(minimum), most)
         if code is codes.AT:
-            return self._place(value, flags)
+            return self._place(value)
         return Chars(self._members(code, value, flags))
 
-    def _place(self, place: Any, flags: int) -> Syntax:
+    def _place(self, place: Any) -> Syntax:
         if place in (codes.AT_BEGINNING, codes.AT_BEGINNING_STRING):
             return Start()
         if place is codes.AT_END_STRING:

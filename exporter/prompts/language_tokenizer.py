@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 import tensorflow as tf
 
 from exporter.errors import OptionError
 from exporter.prompts.languages import Languages, framed
+from exporter.prompts.parts import behind
 from exporter.tokenizer import TokenizerAround, TokenizerGraph
 
 
@@ -18,7 +20,8 @@ class LanguageTokenizer(TokenizerAround):
         """``of_target``: texts are in the target language, as the reference encodes ``text_target``."""
         super().__init__(inner, "language_tokenizer")
         self._languages = languages
-        self._of_target = of_target
+        self._frame = languages.target if of_target else languages.source
+        self._before = b"" if of_target else languages.text_prefix.encode()
 
     def of_target(self) -> LanguageTokenizer:
         """The tokenizer of texts in the target language; raises OptionError where none is named."""
@@ -28,13 +31,9 @@ class LanguageTokenizer(TokenizerAround):
 
     def encode(self, text: tf.Tensor, add_special_tokens: bool = True) -> tf.RaggedTensor:
         """string [batch], valid UTF-8 -> int32 RaggedTensor [batch, (length)]."""
-        languages = self._languages
-        frame = languages.target if self._of_target else languages.source
-        if languages.text_prefix and not self._of_target:
-            text = tf.strings.join([tf.constant(languages.text_prefix.encode()), text])
-        if frame is None or not add_special_tokens:
-            return self.inner.encode(text, add_special_tokens)
-        return framed(self.inner.encode(text, False), frame)
+        if self._before:
+            text = tf.strings.join([tf.constant(self._before), text])
+        return self._framed(partial(self.inner.encode, text), add_special_tokens)
 
     def encode_parts(
         self,
@@ -44,16 +43,12 @@ class LanguageTokenizer(TokenizerAround):
         add_special_tokens: bool = False,
     ) -> tf.RaggedTensor:
         """Parts of texts as ``encode`` reads a text; see ``TokenizerGraph``."""
-        languages = self._languages
-        frame = languages.target if self._of_target else languages.source
-        if languages.text_prefix and not self._of_target:
-            texts = behind(languages.text_prefix.encode(), texts)
-        if frame is None or not add_special_tokens:
-            return self.inner.encode_parts(texts, trusted, guarded, add_special_tokens)
-        return framed(self.inner.encode_parts(texts, trusted, guarded), frame)
+        if self._before:
+            texts = behind(self._before, texts)
+        return self._framed(partial(self.inner.encode_parts, texts, trusted, guarded), add_special_tokens)
 
-
-def behind(before: bytes, texts: tf.Tensor) -> tf.Tensor:
-    """string [batch, parts]: ``before`` in front of every row's first part."""
-    first = tf.strings.join([tf.constant(before), texts[:, :1]])
-    return tf.concat([first, texts[:, 1:]], 1)
+    def _framed(self, encode: Callable[[bool], tf.RaggedTensor], add_special_tokens: bool) -> tf.RaggedTensor:
+        """The ids that ``encode`` answers with special tokens or without, the languages' around them."""
+        if self._frame is None or not add_special_tokens:
+            return encode(add_special_tokens)
+        return framed(encode(False), self._frame)

@@ -13,9 +13,6 @@ from exporter.chat import Field, Prompt, Strip
 from exporter.prompts.chat import both
 from exporter.tokenizer import chars
 
-#: What Python's ``str.strip`` takes away where it is not told.
-_WHITE_SPACE = "".join(chr(point) for point in range(0x110000) if chr(point).isspace())
-
 
 def prompt_parts(prompt: Prompt, texts: Mapping[str, tf.Tensor]) -> tf.Tensor:
     """string [batch] by field -> string [batch, parts]: literal, text, literal, ..., literal."""
@@ -40,15 +37,19 @@ def stripped(field: Field, text: tf.Tensor) -> tf.Tensor:
 
 
 def _strip(strip: Strip, text: tf.Tensor) -> tf.Tensor:
-    members = _WHITE_SPACE if strip.chars is None else strip.chars
-    if not members:
+    if strip.chars == "":
         return text
-    taken = chars.re2_class(chars.charset([ord(character) for character in members]))
-    if strip.side != "right":
-        text = tf.strings.regex_replace(text, f"^{taken}+", "", replace_global=False)
-    if strip.side != "left":
-        text = tf.strings.regex_replace(text, f"{taken}+$", "", replace_global=False)
+    members = chars.white_space() if strip.chars is None else chars.charset(map(ord, strip.chars))
+    left, right = chars.at_ends(members)
+    for pattern in {"left": (left,), "right": (right,), "both": (left, right)}[strip.side]:
+        text = tf.strings.regex_replace(text, pattern, "", replace_global=False)
     return text
+
+
+def behind(before: bytes, parts: tf.Tensor) -> tf.Tensor:
+    """string [batch, parts]: ``before`` in front of every row's first part."""
+    first = tf.strings.join([tf.constant(before), parts[:, :1]])
+    return tf.concat([first, parts[:, 1:]], 1)
 
 
 def chosen(condition: tf.Tensor, one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from exporter.devices import CPU
 from exporter.generation.step import Prompt
-from exporter.prompts.language_tokenizer import behind
+from exporter.prompts.parts import behind
 from exporter.prompts.prefix import Prefix
 from exporter.tokenizer import TokenizerAround, TokenizerGraph
 

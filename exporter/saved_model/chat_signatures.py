@@ -58,7 +58,7 @@ def chat_signature(
             if chat.reasoning is not None:
                 thought, own = split_thinking(texts["generated_text"], chat.reasoning)
                 texts = {"generated_text": own, **({"reasoning": thought} if chat.apart else {})}
-            return finish(texts, answer, rows, policy)
+            return finish(texts, answer, rows, policy, baked=program.baked)
 
     return trace(chat_text, **dict.fromkeys(chat.fields, _TEXT))
 
@@ -89,7 +89,7 @@ def template_signature(
         answer = program.run(rows)
         with tf.device(CPU):
             generated = generated_texts(answer, tokenizer, program.options, None)
-            return finish({"generated_text": generated}, answer, rows, policy)
+            return finish({"generated_text": generated}, answer, rows, policy, baked=program.baked)
 
     return trace(template_text, **dict.fromkeys(template.fields, _TEXT))
 

@@ -173,7 +173,7 @@ class Programs:
             "decoder_start": options.decoder_start_token_id,
         }
         program = Program(call, specs, key.buckets(self._buckets), **facts)
-        return GenerationProgram(options, program, self._answer_limit, key, stop, guides)
+        return GenerationProgram(key, program, self._answer_limit, stop, guides)
 
     def _score(self, key: ProgramKey) -> Program:
         """Log-likelihood of continuations of at most ``size`` tokens."""
@@ -225,16 +225,15 @@ class GenerationProgram:
 
     def __init__(
         self,
-        options: GenerationOptions,
+        key: ProgramKey,
         program: Program,
-        answer_limit: tf.Tensor = 2**31 - 1,
-        key: ProgramKey | None = None,
-        stop: StopAutomaton | None = None,
-        guides: Guides | None = None,
+        answer_limit: tf.Tensor,
+        stop: StopAutomaton | None,
+        guides: Guides | None,
     ) -> None:
-        """``key``: what the program was made for; None: nothing beside ``options``."""
-        key = key or ProgramKey("generation", options)
-        self.options = options
+        """``key``: what the program was made for, with options."""
+        assert key.options is not None
+        self.options = key.options
         self.program = program
         self.row_token_ids, self.piece, self.choices = key.row_token_ids, key.piece, len(key.guides)
         self.baked, self.stop, self.guides = len(key.prefix), stop, guides

@@ -77,7 +77,7 @@ def resume_signature(
             if tokenizer is not None:
                 text = _added_text(answer, given, chosen, program, tokenizer)
                 content["generated_text"] = text[:, None]
-            return finish(content, answer, rows, policy)
+            return finish(content, answer, rows, policy, baked=program.baked)
 
     numbers = {name: tf.TensorSpec([None], tf.int32) for name in ("num_generated", "piece_tokens")}
     most = tf.TensorSpec([None, program.options.max_new_tokens], tf.int32)

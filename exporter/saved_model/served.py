@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from exporter.choices import Overflow
 from exporter.errors import OptionError
@@ -13,15 +13,6 @@ from exporter.generation.generation_options import GenerationOptions
 from exporter.guides import Guide
 from exporter.manifest import WARM_UP, Buckets
 from exporter.options import ExportOptions
-
-#: Names of genserve's own signatures; presets have others.
-OWN_SIGNATURES = frozenset(
-    {
-        *("serving_default", "tokens", "encode", "decode", "generate", "generate_tokens", "resume", "score"),
-        *("next_token", "prompt_logprobs", "chat", "encode_segments", "template", WARM_UP),
-    }
-)
-
 
 #: What a signature takes and answers.
 Kind = Literal[
@@ -39,6 +30,9 @@ Kind = Literal[
     "encode_segments",
     "decode",
 ]
+
+#: Names of genserve's own signatures; presets have others.
+OWN_SIGNATURES = frozenset(get_args(Kind)) - {"text"} | {"serving_default", WARM_UP}
 
 
 class Guided(NamedTuple):

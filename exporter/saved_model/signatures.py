@@ -79,11 +79,6 @@ class Policy(NamedTuple):
     advice: str = ""
     vocab_size: int | None = None
 
-    @property
-    def baked(self) -> int:
-        """Tokens in front of every row's own."""
-        return len(self.prefix.tokens) if self.prefix else 0
-
 
 def text_signature(program: GenerationProgram, tokenizer: TokenizerGraph, policy: Policy) -> Signature:
     """``text`` string[batch] -> ``generated_text``, ``num_tokens``, ``finish_reason``, ``error``."""
@@ -94,7 +89,7 @@ def text_signature(program: GenerationProgram, tokenizer: TokenizerGraph, policy
         answer = program.run(rows)
         with tf.device(CPU):
             generated = _echoed(generated_texts(answer, tokenizer, program.options, None), text, rows, policy)
-            return finish({"generated_text": generated}, answer, rows, policy)
+            return finish({"generated_text": generated}, answer, rows, policy, baked=program.baked)
 
     return trace(generate_text, text=_TEXT)
 
@@ -114,7 +109,7 @@ def generate_signature(program: GenerationProgram, tokenizer: TokenizerGraph, po
             generated = _echoed(
                 generated_texts(answer, tokenizer, program.options, row_options), text, rows, policy
             )
-            return finish({"generated_text": generated}, answer, rows, policy)
+            return finish({"generated_text": generated}, answer, rows, policy, baked=program.baked)
 
     return trace(generate_with_options, text=_TEXT, **row_specs(program, extras=False))
 
@@ -136,7 +131,7 @@ def generate_tokens_signature(
             content = {"generated_ids": answer["sequences"]}
             if tokenizer is not None:
                 content["generated_text"] = generated_texts(answer, tokenizer, program.options, row_options)
-            return finish(content, answer, rows, policy)
+            return finish(content, answer, rows, policy, baked=program.baked)
 
     return trace(generate_ids_with_options, **ids_specs(policy.longest), **row_specs(program))
 
@@ -165,7 +160,7 @@ def tokens_signature(program: GenerationProgram, *, vocab_size: int, policy: Pol
             rows = prompts_from_ids(input_ids, num_tokens, vocab_size, program, policy)
         answer = program.run(rows)
         with tf.device(CPU):
-            return finish({"generated_ids": answer["sequences"]}, answer, rows, policy)
+            return finish({"generated_ids": answer["sequences"]}, answer, rows, policy, baked=program.baked)
 
     return trace(generate_tokens, **ids_specs(policy.longest))
 
@@ -379,9 +374,12 @@ _RECORDED = ("score", "logprobs", "top_tokens", "top_logprobs")
 
 
 def finish(
-    content: dict[str, tf.Tensor], answer: dict[str, tf.Tensor], rows: Rows, policy: Policy
+    content: dict[str, tf.Tensor], answer: dict[str, tf.Tensor], rows: Rows, policy: Policy, *, baked: int
 ) -> dict[str, tf.Tensor]:
-    """Adds counts, finish reasons and errors to ``content`` ([batch, n, ...]); drops n where it is 1."""
+    """Adds counts, finish reasons and errors to ``content`` ([batch, n, ...]); drops n where it is 1.
+
+    ``baked``: tokens in front of every row's own.
+    """
     shape = tf.shape(answer["num_tokens"])  # [batch, n]
 
     def per_sequence(value: tf.Tensor) -> tf.Tensor:
@@ -399,7 +397,7 @@ def finish(
     }
     if "prompt_tokens" in policy.outputs:
         own = tf.cast(rows.tokens.row_lengths(), tf.int32)
-        whole = tf.where(tf.equal(rows.error, ""), policy.baked + own, own)
+        whole = tf.where(tf.equal(rows.error, ""), baked + own, own)
         outputs["prompt_tokens"] = per_sequence(whole)
     if "truncated" in policy.outputs:
         outputs["truncated"] = per_sequence(rows.truncated)

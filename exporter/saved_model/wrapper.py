@@ -150,7 +150,7 @@ class TextGenerator(keras.Model):
                 return template_signature(program, tokenizer, self._templates[served.preset], own)
             case "chat":
                 assert self._chat is not None
-                return chat_signature(program, tokenizer, self._chat, own._replace(prefix=self._chat.prefix))
+                return chat_signature(program, tokenizer, self._chat, own)
             case "encode_segments":
                 assert self._chat is not None
                 return encode_segments_signature(

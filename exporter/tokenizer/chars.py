@@ -61,6 +61,12 @@ def complement(members: CharSet) -> CharSet:
 
 
 @cache
+def white_space() -> CharSet:
+    """What Python's ``str.strip`` and ``\\s`` take for white space."""
+    return charset(point for point in range(CODE_POINTS) if chr(point).isspace())
+
+
+@cache
 def regex_class(text: str, ignore_case: bool = False) -> CharSet:
     """The characters that a one-character Oniguruma pattern (``\\s``, ``[^\\p{L}]``, ``.``) matches.
 
@@ -153,6 +159,12 @@ def re2_class(members: CharSet) -> str:
     if not parts:
         raise ValueError("an empty character class matches nothing")
     return f"[{''.join(parts)}]"
+
+
+def at_ends(members: CharSet) -> tuple[str, str]:
+    """The runs of a set that a text begins and ends with, as RE2 patterns."""
+    taken = re2_class(members)
+    return f"^{taken}+", f"{taken}+$"
 
 
 def map_characters(normalize: Callable[[str], str], separator: str = "\n") -> list[str]:

@@ -171,13 +171,13 @@ class Session:
     def _long(self, row: dict[str, Any], most: int) -> dict[str, Any]:
         """A row like another one, its prompt repeated to as many tokens as ``most`` allows.
 
-        Of a template's fields the first is repeated, to half of that: the template's own words need room.
+        Of a template's fields the longest is repeated, to half of that: the template's own words need room.
         """
         if "input_ids" in row:
             ids, count = list(row["input_ids"][0]), int(row["num_tokens"][0])
             whole = (ids[: max(count, 1)] * most)[:most]
             return row | {"input_ids": [whole + [0] * (len(ids) - most)], "num_tokens": [most]}
-        field = "text" if "text" in row else next(iter(row))
+        field = "text" if "text" in row else max(row, key=lambda name: len(row[name][0]))
         most = most if field == "text" else most // 2
         fits, too_many = 1, most + 1
         while too_many - fits > 1:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from exporter.cli.summary import facts
 from exporter.client import GrpcClient, RestClient
 from exporter.deployment import write_serving_configs
 from exporter.exporting.pipeline import ExportResult, export
@@ -20,25 +21,25 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.full]
 
 LONGEST, MOST, PIECE, IDS = 16, 12, 5, 2
 STOPS = ["little rabbit", " house", "He lived"]
+OPTIONS: dict[str, Any] = {
+    "model": "demo:stories",
+    "prefix_text": "Once upon a time, there was a story. ",
+    "max_new_tokens": MOST,
+    "prompt_lengths": [LONGEST],
+    "batch_sizes": [8],
+    "extra_signatures": ["generate_tokens", "resume"],
+    "resume_piece": PIECE,
+    "row_token_ids": IDS,
+    "generation": {"stop_strings": STOPS, "no_repeat_ngram_size": 3},
+    "warmup": "none",
+    "verify": "none",
+}
 
 
 @pytest.fixture(scope="module")
 def version(tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
     """Behind a baked prefix, stopping at strings of several tokens."""
-    options = {
-        "model": "demo:stories",
-        "prefix_text": "Once upon a time, there was a story. ",
-        "max_new_tokens": MOST,
-        "prompt_lengths": [LONGEST],
-        "batch_sizes": [8],
-        "extra_signatures": ["generate_tokens", "resume"],
-        "resume_piece": PIECE,
-        "row_token_ids": IDS,
-        "generation": {"stop_strings": STOPS, "no_repeat_ngram_size": 3},
-        "warmup": "none",
-        "verify": "none",
-    }
-    return export(make_options(options), tmp_path_factory.mktemp("pieces"))
+    return export(make_options(OPTIONS), tmp_path_factory.mktemp("pieces"))
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,13 @@ def _ids(client: Any, texts: list[str]) -> list[list[int]]:
     found = client.predict("encode", {"text": texts})
     counts = np.asarray(found["num_tokens"])
     return [row[:count].tolist() for row, count in zip(np.asarray(found["input_ids"]), counts, strict=True)]
+
+
+def test_the_summary_counts_the_compilations_of_every_program(version: ExportResult) -> None:
+    """``resume`` has a length more, for prompts with their answers."""
+    known = facts(version, make_options(OPTIONS))
+    assert known["programs"] == {"tokens": 1, "generate_tokens": 1, "resume": 2}
+    assert known["compilations"] == 4
 
 
 def test_pieces_are_the_whole_over_the_network(client: Any) -> None:

@@ -307,9 +307,8 @@ def test_the_command_line_says_what_buckets_and_prefix_cost(gpt2: Path, tmp_path
     assert manifest.prefix is not None
     longest = 128 - 4 - manifest.prefix.tokens
     # Defaults: what fits the context behind the prefix; 2 lengths x 2 batch sizes.
-    assert lines["buckets"].strip() == (
-        f"prompt lengths [32, {longest}] x batch sizes [1, 8]: 4 compilations per program"
-    )
+    assert lines["buckets"].strip() == f"prompt lengths [32, {longest}] x batch sizes [1, 8]"
+    assert lines["compilations"].strip() == "4: 4 of tokens"
     # 2 layers x keys and values x 32 features of 4 bytes for every token of a row.
     assert manifest.memory.cache_bytes_per_row == 2 * 2 * 32 * 4 * (longest + 4)
     assert lines["keys and values"].startswith(decimal(manifest.memory.cache_bytes_per_row))

@@ -34,6 +34,8 @@ PARTS = [
     "<0xFF>",
 ]
 LETTERS = ["a", "Ġ", "Ã", "©", "æ", "Ĺ", "¥", "ÿ", ".", "<s>"]
+#: Decoders whose text comes whole with the last piece: they treat its end otherwise than its middle.
+WHOLE = ("bpe", "replace_row")
 STOPS = ("a a", "日é", "éa", "aaa", ".日.")
 
 
@@ -91,7 +93,7 @@ def test_texts_of_pieces_are_the_text_of_the_whole(name: str, stops: bool) -> No
     want = _whole_text(tokens, tf.constant(reasons, tf.int32), rows, program, decoding)  # type: ignore[arg-type]
 
     ends = np.array([len(answer) for answer in answers])
-    done, texts, steps = np.zeros(ROWS, int), [b""] * ROWS, 0
+    done, texts, early, steps = np.zeros(ROWS, int), [b""] * ROWS, 0, 0
     while (done < ends).any():
         upto = np.minimum(done + rng.integers(1, 6, ROWS), ends)
         new = [answer[a:b] for answer, a, b in zip(answers, done, upto, strict=True)]
@@ -105,13 +107,48 @@ def test_texts_of_pieces_are_the_text_of_the_whole(name: str, stops: bool) -> No
             "stop_states": tf.constant(between, tf.int32)[:, None],
         }
         given = tf.ragged.constant([a[:n] for a, n in zip(answers, done, strict=True)], tf.int32)
-        added = _added_text(answer, given, rows, program, decoding)  # type: ignore[arg-type]
-        texts = [text + more for text, more in zip(texts, added.numpy().tolist(), strict=True)]
+        added = _added_text(answer, given, rows, program, decoding).numpy().tolist()  # type: ignore[arg-type]
+        texts = [text + more for text, more in zip(texts, added, strict=True)]
+        early += sum(len(more) for more, one in zip(added, reason, strict=True) if one == FinishReason.NONE)
         done, steps = upto, steps + 1
     assert texts == want.numpy().tolist()
     assert steps > 3
+    # Much of it is shown before the last piece, or nothing is.
+    assert early == 0 if name in WHOLE else early > sum(map(len, texts)) / 2
     if stops:
         assert {FinishReason.STOP, FinishReason.LENGTH} == set(reasons)
+
+
+@pytest.mark.parametrize(
+    ("stop", "pieces", "shown"),
+    [
+        ("", ["a", "Ã", "©", "a"], ["a", "", "é", "a"]),
+        ("aaa", ["a", "a", ".", "a"], ["", "", "aa.", "a"]),
+    ],
+)
+def test_text_is_held_back_until_it_is_sure(stop: str, pieces: list[str], shown: list[str]) -> None:
+    """A token at a time: half a character waits for its other half, and what may become a stop string."""
+    tokenizer = library(DECODERS["byte_level"])
+    decoding = Decoding(tokenizer, nodes.parse_tokenizer(json.loads(tokenizer.to_str())).decoder)
+    automaton = StopAutomaton([stop], decoding.token_bytes(len(token_strings(tokenizer)))) if stop else None
+    options = GenerationOptions(stop_strings=[stop] if stop else (), eos_token_id=())
+    program: Any = SimpleNamespace(stop=automaton, options=options)
+    ids = [tokenizer.token_to_id(piece) for piece in pieces]
+    state, found = tf.zeros([1], tf.int32), []
+    for place, token in enumerate(ids):
+        after = state if automaton is None else automaton.advance(state, tf.constant([token]))
+        last = place == len(ids) - 1
+        answer = {
+            "sequences": tf.constant([[[token]]]),
+            "num_tokens": tf.constant([[1]]),
+            "finish_reason": tf.constant([[int(FinishReason.LENGTH if last else FinishReason.NONE)]]),
+            "stop_states": tf.stack([state, after], axis=1)[:, None],
+        }
+        given = tf.ragged.constant([ids[:place]], tf.int32, ragged_rank=1)
+        text = _added_text(answer, given, default_rows(options, 1), program, decoding)  # type: ignore[arg-type]
+        found.append(text.numpy()[0].decode())
+        state = after
+    assert found == shown
 
 
 def test_the_signature_goes_on_and_names_what_is_wrong_with_a_row() -> None:

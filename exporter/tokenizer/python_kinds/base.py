@@ -89,7 +89,7 @@ class AddedTokenCutter(tf.Module):
                 raise TokenizerUnsupportedError(f"{name}.added_tokens", reason)
         stripping = [content for content, (_, token) in tokens.items() if token.lstrip]
         plain = [content for content in tokens if content not in stripping]
-        white = chars.re2_class(white_space())
+        white = chars.re2_class(chars.white_space())
         self._pattern = "|".join(
             f"{around}({_any_of(contents)}){around}"
             for contents, around in ((stripping, f"{white}*"), (plain, ""))
@@ -107,16 +107,11 @@ class AddedTokenCutter(tf.Module):
         return found, self._ids(found.texts)
 
 
-def white_space() -> Any:
-    """What Python's ``str.strip`` and ``\\s`` take for white space: the set of code points."""
-    return chars.charset(point for point in range(0x110000) if chr(point).isspace())
-
-
 def stripped(text: tf.Tensor) -> tf.Tensor:
     """Python's ``str.strip``; string[n] -> string[n]."""
-    white = chars.re2_class(white_space())
-    text = tf.strings.regex_replace(text, f"^{white}+", "", replace_global=False)
-    return tf.strings.regex_replace(text, f"{white}+$", "", replace_global=False)
+    for pattern in chars.at_ends(chars.white_space()):
+        text = tf.strings.regex_replace(text, pattern, "", replace_global=False)
+    return text
 
 
 def affixes(before: Iterable[int], after: Iterable[int]) -> PostProcessor:
