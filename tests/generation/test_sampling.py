@@ -22,6 +22,8 @@ from exporter.generation.rows import (
     default_rows,
     mask_rows,
     resolve_seeds,
+    row_fields,
+    with_extras,
 )
 from tests.generation.test_greedy import run
 from tests.generation.toy import ToyModel, make_prompt, random_weights
@@ -118,9 +120,12 @@ def change_every_row_option() -> int:
         "max_new_tokens": [1, 3], "temperature": [0.5, 2.0], "top_k": [1, 9], "top_p": [0.1, 0.9],
         "min_p": [0.3, 0.9], "repetition_penalty": [0.5, 2.0], "presence_penalty": [-1.0, 1.0],
         "frequency_penalty": [-1.0, 1.0], "seed": [5, 2**62], "finished": [True, False],
+        "stop_token_ids": [[3, -1], [4, 5]], "logit_bias_ids": [[3, -1], [4, 5]],
+        "logit_bias_values": [[1.0, 0.0], [-2.0, 3.0]], "allowed_token_ids": [[3, 4], [-1, -1]],
+        "bad_token_ids": [[3, -1], [4, 5]], "ignore_eos": [True, False],
     }  # fmt: skip
-    assert set(changes) == set(RowOptions._fields)
-    rows = default_rows(options, 2)
+    assert set(changes) == {*row_fields(extras=True), "finished"}
+    rows = with_extras(default_rows(options, 2), 2)
     for name, values in changes.items():
         changed = rows._replace(**{name: tf.constant(values, getattr(rows, name).dtype)})
         compiled(make_prompt(PROMPTS[:2]), changed)
