@@ -72,6 +72,7 @@ class Names:
     q_norm: str = ""
     k_norm: str = ""
     sinks: str = ""
+    attention_gate: str = ""
     positions: str = ""
     embedding_norm: str = ""
     relative: str = ""

@@ -152,6 +152,9 @@ class _Table:
         else:
             projections = [(stored + name, width) for name, width in zip(names.qkv, widths, strict=True)]
             yield from self.joined(f"{ours}attention.qkv", projections, spec.qkv_bias)
+        if spec.gated:
+            gate = (stored + names.attention_gate, hidden, widths[0], False)
+            yield from self.linear(f"{ours}attention.gate", *gate)
         yield from self.linear(f"{ours}attention.out", stored + names.out, widths[0], hidden, spec.out_bias)
         yield from self.qk_norm(f"{ours}attention.q_norm", stored + names.q_norm, spec, spec.heads)
         yield from self.qk_norm(f"{ours}attention.k_norm", stored + names.k_norm, spec, spec.kv_heads)

@@ -51,16 +51,22 @@ def project(
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """[rows, k, hidden] -> query [rows, k, heads, head_dim], key and value [rows * kv_heads, k, head_dim]."""
     qkv = linear(x, weights, "attention.qkv")
-    if spec.clip is not None:
-        qkv = tf.clip_by_value(qkv, -spec.clip, spec.clip)
     widths = [heads * spec.head_dim for heads in (spec.heads, spec.kv_heads, spec.kv_heads)]
     query, key, value = tf.split(qkv, widths, axis=-1)
+    if spec.qk_norm_scope is QkNormScope.ALL:
+        query = norm(query, weights, "attention.q_norm", spec.qk_norm)
+        key = norm(key, weights, "attention.k_norm", spec.qk_norm)
+    if spec.clip is not None:
+        query, key, value = (tf.clip_by_value(part, -spec.clip, spec.clip) for part in (query, key, value))
     query = _heads(query, weights, "attention.q_norm", spec, spec.heads)
     key = _heads(key, weights, "attention.k_norm", spec, spec.kv_heads)
     value = _split(value, spec.kv_heads, spec.head_dim)
     if spec.rotary is not None:
         query = rotate(query, position.cosine, position.sine, spec.rotary)
         key = rotate(key, position.cosine, position.sine, spec.rotary)
+    if spec.qk_norm_last:
+        query = norm(query, weights, "attention.q_norm", spec.qk_norm)
+        key = norm(key, weights, "attention.k_norm", spec.qk_norm)
     if position.query_scale is not None:
         query *= tf.cast(position.query_scale, query.dtype)[:, :, tf.newaxis, tf.newaxis]
     return query, _by_head(key), _by_head(value)
@@ -84,10 +90,11 @@ def _by_head(x: tf.Tensor) -> tf.Tensor:
 
 
 def _heads(x: tf.Tensor, weights: Weights, name: str, spec: AttentionSpec, heads: int) -> tf.Tensor:
-    """[rows, k, heads * head_dim] -> [rows, k, heads, head_dim], normalised where the model does."""
-    if spec.qk_norm_scope is QkNormScope.ALL:
-        return _split(norm(x, weights, name, spec.qk_norm), heads, spec.head_dim)
-    return norm(_split(x, heads, spec.head_dim), weights, name, spec.qk_norm)
+    """[rows, k, heads * head_dim] -> [rows, k, heads, head_dim], each normalised where that comes first."""
+    x = _split(x, heads, spec.head_dim)
+    if spec.qk_norm_last or spec.qk_norm_scope is QkNormScope.ALL:
+        return x
+    return norm(x, weights, name, spec.qk_norm)
 
 
 def _split(x: tf.Tensor, heads: int, head_dim: int) -> tf.Tensor:

@@ -19,6 +19,7 @@ class Case:
     touches: str
     config: dict[str, Any]
     attention: str = "eager"
+    full: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,11 @@ def tiered(families: Iterable[FamilyCases], quick: Set[str]) -> list[Any]:
         pytest.param(family, id=family.model_type, marks=marks[family.model_type in quick])
         for family in families
     ]
+
+
+def marked(full: bool) -> list[pytest.MarkDecorator]:
+    """The marks of what is for the full tier, or not."""
+    return [pytest.mark.full] if full else []
 
 
 VOCAB = 99

@@ -54,13 +54,20 @@ def assert_same(ours: dict[str, Any], expected: dict[str, Any]) -> None:
         np.testing.assert_array_equal(ours[name], value, err_msg=name)
 
 
+def spec_or_problem(config: dict[str, Any]) -> Any:
+    """The spec, or what is wrong: some config classes have no sizes by default."""
+    try:
+        return read_spec(config)
+    except UnsupportedError as error:
+        return str(error)
+
+
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
 def test_every_case_agrees_with_the_reference_on_defaults(family: FamilyCases) -> None:
     import transformers
 
     config_class = getattr(transformers, family.config_class)
-    bare = {"model_type": family.model_type}
-    assert read_spec(bare) == read_spec(config_class().to_dict())
+    assert spec_or_problem({"model_type": family.model_type}) == spec_or_problem(config_class().to_dict())
 
 
 @pytest.mark.parametrize(("family", "case"), FIRST)
@@ -139,14 +146,14 @@ def test_missing_extra_and_misshapen_tensors_in_one_error(
 def test_a_key_that_is_read_and_not_built(build: Builder, family: FamilyCases, case: Case) -> None:
     config = {
         **Checkpoint(build(family, case).path).config,
-        "attention_chunk_size": 4,
+        "num_channels": 4,
         "kv_sharing_modes": [],
     }
     with pytest.raises(UnsupportedError) as caught:
         read_spec(config)
     text = str(caught.value)
     assert len(text.splitlines()) == 3
-    assert "attention_chunk_size=4: the reference reads this key" in text
-    assert "--ignore-config-key attention_chunk_size" in text
-    passed = read_spec(config, ignore_config_keys=["attention_chunk_size", "kv_sharing_modes"])
-    assert passed.ignored_config_keys == ("attention_chunk_size", "kv_sharing_modes")
+    assert "num_channels=4: the reference reads this key" in text
+    assert "--ignore-config-key num_channels" in text
+    passed = read_spec(config, ignore_config_keys=["num_channels", "kv_sharing_modes"])
+    assert passed.ignored_config_keys == ("num_channels", "kv_sharing_modes")
