@@ -87,11 +87,12 @@ class QkNormScope(enum.Enum):
     ALL = "all"  # the whole projection
 
 
-class Routing(enum.Enum):
-    """How a token's experts are weighed."""
+class Score(enum.Enum):
+    """What a router makes of its logits."""
 
-    SOFTMAX = "softmax"  # probabilities over all experts, the top k kept as they are
-    SOFTMAX_TOP_K = "softmax_top_k"  # normalised over the top k
+    SOFTMAX = "softmax"  # probabilities over all experts
+    SIGMOID = "sigmoid"  # each expert by itself
+    SPARSEMIXER = "sparsemixer"  # a softmax for every choice, over the logits near the best one
 
 
 class RotaryRounding(enum.Enum):
@@ -251,15 +252,49 @@ class MlpSpec:
 
 
 @dataclass(frozen=True)
+class RouterSpec:
+    """How a token's experts are chosen and weighed: those of the best scores, by their scores.
+
+    Attributes:
+      bias: the logits have one.
+      correction: a learned number per expert is added to the scores that choose, not to those that weigh.
+      groups, chosen_groups: experts stand in equal groups, and only those of the best groups are chosen. A
+        group is worth as much as its ``group_best`` best experts together.
+      normalise: the weights of a token add up to one. ``added`` is added to the sum that divides them, and
+        that counts as ``least`` at least.
+      scale: multiplies the weights (``routed_scaling_factor``).
+      on_input: an expert reads the token times its weight; else its output is multiplied.
+      tolerance: sparsemixer's ``router_jitter_noise``.
+      wide, wide_correction: in half-precision models the kernel, and so the logits, and the correction stay
+        in float32 (the reference's ``_keep_in_fp32_modules_strict``).
+    """
+
+    score: Score = Score.SOFTMAX
+    bias: bool = False
+    correction: bool = False
+    groups: int = 1
+    chosen_groups: int = 1
+    group_best: int = 2
+    normalise: bool = False
+    added: float = 0.0
+    least: float = 0.0
+    scale: float = 1.0
+    on_input: bool = False
+    tolerance: float = 0.0
+    wide: bool = False
+    wide_correction: bool = True
+
+
+@dataclass(frozen=True)
 class MoeSpec:
-    """Mixture of experts; ``shared`` is a block that runs for every token, behind a sigmoid gate."""
+    """Mixture of experts; a ``shared`` block runs for every token, with ``shared_gate`` behind a sigmoid."""
 
     experts: int
     top_k: int
-    routing: Routing
+    router: RouterSpec
     expert: MlpSpec
-    router_bias: bool = False
     shared: MlpSpec | None = None
+    shared_gate: bool = False
 
 
 @dataclass(frozen=True)

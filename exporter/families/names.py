@@ -27,6 +27,7 @@ class Experts(enum.Enum):
     APART = "apart"  # each in tensors of its own
     ALTERNATING = "alternating"  # in joint tensors [experts, in, out], columns of gate and up in turn
     HALVES = "halves"  # in joint tensors [experts, out, in], all rows of the gate before those of up
+    COLUMNS = "columns"  # in joint tensors [experts, in, out], all columns of the gate before those of up
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Names:
       q_norm, k_norm: with a ``{h}``, every head's scale is stored by itself.
       experts: gate, up and down projection of expert ``{e}``; where all experts share a tensor, gate is empty
         and ``up`` is both. ``expert_layout`` tells.
+      correction: the numbers that choose experts and do not weigh them, by their whole name; stored with
+        ``correction_axes`` axes of size 1 in front.
       joined: the names in checkpoints that keep a layer's experts in joint tensors (saved by version 5 of the
         reference without its original format), None where there is one way.
       relative: a layer's table of relative biases; the first layer's where all share one.
@@ -79,6 +82,8 @@ class Names:
     project_in: str = ""
     project_out: str = ""
     router: str = ""
+    correction: str = ""
+    correction_axes: int = 0
     experts: tuple[str, str, str] = ("", "", "")
     expert_layout: Experts = Experts.APART
     joined: Names | None = None

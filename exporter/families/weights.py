@@ -45,13 +45,14 @@ class Part:
 class Weight:
     """One of our weights: groups of parts, joined on the last axis; several groups are stacked.
 
-    A ``wide`` one stays in float32 where the model is in float16.
+    A ``wide`` one stays in float32 where the model is in float16, a ``strict`` one in bfloat16 too.
     """
 
     target: str
     groups: tuple[tuple[Part, ...], ...]
     stacked: bool = False
     wide: bool = False
+    strict: bool = False
 
 
 def plan(spec: ModelSpec, names: Names, tables: Tables) -> Iterator[Weight]:
@@ -213,10 +214,8 @@ class _Table:
             yield replace(weight, wide=spec.wide_down)
 
     def experts(self, ours: str, stored: str, spec: MoeSpec) -> Iterator[Weight]:
-        names, hidden = self.names, self.spec.hidden_size
-        yield from self.linear(
-            f"{ours}moe.router", stored + names.router, hidden, spec.experts, spec.router_bias
-        )
+        names = self.names
+        yield from self.router(f"{ours}moe.router", stored, spec)
         if names.expert_layout is Experts.APART:
             per_expert = [
                 tuple(self.mlp(f"{ours}moe.", stored, _at_expert(names.experts, expert), spec.expert))
@@ -228,14 +227,27 @@ class _Table:
             yield from self.joint_experts(ours, stored, spec)
         if spec.shared:
             yield from self.mlp(f"{ours}moe.shared.", stored, names.shared, spec.shared)
-            yield from self.linear(f"{ours}moe.shared_gate", stored + names.shared_gate, hidden, 1, False)
+        if spec.shared_gate:
+            gate = stored + names.shared_gate
+            yield from self.linear(f"{ours}moe.shared_gate", gate, self.spec.hidden_size, 1, False)
+
+    def router(self, target: str, stored: str, spec: MoeSpec) -> Iterator[Weight]:
+        router, names = spec.router, self.names
+        kernel = (stored + names.router, self.spec.hidden_size, spec.experts, router.bias)
+        for weight in self.linear(target, *kernel):
+            yield replace(weight, strict=router.wide)
+        if router.correction:
+            shape = (*(1,) * names.correction_axes, spec.experts)
+            part = Part(stored + names.correction, shape, np.ravel)
+            yield Weight(f"{target}.correction", ((part,),), strict=router.wide_correction)
 
     def joint_experts(self, ours: str, stored: str, spec: MoeSpec) -> Iterator[Weight]:
         """Experts stored in one tensor for each projection."""
-        hidden, width = self.spec.hidden_size, spec.expert.width
-        flipped = self.names.expert_layout is Experts.HALVES
+        hidden, width, layout = self.spec.hidden_size, spec.expert.width, self.names.expert_layout
+        flipped = layout is Experts.HALVES
+        gates = apart if layout is Experts.ALTERNATING else as_is
         projections = [
-            ("up", self.names.experts[1], hidden, 2 * width, spec.expert.up_bias, apart),
+            ("up", self.names.experts[1], hidden, 2 * width, spec.expert.up_bias, gates),
             ("down", self.names.experts[2], width, hidden, spec.expert.down_bias, as_is),
         ]
         for target, name, inputs, outputs, bias, convert in projections:
