@@ -230,6 +230,13 @@ class AttentionSpec:
     latent: LatentSpec | None = None
 
     @property
+    def widths(self) -> tuple[int, int]:
+        """Features of a head's key and of its value where a prompt is read."""
+        if self.latent:
+            return self.latent.plain + self.latent.rotated, self.latent.value
+        return self.head_dim, self.head_dim
+
+    @property
     def cached_numbers(self) -> int:
         """Of one token, in the cache."""
         return self.kv_heads * self.head_dim * (1 if self.latent else 2)

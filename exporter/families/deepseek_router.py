@@ -31,7 +31,7 @@ def read_deepseek_mixture(
     count = config.integer(experts_key, experts)
     router = read_deepseek_router(config, **defaults)
     mixture = read_mixture(config, expert, experts=count, top_k=top_k, router=router)
-    _check_groups(config, mixture)
+    check_groups(config, mixture)
     if shared is None:
         return mixture
     blocks = config.integer(shared_key, shared)
@@ -59,7 +59,8 @@ def read_deepseek_router(
     )
 
 
-def _check_groups(config: ConfigReader, mixture: MoeSpec) -> None:
+def check_groups(config: ConfigReader, mixture: MoeSpec) -> None:
+    """Notes groups that do not divide the experts, or of which too few are left to choose from."""
     router, experts = mixture.router, mixture.experts
     size = experts // router.groups
     if experts % router.groups:

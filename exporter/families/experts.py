@@ -19,11 +19,11 @@ def read_mixture(
     expert: MlpSpec,
     *,
     experts: int,
-    top_k: int,
+    top_k: int | None,
     router: RouterSpec,
     key: str = "num_experts_per_tok",
 ) -> MoeSpec:
-    """A mixture of ``experts`` equal experts; ``top_k`` is the default of ``key``."""
+    """A mixture of ``experts`` equal experts; ``top_k`` is the default of ``key``, None: it has none."""
     chosen = config.integer(key, top_k)
     if chosen > experts:
         config.problem(f"{key}={chosen} is more than the {experts} experts there are")

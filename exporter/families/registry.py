@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from exporter.families import (
+    axk1,
     biogpt,
     bloom,
     cohere,
+    deepseek,
     encoder_decoder,
     falcon,
     gemma,
     gemma2,
     gemma3,
+    glm4_moe_lite,
     gpt2,
     gpt_bigcode,
     gpt_neo,
@@ -19,8 +24,10 @@ from exporter.families import (
     gptj,
     granite,
     llama,
+    minicpm3,
     ministral3,
     mistral,
+    mistral4,
     mixtral,
     mpt,
     olmo,
@@ -35,16 +42,21 @@ from exporter.families import (
     stablelm,
     starcoder2,
     xglm,
+    youtu,
 )
 from exporter.families.family import Family
 
 FAMILIES: dict[str, Family] = {
+    "axk1": axk1.AXK1,
     "biogpt": biogpt.BIOGPT,
     "bloom": bloom.BLOOM,
     "codegen": gptj.CODEGEN,
     "cohere": cohere.COHERE,
     "cohere2": cohere.COHERE2,
+    "deepseek_v2": deepseek.DEEPSEEK_V2,
+    "deepseek_v3": deepseek.DEEPSEEK_V3,
     "falcon": falcon.FALCON,
+    "glm4_moe_lite": glm4_moe_lite.GLM4_MOE_LITE,
     "gpt2": gpt2.GPT2,
     "gpt_bigcode": gpt_bigcode.GPT_BIGCODE,
     "gpt_neo": gpt_neo.GPT_NEO,
@@ -52,7 +64,9 @@ FAMILIES: dict[str, Family] = {
     "gptj": gptj.GPTJ,
     "granite": granite.GRANITE,
     "llama": llama.LLAMA,
+    "minicpm3": minicpm3.MINICPM3,
     "mistral": mistral.MISTRAL,
+    "mistral4": mistral4.MISTRAL4,
     "ministral3": ministral3.MINISTRAL3,
     "mixtral": mixtral.MIXTRAL,
     "mpt": mpt.MPT,
@@ -75,7 +89,12 @@ FAMILIES: dict[str, Family] = {
     "gpt_neox": gpt_neox.GPT_NEOX,
     "opt": opt.OPT,
     "xglm": xglm.XGLM,
+    "youtu": youtu.YOUTU,
     **encoder_decoder.FAMILIES,
 }
+
+#: Types that only code of a checkpoint's own has a class for, and whose checkpoints are another type's; with what
+#: their configs must say of what that type's readers do not look at.
+ALIASES: dict[str, tuple[str, dict[str, Any]]] = {"kimi_k2": ("deepseek_v3", deepseek.ASSUMED)}
 
 REFUSED: dict[str, str] = {**refused.REFUSED, **encoder_decoder.REFUSED}

@@ -72,7 +72,7 @@ def attend_latent_in_blocks(
     """As ``attend_in_blocks``, over spans of latents; see ``attend_latent``."""
     latent = _latent(spec)
     made = [_opened(span, latent, weights) for span in spans]
-    whole = replace(spec, kv_heads=spec.heads, head_dim=latent.plain + latent.rotated, latent=None)
+    whole = replace(spec, kv_heads=spec.heads, head_dim=spec.widths[0], latent=None)
     return attend_in_blocks(query, made, whole, weights)
 
 
@@ -85,9 +85,13 @@ def _opened(span: Span, latent: LatentSpec, weights: Weights) -> Span:
     )
     keys = tf.concat([plain, shared], axis=-1)
     values = tf.einsum("rlc,hcv->rhlv", compressed, weights["attention.v_b.kernel"])
-    # [rows, heads, length, n] -> [rows * heads, length, n]
-    flat = [tf.reshape(part, [-1, tf.shape(part)[2], part.shape[3]]) for part in (keys, values)]
-    return span._replace(keys=flat[0], values=flat[1])
+    return span._replace(keys=_all_heads(keys), values=_all_heads(values))
+
+
+def _all_heads(x: tf.Tensor) -> tf.Tensor:
+    """[rows, heads, length, n] -> [rows * heads, length, n]."""
+    rows, heads, _, size = x.shape
+    return tf.reshape(x, [-1 if rows is None else rows * heads, tf.shape(x)[2], size])
 
 
 def _queries(x: tf.Tensor, weights: Weights, latent: LatentSpec) -> tf.Tensor:

@@ -19,6 +19,7 @@ class Case:
     touches: str
     config: dict[str, Any]
     attention: str = "eager"
+    full: bool = False
 
 
 @dataclass(frozen=True)
