@@ -175,8 +175,41 @@ class RelativeSpec:
 
 
 @dataclass(frozen=True)
+class LatentSpec:
+    """Multi-head latent attention (DeepSeek-AI 2024, section 2.1): what the cache keeps of a token.
+
+    That is a normalised vector, which every head makes its key and its value of, and a rotated part of the
+    key that all heads share: ``rank + rotated`` numbers, whatever the number of heads.
+
+    Attributes:
+      rank: of keys and values (``kv_lora_rank``).
+      query_rank: of queries (``q_lora_rank``); None where they are projected at once.
+      plain, rotated: features of a head's query and key without and with positions (``qk_nope_head_dim`` and
+        ``qk_rope_head_dim``).
+      value: features of a head's value (``v_head_dim``).
+      norm: of both compressed vectors.
+    """
+
+    rank: int
+    query_rank: int | None
+    plain: int
+    rotated: int
+    value: int
+    norm: NormSpec
+
+    @property
+    def width(self) -> int:
+        """Numbers of a token in the cache."""
+        return self.rank + self.rotated
+
+
+@dataclass(frozen=True)
 class AttentionSpec:
-    """Attention of one layer; ``scale`` multiplies the query, ``window`` counts the query's own position."""
+    """Attention of one layer; ``scale`` multiplies the query, ``window`` counts the query's own position.
+
+    With a ``latent`` its vectors are the keys, of one head, and the values as well: ``kv_heads`` is 1, and
+    ``head_dim`` the latent's width.
+    """
 
     heads: int
     kv_heads: int
@@ -198,6 +231,19 @@ class AttentionSpec:
     gated: bool = False  # what is read is multiplied by the sigmoid of one more projection of the input
     position_scale: tuple[float, int] | None = None  # query *= 1 + beta * log(1 + position // length)
     position_scale_offset: int = 0  # added to the position there
+    latent: LatentSpec | None = None
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """Features of a head's key and of its value where a prompt is read."""
+        if self.latent:
+            return self.latent.plain + self.latent.rotated, self.latent.value
+        return self.head_dim, self.head_dim
+
+    @property
+    def cached_numbers(self) -> int:
+        """Of one token, in the cache."""
+        return self.kv_heads * self.head_dim * (1 if self.latent else 2)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ def read_rotary(
     layout: RopeLayout = RopeLayout.HALVES,
     original_length: int | None = None,
     also_longrope: tuple[str, ...] = (),
+    section: ConfigReader | None = None,
 ) -> RotarySpec:
     """The one rotary embedding of a model.
 
@@ -37,11 +38,12 @@ def read_rotary(
       theta, partial: defaults of the family; a ``partial`` of None means that its heads turn whole.
       original_length: the family's default of a top-level original_max_position_embeddings.
       also_longrope: other names by which the family calls longrope.
+      section: the parameters, where they are looked at besides.
     """
     part = config.optional_number(partial_key, partial)
     return rotary(
         config,
-        flat_parameters(config),
+        flat_parameters(config) if section is None else section,
         head_dim,
         max_length,
         theta=config.number(theta_key, theta, positive=True),
@@ -183,12 +185,12 @@ def _longrope_temperature(common: RotarySpec, section: ConfigReader) -> float:
 def _yarn(common: RotarySpec, section: ConfigReader) -> RotarySpec:
     factor = section.optional_number("factor", positive=True) or common.max_length / common.original_length
     mscale, all_dim = section.optional_number("mscale"), section.optional_number("mscale_all_dim")
-    inferred = _magnitude(factor)
+    inferred = magnitude(factor)
     if mscale and all_dim:
-        divisor = _magnitude(factor, all_dim)
+        divisor = magnitude(factor, all_dim)
         if divisor == 0.0:
             section.wrong("mscale_all_dim", all_dim, "divides by zero")
-        inferred = _magnitude(factor, mscale) / (divisor or 1.0)
+        inferred = magnitude(factor, mscale) / (divisor or 1.0)
     given = section.optional_number("attention_factor")
     return replace(
         common,
@@ -209,6 +211,6 @@ _SCALED = {
 }
 
 
-def _magnitude(factor: float, mscale: float = 1.0) -> float:
+def magnitude(factor: float, mscale: float = 1.0) -> float:
     """YaRN's attention temperature."""
     return 1.0 if factor <= 1 else 0.1 * mscale * math.log(factor) + 1.0

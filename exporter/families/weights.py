@@ -14,10 +14,21 @@ from functools import partial
 
 import numpy as np
 
-from exporter.families.layout import Array, apart, as_is, halves, transpose, unfuse, vaswani_positions
-from exporter.families.names import Experts, Linear, Names, Tables
+from exporter.families.layout import (
+    Array,
+    apart,
+    as_is,
+    halves,
+    latent_keys,
+    latent_values,
+    transpose,
+    unfuse,
+    vaswani_positions,
+)
+from exporter.families.names import Experts, LatentNames, Linear, Names, Tables
 from exporter.spec import (
     AttentionSpec,
+    LatentSpec,
     LayerSpec,
     MlpSpec,
     ModelSpec,
@@ -146,8 +157,11 @@ class _Table:
 
     def attention(self, ours: str, stored: str, spec: AttentionSpec) -> Iterator[Weight]:
         hidden, names = self.spec.hidden_size, self.names
-        widths = [spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim, spec.kv_heads * spec.head_dim]
-        if len(names.qkv) == 1:
+        widths = [heads * spec.head_dim for heads in (spec.heads, spec.kv_heads, spec.kv_heads)]
+        if spec.latent and names.latent:
+            widths[0] = spec.heads * spec.latent.value
+            yield from self.latent(f"{ours}attention.", stored, names.latent, spec, spec.latent)
+        elif len(names.qkv) == 1:
             yield from self.fused_qkv(f"{ours}attention.qkv", stored + names.qkv[0], spec)
         else:
             projections = [(stored + name, width) for name, width in zip(names.qkv, widths, strict=True)]
@@ -160,6 +174,24 @@ class _Table:
         yield from self.qk_norm(f"{ours}attention.k_norm", stored + names.k_norm, spec, spec.kv_heads)
         if spec.sinks:
             yield Weight(f"{ours}attention.sinks", ((Part(stored + names.sinks, (spec.heads,), as_is),),))
+
+    def latent(
+        self, ours: str, stored: str, names: LatentNames, spec: AttentionSpec, latent: LatentSpec
+    ) -> Iterator[Weight]:
+        hidden, heads, bias = self.spec.hidden_size, spec.heads, spec.qkv_bias
+        width, rank = heads * (latent.plain + latent.rotated), latent.query_rank
+        if rank is None:
+            yield from self.linear(f"{ours}q", stored + names.q, hidden, width, False)
+        else:
+            yield from self.linear(f"{ours}q_a", stored + names.q_a, hidden, rank, bias)
+            yield from self.norm(f"{ours}q_a_norm", stored + names.q_a_norm, latent.norm, rank)
+            yield from self.linear(f"{ours}q_b", stored + names.q_b, rank, width, False)
+        yield from self.linear(f"{ours}kv_a", stored + names.kv_a, hidden, latent.width, bias)
+        yield from self.norm(f"{ours}kv_a_norm", stored + names.kv_a_norm, latent.norm, latent.rank)
+        shape = (heads * (latent.plain + latent.value), latent.rank)
+        for target, convert in (("k_b", latent_keys), ("v_b", latent_values)):
+            part = partial(convert, heads=heads, plain=latent.plain)
+            yield Weight(f"{ours}{target}.kernel", ((Part(f"{stored}{names.kv_b}.weight", shape, part),),))
 
     def relative(self, index: int, stored: str, spec: AttentionSpec) -> Iterator[Weight]:
         if spec.relative and (index == 0 or spec.relative.per_layer):
@@ -241,7 +273,8 @@ class _Table:
             yield replace(weight, strict=router.wide)
         if router.correction:
             shape = (*(1,) * names.correction_axes, spec.experts)
-            part = Part(stored + names.correction, shape, np.ravel)
+            default = partial(np.zeros, shape) if names.correction_optional else None
+            part = Part(stored + names.correction, shape, np.ravel, default)
             yield Weight(f"{target}.correction", ((part,),), strict=router.wide_correction)
 
     def joint_experts(self, ours: str, stored: str, spec: MoeSpec) -> Iterator[Weight]:

@@ -7,7 +7,7 @@ rows (a prompt's beams); its product then runs over all of them together.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -37,12 +37,12 @@ class Segment(NamedTuple):
     """Keys and values that a step attends over.
 
     Attributes:
-      keys, values: [rows / copies * kv_heads, length, head_dim].
+      keys, values: [rows / copies * kv_heads, length, head_dim]; values of () are the keys themselves.
       bias: of these keys.
     """
 
     keys: tf.Tensor
-    values: tf.Tensor
+    values: Any
     bias: Bias
 
 
@@ -173,13 +173,14 @@ def _values(
     shares: tf.Tensor, segment: Segment, sharing: int | None, common: int, spec: AttentionSpec
 ) -> tf.Tensor:
     """[prompts, kv_heads, common, groups, k, length] -> the same with head_dim instead of length."""
-    groups, k, length = spec.heads // spec.kv_heads, tf.shape(shares)[4], tf.shape(segment.values)[1]
+    values = segment.values if tf.is_tensor(segment.values) else segment.keys
+    groups, k, length = spec.heads // spec.kv_heads, tf.shape(shares)[4], tf.shape(values)[1]
     copies = tf.shape(shares)[0] * common if sharing is None else sharing
     if sharing != common:
         shares = _regrouped(shares, copies)
-    values = tf.matmul(tf.reshape(shares, [-1, copies * groups * k, length]), segment.values)
-    values = tf.reshape(values, [-1, spec.kv_heads, copies, groups, k, spec.head_dim])
-    return values if sharing == common else _regrouped(values, common)
+    sums = tf.matmul(tf.reshape(shares, [-1, copies * groups * k, length]), values)
+    sums = tf.reshape(sums, [-1, spec.kv_heads, copies, groups, k, spec.head_dim])
+    return sums if sharing == common else _regrouped(sums, common)
 
 
 def _spread(bias: tf.Tensor, copies: int, spec: AttentionSpec) -> tf.Tensor:

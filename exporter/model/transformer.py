@@ -97,6 +97,7 @@ class Transformer(tf.Module):
             f"{place.name}{name}": value
             for place, parts in zip(self._places(), prompts, strict=True)
             for name, value in parts._asdict().items()
+            if tf.is_tensor(value)
         }
         return {_LAST_STATE: last, **segments}
 
@@ -107,12 +108,14 @@ class Transformer(tf.Module):
         if not asked:
             return NOTHING_BAKED
         layers = [
-            LayerPrompt(
-                *(tf.convert_to_tensor(self.prefix[f"{place.name}{name}"]) for name in LayerPrompt._fields)
-            )
+            LayerPrompt(*(self._baked_part(f"{place.name}{name}") for name in LayerPrompt._fields))
             for place in (self._places() if self.prefix else ())
         ]
         return Baked(len(self.prefix_tokens), tuple(layers))
+
+    def _baked_part(self, name: str) -> Any:
+        """A segment of the prefix; () for values that are kept as keys."""
+        return tf.convert_to_tensor(self.prefix[name]) if name in self.prefix else ()
 
     def prefill(
         self,
@@ -233,7 +236,8 @@ class Transformer(tf.Module):
             attention = place.spec.cross_attention if cross else place.spec.attention
             assert attention is not None
             shape = [run.count, batch * attention.kv_heads, length, attention.head_dim]
-            found[place.index] = LayerPrompt(tf.zeros(shape, self.dtype), tf.zeros(shape, self.dtype))
+            values = () if attention.latent else tf.zeros(shape, self.dtype)
+            found[place.index] = LayerPrompt(tf.zeros(shape, self.dtype), values)
         return found
 
     def _read_source(self, weights: Mapping[str, tf.Tensor], prompt: Prompt) -> Memory | None:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from tests.families import cases_gpt, cases_kin, cases_llama, cases_mixtures, cases_mixtures2, cases_mixtures3
+from tests.families import (
+    cases_gpt,
+    cases_kin,
+    cases_latent,
+    cases_llama,
+    cases_mixtures,
+    cases_mixtures2,
+    cases_mixtures3,
+)
 from tests.families.case import VOCAB, Case, FamilyCases
 from tests.families.cases_more import MORE
 
@@ -13,6 +21,7 @@ FAMILIES: tuple[FamilyCases, ...] = (
     *cases_llama.CASES,
     *MORE,
     *cases_kin.CASES,
+    *cases_latent.CASES,
     *cases_mixtures.CASES,
     *cases_mixtures2.CASES,
     *cases_mixtures3.CASES,
