@@ -231,6 +231,8 @@ class AttentionSpec:
     gated: bool = False  # what is read is multiplied by the sigmoid of one more projection of the input
     position_scale: tuple[float, int] | None = None  # query *= 1 + beta * log(1 + position // length)
     position_scale_offset: int = 0  # added to the position there
+    value_dim: int | None = None  # features of a head's value; None: head_dim
+    value_scale: float = 1.0  # multiplies the value
     latent: LatentSpec | None = None
 
     @property
@@ -238,12 +240,12 @@ class AttentionSpec:
         """Features of a head's key and of its value where a prompt is read."""
         if self.latent:
             return self.latent.plain + self.latent.rotated, self.latent.value
-        return self.head_dim, self.head_dim
+        return self.head_dim, self.value_dim or self.head_dim
 
     @property
     def cached_numbers(self) -> int:
         """Of one token, in the cache."""
-        return self.kv_heads * self.head_dim * (1 if self.latent else 2)
+        return self.kv_heads * (self.head_dim if self.latent else sum(self.widths))
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,8 @@ def _attentions(config: ConfigReader, shape: Shape) -> list[AttentionSpec]:
     bias = config.flag("attention_bias", False)
     window = config.optional_integer("sliding_window", None if "sliding_window" in config else 1024)
     windows = read_windows(config, shape.layers, window, lambda layer: False)
-    bases = (10_000.0, 10_000.0) if config.mapping("rope_parameters") else (10_000.0, 500_000.0)
-    local, overall = nested_rotaries(config, shape, local=bases[0], overall=bases[1])
+    base = 10_000.0 if config.mapping("rope_parameters") else 500_000.0
+    local, overall = nested_rotaries(config, shape, local=10_000.0, overall=base, old=False)
     attention = shape.attention(qkv_bias=bias, out_bias=bias, qk_norm=rms_norm(config))
     return [
         replace(attention, window=size, rotary=overall if size is None else local) for size in windows

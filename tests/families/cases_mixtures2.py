@@ -16,6 +16,7 @@ DEEPSEEK: dict[str, Any] = {
 }
 GROUPS: dict[str, Any] = {"n_routed_experts": 6, "n_group": 3, "topk_group": 2}
 NO_WIDTH = {key: value for key, value in DEEPSEEK.items() if key != "intermediate_size"}
+NO_SHARED = {key: value for key, value in DEEPSEEK.items() if key != "n_shared_experts"}
 
 CASES: tuple[FamilyCases, ...] = (
     FamilyCases(
@@ -148,6 +149,47 @@ CASES: tuple[FamilyCases, ...] = (
         v4={**V4_ROPE, "rope_theta": 500000.0, "no_rope_layers": []},
         v4_removed=(*V4_REMOVED, "layer_types"),
         known_as="Llama 4 (text model)",
+    ),
+    FamilyCases(
+        "mimo_v2_flash",
+        "MiMoV2FlashConfig",
+        "MiMoV2FlashForCausalLM",
+        {
+            **NO_SHARED,
+            "num_key_value_heads": 1,
+            "head_dim": 12,
+            "v_head_dim": 8,
+            "sliding_window": 5,
+            "layer_types": ["full_attention", "sliding_attention"],
+        },
+        (
+            Case("smaller values, twice the keys and sinks in windowed layers, a dense layer", {}),
+            Case(
+                "no attention_value_scale, groups, mlp_layer_types, larger values, biases, tied head",
+                {
+                    **GROUPS,
+                    "mlp_layer_types": ["sparse", "sparse"],
+                    "routed_scaling_factor": 2.5,
+                    "norm_topk_prob": False,
+                    "attention_value_scale": None,
+                    "v_head_dim": 16,
+                    "attention_bias": True,
+                    "rope_parameters": {
+                        "full_attention": {
+                            "rope_type": "default",
+                            "rope_theta": 1000.0,
+                            "partial_rotary_factor": 0.5,
+                        },
+                        "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+                    },
+                    "tie_word_embeddings": True,
+                },
+                full=True,
+            ),
+        ),
+        v4={"torch_dtype": "float32", "sliding_window_size": 4, "routed_scaling_factor": None},
+        v4_removed=("dtype", "sliding_window", "rope_parameters", "mlp_layer_types"),
+        known_as="MiMo-V2-Flash",
     ),
     FamilyCases(
         "minimax_m2",
