@@ -10,7 +10,16 @@ from exporter.families.llama import LLAMA_NAMES
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
 from exporter.families.shape import Shape, gated_mlp, read_shape, read_windows, rms_norm, tied
-from exporter.spec import AttentionSpec, EmbeddingSpec, HeadSpec, ModelSpec, MoeSpec, NormSpec, RouterSpec, Score
+from exporter.spec import (
+    AttentionSpec,
+    EmbeddingSpec,
+    HeadSpec,
+    ModelSpec,
+    MoeSpec,
+    NormSpec,
+    RouterSpec,
+    Score,
+)
 
 
 def read(config: ConfigReader) -> ModelSpec:

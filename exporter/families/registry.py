@@ -92,6 +92,7 @@ FAMILIES: dict[str, Family] = {
     "granite": granite.GRANITE,
     "hy_v3": hy_v3.HY_V3,
     "llama": llama.LLAMA,
+    "llama4": llama4.LLAMA4,
     "llama4_text": llama4.LLAMA4_TEXT,
     "mellum": mellum.MELLUM,
     "mimo_v2_flash": mimo_v2.MIMO_V2_FLASH,
