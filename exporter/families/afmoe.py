@@ -54,9 +54,7 @@ def _attentions(config: ConfigReader, shape: Shape, norm: NormSpec) -> list[Atte
     windows = read_windows(config, shape.layers, window, lambda layer: (layer + 1) % every != 0)
     turning = read_rotary(config, shape.head_dim, shape.max_length)
     attention = shape.attention(qkv_bias=bias, out_bias=bias, qk_norm=norm, gated=True)
-    return [
-        replace(attention, window=size, rotary=None if size is None else turning) for size in windows
-    ]
+    return [replace(attention, window=size, rotary=None if size is None else turning) for size in windows]
 
 
 def _mixture(config: ConfigReader) -> MoeSpec:

@@ -56,9 +56,7 @@ def _norm(config: ConfigReader) -> NormSpec:
     return rms_norm(config) if config.has("rms_norm_eps") else plain
 
 
-def _attentions(
-    config: ConfigReader, shape: Shape, mixed: Sequence[bool], dense: int
-) -> list[AttentionSpec]:
+def _attentions(config: ConfigReader, shape: Shape, mixed: Sequence[bool], dense: int) -> list[AttentionSpec]:
     """Windowed layers turn; so do dense ones, where none of them is windowed by the config's pattern."""
     first, rest = (
         config.integer(key, default)

@@ -31,9 +31,7 @@ def read_qwen2_moe(config: ConfigReader) -> ModelSpec:
         qkv_bias=config.flag("qkv_bias", True),
     )
     shared = gated_mlp(config, config.integer("shared_expert_intermediate_size", 5632))
-    mixture = replace(
-        _mixture(config, width=1408, experts=60, top_k=4), shared=shared, shared_gate=True
-    )
+    mixture = replace(_mixture(config, width=1408, experts=60, top_k=4), shared=shared, shared_gate=True)
     attentions = [replace(attention, window=size) for size in windows]
     return _model(config, "qwen2_moe", shape, attentions, mixture)
 

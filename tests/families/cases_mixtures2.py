@@ -314,13 +314,12 @@ CASES: tuple[FamilyCases, ...] = (
         (
             Case("mixtures, shared expert", {}),
             Case(
-                "groups, no norm_topk_prob, biases, part of each head turns, tied head",
+                "groups, no norm_topk_prob, biases, tied head",
                 {
                     **GROUPS,
                     "norm_topk_prob": False,
                     "routed_scaling_factor": 2.5,
                     "attention_bias": True,
-                    "partial_rotary_factor": 0.5,
                     "tie_word_embeddings": True,
                 },
                 full=True,
