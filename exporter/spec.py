@@ -221,12 +221,18 @@ class AttentionSpec:
     alibi: AlibiSpec | None = None
     relative: RelativeSpec | None = None
     window: int | None = None
+    chunked: bool = False  # windows begin at multiples of their size (attention_chunk_size)
     softcap: float | None = None  # attn_logit_softcapping
-    clip: float | None = None  # clip_qkv
+    clip: float | None = None  # clip_qkv; query and key norms of a whole projection come before it
     qk_norm: NormSpec | None = None
     qk_norm_scope: QkNormScope = QkNormScope.HEAD
+    qk_norm_last: bool = False  # heads are normalised after they are turned, not before
     sinks: bool = False  # a learned logit per head that takes probability and carries no value
+    gated: bool = False  # what is read is multiplied by the sigmoid of one more projection of the input
     position_scale: tuple[float, int] | None = None  # query *= 1 + beta * log(1 + position // length)
+    position_scale_offset: int = 0  # added to the position there
+    value_dim: int | None = None  # features of a head's value; None: head_dim
+    value_scale: float = 1.0  # multiplies the value
     latent: LatentSpec | None = None
 
     @property
@@ -234,12 +240,12 @@ class AttentionSpec:
         """Features of a head's key and of its value where a prompt is read."""
         if self.latent:
             return self.latent.plain + self.latent.rotated, self.latent.value
-        return self.head_dim, self.head_dim
+        return self.head_dim, self.value_dim or self.head_dim
 
     @property
     def cached_numbers(self) -> int:
         """Of one token, in the cache."""
-        return self.kv_heads * self.head_dim * (1 if self.latent else 2)
+        return self.kv_heads * (self.head_dim if self.latent else sum(self.widths))
 
 
 @dataclass(frozen=True)
@@ -294,7 +300,10 @@ class RouterSpec:
 
 @dataclass(frozen=True)
 class MoeSpec:
-    """Mixture of experts; a ``shared`` block runs for every token, with ``shared_gate`` behind a sigmoid."""
+    """Mixture of experts; a ``shared`` block runs for every token, with ``shared_gate`` behind a sigmoid.
+
+    ``scale`` multiplies the sum of all.
+    """
 
     experts: int
     top_k: int
@@ -302,6 +311,7 @@ class MoeSpec:
     expert: MlpSpec
     shared: MlpSpec | None = None
     shared_gate: bool = False
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)

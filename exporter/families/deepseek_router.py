@@ -16,23 +16,24 @@ def read_deepseek_mixture(
     config: ConfigReader,
     *,
     width: int,
-    experts: int,
-    top_k: int,
+    experts: int | None,
+    top_k: int | None,
     shared: int | None = 1,
     experts_key: str = "n_routed_experts",
     shared_key: str = "n_shared_experts",
     **defaults: Any,
 ) -> MoeSpec:
-    """Experts of ``moe_intermediate_size``, beside a block that is as wide as ``shared`` of them; None: none.
+    """Experts of ``moe_intermediate_size``, beside a block that is as wide as ``shared`` of them.
 
-    The numbers are the family's defaults, ``defaults`` those of ``read_deepseek_router``.
+    The numbers are the family's defaults, None where a config must give them; ``defaults`` are those of
+    ``read_deepseek_router``. A ``shared_key`` of "" says that there is no such block.
     """
     expert = gated_mlp(config, config.integer("moe_intermediate_size", width))
     count = config.integer(experts_key, experts)
     router = read_deepseek_router(config, **defaults)
     mixture = read_mixture(config, expert, experts=count, top_k=top_k, router=router)
     check_groups(config, mixture)
-    if shared is None:
+    if not shared_key:
         return mixture
     blocks = config.integer(shared_key, shared)
     return replace(mixture, shared=replace(expert, width=expert.width * blocks))
@@ -46,7 +47,7 @@ def read_deepseek_router(
     normalise: bool = True,
     scale: float = 1.0,
 ) -> RouterSpec:
-    """Sigmoid scores; a correction, and groups of experts, have a say in who is chosen (DeepseekV3TopkRouter)."""
+    """Sigmoid scores; a correction, and groups of experts, have a say in the choice (DeepseekV3TopkRouter)."""
     return RouterSpec(
         Score.SIGMOID,
         correction=True,

@@ -1,4 +1,4 @@
-"""What the readers of mixtures of experts share: sizes, and names in the layouts that the reference converts."""
+"""What the readers of mixtures of experts share: sizes, and names in the layouts that the reference knows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read_mixture(
     router: RouterSpec,
     key: str = "num_experts_per_tok",
 ) -> MoeSpec:
-    """A mixture of ``experts`` equal experts; ``top_k`` is the default of ``key``, None: it has none."""
+    """A mixture of ``experts`` equal experts; ``top_k`` is the default of ``key``, None: it must be there."""
     chosen = config.integer(key, top_k)
     if chosen > experts:
         config.problem(f"{key}={chosen} is more than the {experts} experts there are")
@@ -47,6 +47,12 @@ def some_mixed(
         LayerSpec(attention, mixture if mixes else plain, attention_norm=norm, mlp_norm=norm)
         for attention, mixes in zip(attentions, mixed, strict=True)
     ]
+
+
+def read_layer_types(config: ConfigReader, mixed: Sequence[bool]) -> list[bool]:
+    """Which layers mix by ``mlp_layer_types``; ``mixed`` is the family's default."""
+    kinds = config.choices("mlp_layer_types", ("dense", "sparse"), len(mixed))
+    return list(mixed) if kinds is None else [kind == "sparse" for kind in kinds]
 
 
 EXPERT = "mlp.experts.{e}."

@@ -86,6 +86,7 @@ class Names:
     q_norm: str = ""
     k_norm: str = ""
     sinks: str = ""
+    attention_gate: str = ""
     latent: LatentNames | None = None
     positions: str = ""
     embedding_norm: str = ""

@@ -16,7 +16,7 @@ _REASONS = {
         gemma4 gemma4_unified git glm46v glm4v glm4v_moe glm5_next glm_ocr got_ocr2 granite4_vision
         granite_docling granite_speech hunyuan_vl idefics idefics2 idefics3 inkling2 inkling_mm_model
         instructblip instructblipvideo internvl janus kimi_k25 kosmos-2 kosmos-2.5 lfm2_vl lfm3_vl
-        lighton_ocr llama4 llava llava_next llava_next_video llava_onevision mistral3 mllama molmo2
+        lighton_ocr llava llava_next llava_next_video llava_onevision mistral3 mllama molmo2
         moshi musicgen musicgen_melody nemotron_h_omni ovis2 paddleocr_vl paligemma perception_lm
         phi4_multimodal pix2struct qwen2_5_omni qwen2_5_omni_thinker qwen2_5_vl qwen2_audio qwen2_vl
         qwen3_asr qwen3_omni_moe qwen3_omni_moe_thinker qwen3_vl qwen3_vl_moe qwen4_exp shieldgemma2

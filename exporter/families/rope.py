@@ -73,24 +73,40 @@ def flat_parameters(config: ConfigReader, default: Mapping[str, Any] | None = No
 
 
 def nested_rotaries(
-    config: ConfigReader, shape: Shape, *, local: float, overall: float
+    config: ConfigReader,
+    shape: Shape,
+    *,
+    local: float,
+    overall: float,
+    part: float | None = None,
+    old: bool = True,
 ) -> tuple[RotarySpec, RotarySpec]:
     """Of windowed layers and of the others, whose bases are these where they have none of their own.
 
-    ``rope_scaling`` of version 4 adds to the parameters of the others.
+    Args:
+      part: the family's default of partial_rotary_factor; None: heads turn whole.
+      old: ``rope_scaling`` of version 4 adds to the parameters of the others; else it is not looked at.
     """
     whole, nested = config.mapping("rope_parameters"), config.section("rope_parameters")
     if whole and not {FULL, SLIDING} & whole.keys():
         config.wrong("rope_parameters", whole, f"must hold an object for {FULL!r} and for {SLIDING!r}")
         nested.harmless(*whole)
     parts = {key: nested.mapping(key) for key in (SLIDING, FULL)}
-    scaling = old_scaling(config)
+    scaling = old_scaling(config) if old else {}
+    if not old and config.raw("rope_scaling"):
+        config.unread("rope_scaling")
     sliding = config.rope(f"rope_parameters.{SLIDING}", parts[SLIDING])
     name = "rope_scaling" if scaling else f"rope_parameters.{FULL}"
     # Where there are no parameters yet, they get a rope_type before rope_scaling, with its "type", is added.
     full = config.rope(name, {**({} if whole else {"rope_type": "default"}), **parts[FULL], **scaling})
-    sizes = (shape.head_dim, shape.max_length)
-    return rotary(config, sliding, *sizes, theta=local), rotary(config, full, *sizes, theta=overall)
+
+    def turning(section: ConfigReader, theta: float) -> RotarySpec:
+        plain = section.raw("rope_type", "default") == "default"
+        turned = part if part is not None and plain else 1.0
+        sizes = (shape.head_dim, shape.max_length)
+        return rotary(config, section, *sizes, theta=theta, part=turned, whole=part is None)
+
+    return turning(sliding, local), turning(full, overall)
 
 
 def old_scaling(config: ConfigReader) -> dict[str, Any]:

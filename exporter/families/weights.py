@@ -157,16 +157,19 @@ class _Table:
 
     def attention(self, ours: str, stored: str, spec: AttentionSpec) -> Iterator[Weight]:
         hidden, names = self.spec.hidden_size, self.names
-        widths = [heads * spec.head_dim for heads in (spec.heads, spec.kv_heads, spec.kv_heads)]
+        key, value = spec.widths
+        widths, read = (spec.heads * key, spec.kv_heads * key, spec.kv_heads * value), spec.heads * value
         if spec.latent and names.latent:
-            widths[0] = spec.heads * spec.latent.value
             yield from self.latent(f"{ours}attention.", stored, names.latent, spec, spec.latent)
         elif len(names.qkv) == 1:
             yield from self.fused_qkv(f"{ours}attention.qkv", stored + names.qkv[0], spec)
         else:
             projections = [(stored + name, width) for name, width in zip(names.qkv, widths, strict=True)]
             yield from self.joined(f"{ours}attention.qkv", projections, spec.qkv_bias)
-        yield from self.linear(f"{ours}attention.out", stored + names.out, widths[0], hidden, spec.out_bias)
+        if spec.gated:
+            gate = (stored + names.attention_gate, hidden, read, False)
+            yield from self.linear(f"{ours}attention.gate", *gate)
+        yield from self.linear(f"{ours}attention.out", stored + names.out, read, hidden, spec.out_bias)
         yield from self.qk_norm(f"{ours}attention.q_norm", stored + names.q_norm, spec, spec.heads)
         yield from self.qk_norm(f"{ours}attention.k_norm", stored + names.k_norm, spec, spec.kv_heads)
         if spec.sinks:

@@ -77,9 +77,9 @@ def prefill_layer(
         if last_only:
             segments = [span.seen_by(text.length[tf.newaxis] - 1) for span in spans]
             context = way.attend(query[:, -1:], segments, spec.attention, weights)
-        else:
-            context = way.attend_in_blocks(query, spans, spec.attention, weights)
-        return linear(context, weights, "attention.out")
+            return _attended(context, normed[:, -1:], weights, spec.attention)
+        context = way.attend_in_blocks(query, spans, spec.attention, weights)
+        return _attended(context, normed, weights, spec.attention)
 
     x = _around(spec, weights, x, attention, memory, 1, last_only)
     return x, kept[0], kept[1]
@@ -127,10 +127,18 @@ def extend_layer(
         own = [(prompt, copies), (now, sharing)]
         baked: list[tuple[Segment, int | None]] = [] if prefix is None else [(prefix, None)]
         context = way.attend(query, [*baked, *own], spec.attention, weights)
-        return linear(context, weights, "attention.out")
+        return _attended(context, normed, weights, spec.attention)
 
     x = _around(spec, weights, x, attention, memory, copies, False)
     return x, written[0], written[1]
+
+
+def _attended(context: tf.Tensor, normed: tf.Tensor, weights: Weights, spec: AttentionSpec) -> tf.Tensor:
+    """[rows, k, heads * head_dim] -> [rows, k, hidden]."""
+    if spec.gated:
+        gate = linear(normed, weights, "attention.gate")
+        context *= tf.cast(tf.sigmoid(tf.cast(gate, tf.float32)), context.dtype)
+    return linear(context, weights, "attention.out")
 
 
 def _own_span(spec: AttentionSpec, start: int | None, text: Text, keys: tf.Tensor, values: Any) -> Span:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from exporter.model.layers import Weights, linear, mlp
+from exporter.model.layers import Weights, linear, mlp, times
 from exporter.model.routing import routed
 from exporter.model.xla_ops import update_entry
 from exporter.spec import MoeSpec
@@ -59,7 +59,7 @@ def mixture(x: tf.Tensor, weights: Weights, spec: MoeSpec) -> tf.Tensor:
     if spec.shared:
         branch = mlp(x, weights, spec.shared, "moe.shared.")
         output += tf.sigmoid(linear(x, weights, "moe.shared_gate")) * branch if spec.shared_gate else branch
-    return output
+    return times(output, spec.scale)
 
 
 def _by_expert(shares: tf.Tensor, chosen: tf.Tensor, experts: int) -> tf.Tensor:

@@ -19,11 +19,12 @@ class Turning(NamedTuple):
 
     rotary: RotarySpec | None
     position_scale: tuple[float, int] | None
+    position_scale_offset: int = 0
 
     @classmethod
     def of(cls, attention: AttentionSpec) -> Turning:
         """The turning of an attention."""
-        return cls(attention.rotary, attention.position_scale)
+        return cls(attention.rotary, attention.position_scale, attention.position_scale_offset)
 
 
 class Position(NamedTuple):
@@ -45,7 +46,7 @@ def position_at(turning: Turning, positions: tf.Tensor, seen: tf.Tensor) -> Posi
     if turning.position_scale is None:
         return Position(cosine, sine)
     beta, length = turning.position_scale
-    steps = tf.cast(positions // length, tf.float32)
+    steps = tf.cast((positions + turning.position_scale_offset) // length, tf.float32)
     return Position(cosine, sine, 1.0 + beta * tf.math.log(1.0 + steps))
 
 

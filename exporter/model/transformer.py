@@ -235,9 +235,10 @@ class Transformer(tf.Module):
         for place in run.places if run.count > 1 else ():
             attention = place.spec.cross_attention if cross else place.spec.attention
             assert attention is not None
-            shape = [run.count, batch * attention.kv_heads, length, attention.head_dim]
-            values = () if attention.latent else tf.zeros(shape, self.dtype)
-            found[place.index] = LayerPrompt(tf.zeros(shape, self.dtype), values)
+            shape = [run.count, batch * attention.kv_heads, length]
+            values = () if attention.latent else tf.zeros([*shape, attention.widths[1]], self.dtype)
+            keys = tf.zeros([*shape, attention.head_dim], self.dtype)
+            found[place.index] = LayerPrompt(keys, values)
         return found
 
     def _read_source(self, weights: Mapping[str, tf.Tensor], prompt: Prompt) -> Memory | None:
