@@ -59,7 +59,7 @@ class Names:
       experts: gate, up and down projection of expert ``{e}``; where all experts share a tensor, gate is empty
         and ``up`` is both. ``expert_layout`` tells.
       correction: the numbers that choose experts and do not weigh them, by their whole name; stored with
-        ``correction_axes`` axes of size 1 in front. With ``correction_optional`` they are 0 where a checkpoint has none.
+        ``correction_axes`` axes of size 1 in front. With ``correction_optional`` a checkpoint may lack them.
       joined: the names in checkpoints that keep a layer's experts in joint tensors (saved by version 5 of the
         reference without its original format), None where there is one way.
       relative: a layer's table of relative biases; the first layer's where all share one.

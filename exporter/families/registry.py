@@ -124,8 +124,8 @@ FAMILIES: dict[str, Family] = {
     **encoder_decoder.FAMILIES,
 }
 
-#: Types that only code of a checkpoint's own has a class for, and whose checkpoints are another type's; with what
-#: their configs must say of what that type's readers do not look at.
+#: Types that only code of a checkpoint's own has a class for, and whose checkpoints are another type's; with
+#: what their configs must say of what that type's reader does not look at.
 ALIASES: dict[str, tuple[str, dict[str, Any]]] = {"kimi_k2": ("deepseek_v3", deepseek.ASSUMED)}
 
 REFUSED: dict[str, str] = {**refused.REFUSED, **encoder_decoder.REFUSED}

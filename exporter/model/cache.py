@@ -18,8 +18,8 @@ never copies keys and values. All of a prompt's slots are read once for all its 
 Layers that run as one loop (``exporter.model.runs``) have their segments stacked: one more axis, in front,
 counts the layers, and what is said of "a layer" here is true of the whole stack.
 
-A layer with a latent (``exporter.model.latent``) has one segment where others have two: its keys, of one head,
-are the values too, and ``()`` stands in the place of the values, here and in the state.
+A layer with a latent (``exporter.model.latent``) has one segment where others have two: its keys, of one
+head, are the values too, and ``()`` stands in the place of the values, here and in the state.
 
 An encoder's keys and values (``Memory``) are a third, invariant segment of every layer.
 
@@ -69,7 +69,7 @@ class CacheState(NamedTuple):
 
 
 class LayerPrompt(NamedTuple):
-    """One layer's prompt segment, [batch * kv_heads, kept, head_dim] each; no values where the keys are both."""
+    """One layer's prompt segment, [batch * kv_heads, kept, head_dim] each; values () where keys are both."""
 
     keys: tf.Tensor
     values: Any
@@ -151,7 +151,9 @@ class KVCache:
     ) -> KVCache:
         """A cache in which nothing is generated yet; ``prompts`` hold every column of the bucket."""
         kept = tuple(
-            prompt if window is None else tf.nest.map_structure(lambda part, w=window: part[..., -w:, :], prompt)
+            prompt
+            if window is None
+            else tf.nest.map_structure(lambda part, w=window: part[..., -w:, :], prompt)
             for prompt, window in zip(prompts, windows, strict=True)
         )
         empty = CacheState(tf.zeros([], tf.int32), (), ())
