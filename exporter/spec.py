@@ -34,6 +34,7 @@ class Activation(enum.Enum):
     TANH = "tanh"
     SIGMOID = "sigmoid"
     LINEAR = "linear"
+    XIELU = "xielu"  # Huang and Schlag 2024, with learned curvatures of both sides
     GPT_OSS = "gpt_oss"  # clamped swish with alpha 1.702, times (1 + clamped linear half)
 
 
@@ -140,6 +141,7 @@ class RotarySpec:
     beta_fast: float = 32.0
     beta_slow: float = 1.0
     truncate: bool = True
+    backwards: bool = False  # turns by the negative angle
     low_freq_factor: float = 1.0
     high_freq_factor: float = 4.0
     short_factors: tuple[float, ...] = ()
@@ -174,6 +176,14 @@ class RelativeSpec:
 
 
 @dataclass(frozen=True)
+class DifferenceSpec:
+    """Differential attention (Ye et al. 2024): its share's start, and the epsilon of the norm behind it."""
+
+    initial: float
+    epsilon: float
+
+
+@dataclass(frozen=True)
 class AttentionSpec:
     """Attention of one layer; ``scale`` multiplies the query, ``window`` counts the query's own position."""
 
@@ -191,8 +201,10 @@ class AttentionSpec:
     clip: float | None = None  # clip_qkv
     qk_norm: NormSpec | None = None
     qk_norm_scope: QkNormScope = QkNormScope.HEAD
+    qk_norm_last: bool = False  # heads are normalised after they are turned, not before
     sinks: bool = False  # a learned logit per head that takes probability and carries no value
     position_scale: tuple[float, int] | None = None  # query *= 1 + beta * log(1 + position // length)
+    difference: DifferenceSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -267,6 +279,15 @@ class EmbeddingSpec:
 
 
 @dataclass(frozen=True)
+class HeadBlockSpec:
+    """A block before the logits, as BERT's head has it: norm(activation(dense(x)))."""
+
+    activation: Activation
+    norm: NormSpec
+    bias: bool = False
+
+
+@dataclass(frozen=True)
 class HeadSpec:
     """Output head: hidden state to logits. ``tied`` uses the token embedding."""
 
@@ -274,6 +295,7 @@ class HeadSpec:
     bias: bool = False
     scale: float = 1.0  # multiplies the logits
     softcap: float | None = None  # final_logit_softcapping
+    block: HeadBlockSpec | None = None
 
 
 @dataclass(frozen=True)

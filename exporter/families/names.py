@@ -40,7 +40,9 @@ class Names:
       renames: what the reference replaces in stored names, in its order: regular expression and replacement.
       qkv: three names, or one for a fused projection, whose order ``fused`` tells.
       gate, up: with an empty ``gate``, ``up`` is the fused [gate | up] projection of a gated block.
+      activation: where an activation keeps what it has learned.
       q_norm, k_norm: with a ``{h}``, every head's scale is stored by itself.
+      lambdas: what differential attention learns, in the order q1, k1, q2, k2.
       experts: gate, up and down projection of expert ``{e}``; where all experts share a tensor, gate is empty
         and ``up`` is both. ``expert_layout`` tells.
       joined: the names in checkpoints that keep a layer's experts in joint tensors (saved by version 5 of the
@@ -49,6 +51,7 @@ class Names:
       cross: query, key and value of the cross-attention.
       encoder: the names of an encoder's weights, under the same prefix; None for decoder-only models.
       common: the token table that encoder, decoder and head share, where they share one.
+      head_dense, head_norm: of a block before the logits.
       head_bias: a bias of the logits, [1, vocab], that a checkpoint may lack.
       unused: regular expressions of stored tensors that inference does not need (masks, rotary tables).
     """
@@ -60,6 +63,7 @@ class Names:
     out: str
     up: str
     down: str
+    activation: str = ""
     attention_norm: str = ""
     mlp_norm: str = ""
     final_norm: str = ""
@@ -69,6 +73,7 @@ class Names:
     q_norm: str = ""
     k_norm: str = ""
     sinks: str = ""
+    lambdas: tuple[str, ...] = ()
     positions: str = ""
     embedding_norm: str = ""
     relative: str = ""
@@ -85,6 +90,8 @@ class Names:
     shared_gate: str = ""
     shared: tuple[str, str, str] = ("", "", "")
     head: str = "lm_head"
+    head_dense: str = ""
+    head_norm: str = ""
     linear: Linear = Linear.OUT_IN
     fused: Fused = Fused.CONCATENATED
     unused: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ _REASONS = {
         inkling_text jamba kimi_linear lfm2 lfm2_moe lfm3 mamba mamba2 minimax nemotron_h olmo_hybrid
         qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next qwen4_exp_text recurrent_gemma
         rwkv xlstm zamba zamba2 zaya
+        inkling2_loop_text lara_mini
     """,
     "it reads images, sound or video beside text, and only text models are exported": """
         aria aya_vision blip blip-2 chameleon cohere2_vision cohere_compass deepseek_vl
@@ -21,22 +22,59 @@ _REASONS = {
         phi4_multimodal pix2struct qwen2_5_omni qwen2_5_omni_thinker qwen2_5_vl qwen2_audio qwen2_vl
         qwen3_asr qwen3_omni_moe qwen3_omni_moe_thinker qwen3_vl qwen3_vl_moe qwen4_exp shieldgemma2
         smolvlm speecht5 trocr udop vibevoice video_llama_3 video_llava vipllava voxtral
+        moss_transcribe_diarize
     """,
     "it compresses keys and values into a latent (multi-head latent attention), which this exporter does not "
     "build": """
         axk1 axk2 deepseek_v2 deepseek_v3 deepseek_v32 dots3_note_text glm4_moe_lite glm_moe_dsa hy_v4
         longcat_flash minicpm3 mistral4 youtu
+        deepseek_v4 dots3_note sarvam_mla
     """,
-    "its per-layer embeddings and shared key/value caches are not built": "gemma3n_text gemma4_text",
+    "its per-layer embeddings and shared key/value caches are not built": """
+        gemma3n_text gemma4_text gemma4_unified_text
+    """,
     "it is an encoder; used as a decoder (is_decoder) it is not built": """
         albert bert bert-generation big_bird camembert convbert data2vec-text deberta deberta-v2
         distilbert electra ernie megatron-bert modernbert mpnet rembert roberta roberta-prelayernorm
         roc_bert roformer xlm-roberta xlm-roberta-xl xmod
     """,
     "it reads its text in an order of its own (permutation or both directions)": "xlm xlnet",
+    "its experts are routed, shared or normalised in a way that is not built": """
+        afmoe aria_text beam cohere2_moe dbrx dots1 ernie4_5_moe exaone_moe flex_olmo flint glm4_moe
+        granitemoe granitemoe_swa granitemoeshared hunyuan_v1_moe hy_v3 jetmoe kolibri1 laguna llama4_text
+        mellum mimo_v2_flash minimax_m2 minimax_m3_vl_text olmoe phimoe sarvam_moe solar_open
+    """,
+    "it drafts tokens for another model and writes none of its own": """
+        gemma4_assistant gemma4_unified_assistant
+    """,
+    "its layers run several times over in loops": "dory hrm_text",
+    "its attention masks keys by scores that it has learned": "doge",
+    "its attention hashes its keys": "reformer",
+    "its input is bytes, joined to patches of learned lengths": "blt",
+    "its positions come from segments and from a prompt that it has learned": "cpmant",
+    "its positions have three axes, of images beside text": "cohere_compass_text",
     "its linear layers are ternary and round their input": "bitnet",
 }
 
 REFUSED: dict[str, str] = {
     model_type: reason for reason, model_types in _REASONS.items() for model_type in model_types.split()
+}
+
+_BY_CODE = "its code is its checkpoints' own (trust_remote_code), and transformers has no class for it"
+#: Types that the reference does not register, and whose checkpoints bring code, which is never run.
+REMOTE: dict[str, str] = {
+    **dict.fromkeys(
+        """
+        Yi aquila baichuan chatglm decilm internlm internlm2 minicpm minicpm4 orion phi-msft qwen
+        RefinedWeb RefinedWebModel skywork telechat xverse
+        """.split(),  # noqa: SIM905
+        _BY_CODE,
+    ),
+    "Yi": f"{_BY_CODE}; the later releases of Yi are of type 'llama'",
+    "RefinedWeb": f"{_BY_CODE}; the later releases of Falcon are of type 'falcon'",
+    "RefinedWebModel": f"{_BY_CODE}; the later releases of Falcon are of type 'falcon'",
+    "internlm2": f"{_BY_CODE}; its publisher converts it to Llama's names and type (convert2llama.py)",
+    "kimi_k2": f"{_BY_CODE}; its plan is that of 'deepseek_v3'",
+    "phi-msft": f"{_BY_CODE}; the later releases of Phi are of type 'phi'",
+    "qwen": f"{_BY_CODE}; Qwen1.5 and later are of type 'qwen2'",
 }

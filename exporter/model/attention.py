@@ -7,10 +7,12 @@ rows (a prompt's beams); its product then runs over all of them together.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from exporter.model.differential import Change, difference
 from exporter.model.layers import Weights, linear, norm, times
 from exporter.model.rotary import Position, rotate
 from exporter.spec import AttentionSpec, QkNormScope
@@ -61,6 +63,9 @@ def project(
     if spec.rotary is not None:
         query = rotate(query, position.cosine, position.sine, spec.rotary)
         key = rotate(key, position.cosine, position.sine, spec.rotary)
+    if spec.qk_norm_last:
+        query = norm(query, weights, "attention.q_norm", spec.qk_norm)
+        key = norm(key, weights, "attention.k_norm", spec.qk_norm)
     if position.query_scale is not None:
         query *= tf.cast(position.query_scale, query.dtype)[:, :, tf.newaxis, tf.newaxis]
     return query, _by_head(key), _by_head(value)
@@ -84,7 +89,9 @@ def _by_head(x: tf.Tensor) -> tf.Tensor:
 
 
 def _heads(x: tf.Tensor, weights: Weights, name: str, spec: AttentionSpec, heads: int) -> tf.Tensor:
-    """[rows, k, heads * head_dim] -> [rows, k, heads, head_dim], normalised where the model does."""
+    """[rows, k, heads * head_dim] -> [rows, k, heads, head_dim], normalised where that comes first."""
+    if spec.qk_norm_last:
+        return _split(x, heads, spec.head_dim)
     if spec.qk_norm_scope is QkNormScope.ALL:
         return _split(norm(x, weights, name, spec.qk_norm), heads, spec.head_dim)
     return norm(_split(x, heads, spec.head_dim), weights, name, spec.qk_norm)
@@ -110,6 +117,14 @@ def attend(
     Returns:
       [rows, k, heads * head_dim].
     """
+    if spec.difference is not None:
+        plain = replace(spec, difference=None)
+
+        def changed(change: Change) -> tf.Tensor:
+            own = [(segment._replace(values=change(segment.values)), copies) for segment, copies in segments]
+            return attend(query, own, plain, weights)
+
+        return difference(changed, spec, weights)
     dtype, kinds = query.dtype, {copies for _, copies in segments if copies is not None}
     common = kinds.pop() if len(kinds) == 1 else 1
     query = times(query, spec.scale)
