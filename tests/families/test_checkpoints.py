@@ -18,10 +18,11 @@ from exporter.families import FAMILIES as READERS
 from exporter.families import load_weights, read_spec
 from exporter.families.names import Names
 from tests.families import reference
+from tests.families.case import first_cases
 from tests.families.cases import FAMILIES, Case, FamilyCases
 from tests.families.conftest import Built
 
-FIRST = [pytest.param(family, family.cases[0], id=family.model_type) for family in FAMILIES]
+FIRST = first_cases(FAMILIES)
 #: Keys whose default is null, with which no model of the reference runs.
 REQUIRED: dict[str, dict[str, Any]] = {
     "deepseek_v2": {"num_experts_per_tok": 6},
