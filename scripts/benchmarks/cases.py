@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-Kind = Literal["gpt2", "t5"]
+Kind = Literal["gpt2", "t5", "published"]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A random-weight checkpoint: the architecture and the config keys that differ from its defaults."""
+    """A random-weight checkpoint: the architecture and the config keys that differ from its defaults.
+
+    Of a published one (``scripts/real_models.py``) there is only its directory's name in
+    ``GENSERVE_REAL_MODELS``.
+    """
 
     kind: Kind
-    config: dict[str, Any]
+    config: dict[str, Any] = field(default_factory=dict)
     #: The positions' embeddings times this: large, and the next token depends on its position alone, so that
     #: no text repeats itself. (At 1 a random GPT-2 says its last token for ever.)
     position_scale: float = 1.0
@@ -23,6 +27,8 @@ SHAPES = {
     "gpt2-124m": Shape("gpt2", {}),
     "gpt2-124m-varied": Shape("gpt2", {}, position_scale=100.0),
     "t5-small": Shape("t5", {}),
+    "SmolLM2-135M-Instruct": Shape("published"),
+    "gemma-3-270m": Shape("published"),
     "tiny-gpt2": Shape("gpt2", {"n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 512}),
     "tiny-t5": Shape("t5", {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "vocab_size": 512}),
 }
@@ -30,6 +36,10 @@ SHAPES = {
 #: Strategy -> generation options, by transformers' names.
 STRATEGIES: dict[str, dict[str, Any]] = {
     "greedy": {},
+    # Greedy, for models that know an end: it is put off until all tokens are there.
+    "forced": {"min_new_tokens": 32},
+    # What `do_sample=True` alone means: the 50 likeliest tokens.
+    "sample": {"do_sample": True, "top_k": 50},
     "top-p": {"do_sample": True, "top_p": 0.9, "top_k": 0},
     "processors": {
         "do_sample": True,
@@ -158,6 +168,22 @@ TARGET_CASES = tuple(
     )
 )
 
+#: The comparison that "Faster TensorFlow Text Generation with XLA" (Hugging Face, 2022) speaks of: what it
+#: samples and searches with, batch sizes and prompt lengths, on the article's ways to generate and on
+#: genserve.
+SEED_CASES = tuple(
+    Case("gpt2-124m", strategy, batch, prompt, 32)
+    for strategy in ("sample", "beam-4")
+    for batch, prompt in ((1, 32), (8, 32), (8, 256))
+)
+
+#: The published models of the real tier, beside the reference.
+PUBLISHED_CASES = tuple(
+    Case(shape, "forced", batch, 32, 32)
+    for shape in ("SmolLM2-135M-Instruct", "gemma-3-270m")
+    for batch in (1, 8)
+)
+
 #: For the charts, genserve alone: one axis moves, the others rest.
 SWEEPS = {
     "prompt": tuple(Case("gpt2-124m", "greedy", 1, prompt, 16) for prompt in (1, 16, 64, 256, 512, 1000)),
@@ -168,6 +194,7 @@ SWEEPS = {
 #: Seconds instead of hours: shows that every runner runs, and nothing about speed.
 SMOKE_CASES = (
     Case("tiny-gpt2", "greedy", 2, 16, 8),
+    Case("tiny-gpt2", "sample", 2, 16, 8),
     Case("tiny-gpt2", "top-p", 2, 16, 8),
     Case("tiny-gpt2", "processors", 2, 16, 8),
     Case("tiny-gpt2", "beam-4", 2, 16, 8),
