@@ -26,7 +26,7 @@ def _free_port() -> int:
 
 
 def _wait_available(url: str, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
+    for _ in range(3000):
         assert server.poll() is None, "the server ended"
         try:
             status = httpx.get(url).json()["model_version_status"]
