@@ -135,7 +135,7 @@ class SweepStep(_Frozen):
 
 
 class SweepFacts(_Frozen):
-    """``rate`` is the highest within the goal (None: none was), ``bounded`` whether a higher one missed it."""
+    """``rate`` is the highest within the goal (or None), ``bounded`` whether a higher one missed it."""
 
     goal: float
     percentile: float

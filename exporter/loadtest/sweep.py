@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable
 
-#: Times that the rate is doubled, or halved, at most: a server that misses the goal at a 64th of the first rate
+#: Times that the rate is doubled, or halved, at most: who misses the goal at a 64th of the first rate
 #: has no rate within it.
 _DOUBLINGS, _HALVINGS = 20, 6
 

@@ -73,8 +73,8 @@ def lateness_notes(lateness: Spread | None, latency: Spread | None) -> list[str]
     if lateness is None or lateness.p99 <= max(_LATE_SECONDS, 0.1 * latency.p50 if latency else 0.0):
         return []
     return [
-        f"1 % of requests left this machine more than {lateness.p99:.3f} s late: it is too slow for the load, "
-        "or busy; latencies hold that time too"
+        f"1 % of requests left this machine more than {lateness.p99:.3f} s late: it is busy, or too slow "
+        "for the load; latencies hold that time too"
     ]
 
 
