@@ -77,7 +77,8 @@ class Progress:
         from exporter.loadtest.telling import tell
 
         verdict = "within the goal" if step.within_goal else "misses the goal"
-        line = f"{step.rate:.4g} requests/s: {tell(step.latency)}, {step.failed} failed: {verdict}"
+        latency = tell(step.latency) if step.latency is not None else "too many are late"
+        line = f"{step.rate:.4g} requests/s: {latency}, {step.failed} failed: {verdict}"
         (self._shown.console.print if self._shown is not None else _to_stderr)(line)
 
 
@@ -104,7 +105,7 @@ def print_report(report: LoadReport) -> None:
 def _sweep(console: Console, report: LoadReport) -> None:
     from rich.table import Table
 
-    from exporter.loadtest.telling import tell
+    from exporter.loadtest.telling import step_latency, tell
 
     sweep = report.sweep
     if sweep is None:
@@ -112,7 +113,9 @@ def _sweep(console: Console, report: LoadReport) -> None:
     table = Table("requests/s", f"p{sweep.percentile:g}", "goal", "requests", "failed", box=None)
     for step in sweep.steps:
         verdict = ("within" if step.within_goal else "missed") + (", ended early" if step.ended_early else "")
-        table.add_row(f"{step.rate:.4g}", tell(step.latency), verdict, str(step.requests), str(step.failed))
+        table.add_row(
+            f"{step.rate:.4g}", step_latency(step, sweep), verdict, str(step.requests), str(step.failed)
+        )
     console.print(table)
     what = f"p{sweep.percentile:g} within {tell(sweep.goal)}"
     if sweep.rate is None:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from exporter.loadtest.load_report import LoadReport
 from exporter.loadtest.svg import Series, bar_chart, line_chart
-from exporter.loadtest.telling import server_rows, spreads, tell
+from exporter.loadtest.telling import server_rows, spreads, step_latency, tell
 
 _TEMPLATE = Path(__file__).with_name("load_report.html")
 #: Bars of the histogram.
 _BARS = 40
+#: Where a sweep's steps without a latency are drawn, over the highest one.
+_ABOVE = 1.2
 
 
 def page(report: LoadReport) -> str:
@@ -28,6 +30,7 @@ def page(report: LoadReport) -> str:
         spreads=[(name, spread) for name, spread in spreads(report) if spread is not None],
         charts=_charts(report),
         tell=tell,
+        step_latency=step_latency,
         server_rows=[(side, server_rows(side)) for side in report.server],
     )
 
@@ -144,27 +147,25 @@ def _server(report: LoadReport) -> str:
 
 
 def _sweep(report: LoadReport) -> str:
+    """A step that ended early has no latency: it is drawn above all others."""
     sweep = report.sweep
-    steps = (
-        sorted((step for step in sweep.steps if step.latency is not None), key=lambda step: step.rate)
-        if sweep
-        else []
-    )
-    if sweep is None or not steps:
+    if sweep is None or not sweep.steps:
         return ""
-    factor, unit = _unit([*(step.latency for step in steps), sweep.goal])
-    passed = [step.latency if step.within_goal else None for step in steps]
-    missed = [None if step.within_goal else step.latency for step in steps]
+    steps = sorted(sweep.steps, key=lambda step: step.rate)
+    top = _ABOVE * max([sweep.goal, *(step.latency or 0.0 for step in steps)])
+    factor, unit = _unit([top])
+    named = {
+        "within the goal": [step.latency if step.within_goal else None for step in steps],
+        "beyond it": [None if step.within_goal else step.latency for step in steps],
+        "ended early": [top if step.latency is None else None for step in steps],
+    }
     return line_chart(
         f"Latency at the {sweep.percentile:g}th percentile by rate",
         [step.rate for step in steps],
-        [
-            Series("within the goal", _shown(passed, factor), dots=True),
-            Series("beyond it", _shown(missed, factor), dots=True),
-        ],
+        [Series(name, _shown(values, factor), dots=True) for name, values in named.items()],
         x_label="requests a second",
         y_label=f"latency, {unit}",
         goal=sweep.goal * factor,
         logarithmic=True,
-        tell=lambda value: f"{value:.4g} {unit}",
+        tell=lambda value: "too many were late" if value >= top * factor else f"{value:.4g} {unit}",
     )

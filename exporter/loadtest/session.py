@@ -187,11 +187,14 @@ class Session:
         return passed
 
     def _step_load(self, rate: float) -> Load:
-        """As long as was asked for, but of so many requests that a percentile says something."""
+        """As long as was asked for, but of so many requests that a percentile says something.
+
+        Each step has times of its own: those of one seed come too often, or too seldom, at every rate.
+        """
         load = self._settings.load
         if load.requests is None and load.seconds is not None and rate * load.seconds < _LEAST:
-            return replace(load, rate=rate, requests=_LEAST, seconds=None)
-        return replace(load, rate=rate)
+            load = replace(load, requests=_LEAST, seconds=None)
+        return replace(load, rate=rate, seed=load.seed + len(self._steps))
 
     def _report(self, started: str, interrupted: bool) -> LoadReport:
         settings = self._settings

@@ -162,6 +162,7 @@ def _svg(title: str, names: Sequence[str], drawn: Sequence[str]) -> str:
         )
     content = "".join([*drawn, *(legend if len(names) > 1 else [])])
     return (
+        f"<figure><figcaption>{escape(title)}</figcaption>"
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">'
-        f"<title>{escape(title)}</title>{content}</svg>"
+        f"{content}</svg></figure>"
     )

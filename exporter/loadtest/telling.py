@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter.loadtest.load_report import LoadReport, ServerSide, Spread
+from exporter.loadtest.load_report import LoadReport, ServerSide, Spread, SweepFacts, SweepStep
 
 
 def tell(seconds: float | None) -> str:
@@ -12,6 +12,11 @@ def tell(seconds: float | None) -> str:
     if seconds >= 10:
         return f"{seconds:.1f} s"
     return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
+
+
+def step_latency(step: SweepStep, sweep: SweepFacts) -> str:
+    """Of one that ended before its percentile was known, that it is beyond the goal."""
+    return tell(step.latency) if step.latency is not None else f"over {tell(sweep.goal)}"
 
 
 def spreads(report: LoadReport) -> list[tuple[str, Spread | None]]:

@@ -41,6 +41,14 @@ def report(*arguments: object, model: str = "stories") -> LoadReport:
     return LoadReport.model_validate_json(result.stdout)
 
 
+@pytest.fixture
+def prompt(tmp_path: Path) -> Path:
+    """A file of one."""
+    path = tmp_path / "prompt.txt"
+    path.write_text("hello\n")
+    return path
+
+
 def with_metrics(stub: HttpStub) -> None:
     """The model, and a page that counts its requests as the preview server does."""
     model, metrics = served(stub), Metrics()
@@ -105,21 +113,19 @@ def test_a_table_for_people(stub: HttpStub) -> None:
     assert result.stderr == ""  # which is no terminal
 
 
-def test_a_sweep_says_its_steps(stub: HttpStub) -> None:
+def test_a_sweep_says_its_steps(stub: HttpStub, prompt: Path) -> None:
     served(stub)
     arguments = ["--url", stub.url, "--sweep", "--latency-goal", "0.001ms", "--rate", 300, "--requests", 5]
-    result = bench(*arguments, "--warmup", 1)
+    result = bench(*arguments, "--warmup", 1, "--prompts", prompt)
     assert result.exit_code == 7  # nothing answers within a microsecond
     assert "no rate has its p95 within" in result.stdout
     assert "300 requests/s: " in result.stderr
     assert "misses the goal" in result.stderr
 
 
-def test_a_stream_through_the_gateway(running: Running, tmp_path: Path) -> None:
+def test_a_stream_through_the_gateway(running: Running, tmp_path: Path, prompt: Path) -> None:
     running.fake.__init__(lambda text, _: "x" * 30)  # type: ignore[misc]
     gateway_manifest().write(tmp_path)
-    prompts = tmp_path / "prompts.txt"
-    prompts.write_text("hello\n")
     arguments = [
         "--openai",
         running.url,
@@ -130,7 +136,7 @@ def test_a_stream_through_the_gateway(running: Running, tmp_path: Path) -> None:
         "--warmup",
         2,
         "--prompts",
-        prompts,
+        prompt,
     ]
     found = report(*arguments, "--manifest", tmp_path, "--stream", "-o", "max_tokens=20", model="toy")
     assert (found.endpoint.path, found.endpoint.streamed) == ("/v1/completions", True)
@@ -206,10 +212,10 @@ def test_what_is_refused(arguments: list[object], words: str) -> None:
         bench(*arguments)
 
 
-def test_ctrl_c_tells_what_there_is(stub: HttpStub) -> None:
+def test_ctrl_c_tells_what_there_is(stub: HttpStub, prompt: Path) -> None:
     served(stub)
     command = [sys.executable, "-m", "exporter", "bench", "--url", stub.url, "--model", "stories"]
-    options = ["--concurrency", "2", "--duration", "10m", "--warmup", "2", "--prompt-tokens", "3", "--json"]
+    options = ["--concurrency", "2", "--duration", "10m", "--warmup", "2", "--prompts", str(prompt), "--json"]
     process = subprocess.Popen(
         [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
