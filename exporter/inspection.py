@@ -138,6 +138,7 @@ def _numbers(spec: ModelSpec) -> dict[str, Any]:
         "heads": attention.heads,
         "kv_heads": attention.kv_heads,
         "head_dim": attention.head_dim,
+        "latent": attention.latent is not None,
         "context_length": spec.context_length,
         "context_is_hard": spec.context_is_hard,
         "windows": [layer.attention.window for layer in layers],
@@ -179,5 +180,9 @@ def _facts(spec: ModelSpec) -> list[tuple[str, str]]:
 def _attention(spec: AttentionSpec) -> str:
     positions = "rotary" if spec.rotary else "ALiBi" if spec.alibi else ""
     scaling = f" ({spec.rotary.kind.value})" if spec.rotary and spec.rotary.kind.value != "default" else ""
-    heads = f"{spec.heads} heads of {spec.head_dim}, {spec.kv_heads} of keys and values"
+    key, value = spec.widths
+    width = f"{key}" if key == value else f"{key} (values of {value})"
+    heads = f"{spec.heads} heads of {width}, {spec.kv_heads} of keys and values"
+    if latent := spec.latent:
+        heads = f"{spec.heads} heads of {key} (values of {value}), of one latent of {latent.width} a token"
     return f"{heads}, {positions}{scaling}" if positions else heads

@@ -42,9 +42,6 @@ def baked_bytes(spec: ModelSpec, tokens: int, dtype: str) -> int:
 def _numbers(spec: ModelSpec, read: int, generated: int = 0) -> int:
     """In keys and values of all layers; of what was read, a windowed layer keeps its window."""
     return sum(
-        2
-        * layer.attention.kv_heads
-        * layer.attention.head_dim
-        * (min(read, layer.attention.window or read) + generated)
+        layer.attention.cached_numbers * (min(read, layer.attention.window or read) + generated)
         for layer in spec.decoder.layers
     )

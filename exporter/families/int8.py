@@ -21,8 +21,9 @@ Array = npt.NDArray[Any]
 UNIT = 128
 #: The largest number that is used: -128 has no counterpart.
 _MOST = 127
-#: A router decides which weights are read at all; a gate is one column.
-_KEPT = ("moe.router.kernel", "moe.shared_gate.kernel")
+#: A router decides which weights are read at all; a gate is one column; what makes keys and values of latents
+#: is multiplied from either side, and channels of one side are none of the other.
+_KEPT = ("moe.router.kernel", "moe.shared_gate.kernel", "attention.k_b.kernel", "attention.v_b.kernel")
 _TABLES = ("head.kernel", "embedding.tokens", "encoder.embedding.tokens")
 
 

@@ -18,6 +18,11 @@ def as_is(array: Array) -> Array:
     return array
 
 
+def alone(array: Array) -> Array:
+    """A number -> [1]."""
+    return array.reshape(1)
+
+
 def transpose(array: Array) -> Array:
     """[out, in] -> [in, out]."""
     return array.T
@@ -37,6 +42,16 @@ def apart(array: Array) -> Array:
 def halves(array: Array) -> Array:
     """[experts, out, in] -> [experts, in, out]."""
     return array.swapaxes(1, 2)
+
+
+def latent_keys(array: Array, heads: int, plain: int) -> Array:
+    """[heads * (plain + value), rank] -> [heads, plain, rank]: what makes keys of compressed vectors."""
+    return array.reshape(heads, -1, array.shape[-1])[:, :plain]
+
+
+def latent_values(array: Array, heads: int, plain: int) -> Array:
+    """[heads * (plain + value), rank] -> [heads, rank, value]."""
+    return array.reshape(heads, -1, array.shape[-1])[:, plain:].swapaxes(1, 2)
 
 
 def unfuse(array: Array, order: Fused, spec: AttentionSpec) -> Array:

@@ -14,10 +14,23 @@ from functools import partial
 
 import numpy as np
 
-from exporter.families.layout import Array, apart, as_is, halves, transpose, unfuse, vaswani_positions
-from exporter.families.names import Experts, Linear, Names, Tables
+from exporter.families.layout import (
+    Array,
+    alone,
+    apart,
+    as_is,
+    halves,
+    latent_keys,
+    latent_values,
+    transpose,
+    unfuse,
+    vaswani_positions,
+)
+from exporter.families.names import Experts, LatentNames, Linear, Names, Tables
 from exporter.spec import (
+    Activation,
     AttentionSpec,
+    LatentSpec,
     LayerSpec,
     MlpSpec,
     ModelSpec,
@@ -45,13 +58,14 @@ class Part:
 class Weight:
     """One of our weights: groups of parts, joined on the last axis; several groups are stacked.
 
-    A ``wide`` one stays in float32 where the model is in float16.
+    A ``wide`` one stays in float32 where the model is in float16, a ``strict`` one in bfloat16 too.
     """
 
     target: str
     groups: tuple[tuple[Part, ...], ...]
     stacked: bool = False
     wide: bool = False
+    strict: bool = False
 
 
 def plan(spec: ModelSpec, names: Names, tables: Tables) -> Iterator[Weight]:
@@ -109,7 +123,14 @@ class _Table:
             yield from self.linear("head.project_out", self.prefix + names.project_out, *sizes[::-1], False)
 
     def head(self, head: str | None) -> Iterator[Weight]:
-        sizes = (self.spec.decoder.embedding.size, self.spec.vocab_size)
+        sizes, names, hidden = (
+            (self.spec.decoder.embedding.size, self.spec.vocab_size),
+            self.names,
+            self.spec.hidden_size,
+        )
+        if block := self.spec.head.block:
+            yield from self.linear("head.dense", names.head_dense, hidden, hidden, block.bias)
+            yield from self.norm("head.norm", names.head_norm, block.norm, hidden)
         if head is not None:
             yield Weight("head.kernel", ((Part(head, sizes[::-1], transpose),),))
         if self.names.head_bias:
@@ -145,17 +166,44 @@ class _Table:
 
     def attention(self, ours: str, stored: str, spec: AttentionSpec) -> Iterator[Weight]:
         hidden, names = self.spec.hidden_size, self.names
-        widths = [spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim, spec.kv_heads * spec.head_dim]
-        if len(names.qkv) == 1:
+        key, value = spec.widths
+        widths, read = (spec.heads * key, spec.kv_heads * key, spec.kv_heads * value), spec.heads * value
+        if spec.latent and names.latent:
+            yield from self.latent(f"{ours}attention.", stored, names.latent, spec, spec.latent)
+        elif len(names.qkv) == 1:
             yield from self.fused_qkv(f"{ours}attention.qkv", stored + names.qkv[0], spec)
         else:
             projections = [(stored + name, width) for name, width in zip(names.qkv, widths, strict=True)]
             yield from self.joined(f"{ours}attention.qkv", projections, spec.qkv_bias)
-        yield from self.linear(f"{ours}attention.out", stored + names.out, widths[0], hidden, spec.out_bias)
+        if spec.gated:
+            gate = (stored + names.attention_gate, hidden, read, False)
+            yield from self.linear(f"{ours}attention.gate", *gate)
+        yield from self.linear(f"{ours}attention.out", stored + names.out, read, hidden, spec.out_bias)
         yield from self.qk_norm(f"{ours}attention.q_norm", stored + names.q_norm, spec, spec.heads)
         yield from self.qk_norm(f"{ours}attention.k_norm", stored + names.k_norm, spec, spec.kv_heads)
         if spec.sinks:
             yield Weight(f"{ours}attention.sinks", ((Part(stored + names.sinks, (spec.heads,), as_is),),))
+        if spec.difference:
+            parts = [Part(stored + name, (spec.head_dim,), as_is) for name in names.lambdas]
+            yield Weight(f"{ours}attention.lambdas", (tuple(parts),))
+
+    def latent(
+        self, ours: str, stored: str, names: LatentNames, spec: AttentionSpec, latent: LatentSpec
+    ) -> Iterator[Weight]:
+        hidden, heads, bias = self.spec.hidden_size, spec.heads, spec.qkv_bias
+        width, rank = heads * (latent.plain + latent.rotated), latent.query_rank
+        if rank is None:
+            yield from self.linear(f"{ours}q", stored + names.q, hidden, width, False)
+        else:
+            yield from self.linear(f"{ours}q_a", stored + names.q_a, hidden, rank, bias)
+            yield from self.norm(f"{ours}q_a_norm", stored + names.q_a_norm, latent.norm, rank)
+            yield from self.linear(f"{ours}q_b", stored + names.q_b, rank, width, False)
+        yield from self.linear(f"{ours}kv_a", stored + names.kv_a, hidden, latent.width, bias)
+        yield from self.norm(f"{ours}kv_a_norm", stored + names.kv_a_norm, latent.norm, latent.rank)
+        shape = (heads * (latent.plain + latent.value), latent.rank)
+        for target, convert in (("k_b", latent_keys), ("v_b", latent_values)):
+            part = partial(convert, heads=heads, plain=latent.plain)
+            yield Weight(f"{ours}{target}.kernel", ((Part(f"{stored}{names.kv_b}.weight", shape, part),),))
 
     def relative(self, index: int, stored: str, spec: AttentionSpec) -> Iterator[Weight]:
         if spec.relative and (index == 0 or spec.relative.per_layer):
@@ -209,14 +257,23 @@ class _Table:
         else:
             width = spec.width * (2 if spec.gated else 1)
             yield from self.linear(f"{ours}up", up, self.spec.hidden_size, width, spec.up_bias)
+        if spec.activation is Activation.XIELU:
+            yield self.xielu(f"{ours}xielu", stored + self.names.activation)
         for weight in self.linear(f"{ours}down", down, spec.width, self.spec.hidden_size, spec.down_bias):
             yield replace(weight, wide=spec.wide_down)
 
+    def xielu(self, target: str, stored: str) -> Weight:
+        """Four numbers; two of them are constants that a checkpoint may lack."""
+        learned = [Part(f"{stored}.{name}", (1,), as_is) for name in ("alpha_p", "alpha_n")]
+        constants = [
+            Part(f"{stored}.{name}", (), alone, partial(np.full, (), value))
+            for name, value in (("beta", 0.5), ("eps", -1e-6))
+        ]
+        return Weight(target, ((*learned, *constants),))
+
     def experts(self, ours: str, stored: str, spec: MoeSpec) -> Iterator[Weight]:
-        names, hidden = self.names, self.spec.hidden_size
-        yield from self.linear(
-            f"{ours}moe.router", stored + names.router, hidden, spec.experts, spec.router_bias
-        )
+        names = self.names
+        yield from self.router(f"{ours}moe.router", stored, spec)
         if names.expert_layout is Experts.APART:
             per_expert = [
                 tuple(self.mlp(f"{ours}moe.", stored, _at_expert(names.experts, expert), spec.expert))
@@ -228,14 +285,28 @@ class _Table:
             yield from self.joint_experts(ours, stored, spec)
         if spec.shared:
             yield from self.mlp(f"{ours}moe.shared.", stored, names.shared, spec.shared)
-            yield from self.linear(f"{ours}moe.shared_gate", stored + names.shared_gate, hidden, 1, False)
+        if spec.shared_gate:
+            gate = stored + names.shared_gate
+            yield from self.linear(f"{ours}moe.shared_gate", gate, self.spec.hidden_size, 1, False)
+
+    def router(self, target: str, stored: str, spec: MoeSpec) -> Iterator[Weight]:
+        router, names = spec.router, self.names
+        kernel = (stored + names.router, self.spec.hidden_size, spec.experts, router.bias)
+        for weight in self.linear(target, *kernel):
+            yield replace(weight, strict=router.wide)
+        if router.correction:
+            shape = (*(1,) * names.correction_axes, spec.experts)
+            default = partial(np.zeros, shape) if names.correction_optional else None
+            part = Part(stored + names.correction, shape, np.ravel, default)
+            yield Weight(f"{target}.correction", ((part,),), strict=router.wide_correction)
 
     def joint_experts(self, ours: str, stored: str, spec: MoeSpec) -> Iterator[Weight]:
         """Experts stored in one tensor for each projection."""
-        hidden, width = self.spec.hidden_size, spec.expert.width
-        flipped = self.names.expert_layout is Experts.HALVES
+        hidden, width, layout = self.spec.hidden_size, spec.expert.width, self.names.expert_layout
+        flipped = layout is Experts.HALVES
+        gates = apart if layout is Experts.ALTERNATING else as_is
         projections = [
-            ("up", self.names.experts[1], hidden, 2 * width, spec.expert.up_bias, apart),
+            ("up", self.names.experts[1], hidden, 2 * width, spec.expert.up_bias, gates),
             ("down", self.names.experts[2], width, hidden, spec.expert.down_bias, as_is),
         ]
         for target, name, inputs, outputs, bias, convert in projections:

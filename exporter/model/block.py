@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -12,12 +12,33 @@ from exporter.model.attention import Bias, Segment, attend, project, project_que
 from exporter.model.bias import Sight, Text, prefix_bias, prompt_bias, source_bias
 from exporter.model.blocks import Span, attend_in_blocks
 from exporter.model.cache import LayerPrompt
+from exporter.model.latent import attend_latent, attend_latent_in_blocks, project_latent
 from exporter.model.layers import Weights, linear, mlp, norm, times
 from exporter.model.mixture import mixture
 from exporter.model.rotary import Position
 from exporter.model.runs import Entry, entry_of
 from exporter.model.writing import write
 from exporter.spec import AttentionSpec, Block, LayerSpec, MlpSpec, MoeSpec
+
+
+class Way(NamedTuple):
+    """What a kind of attention makes of a layer's input, and how it reads: tokens of a step, and a text.
+
+    ``project`` gives a query, and keys and values as the cache keeps them.
+    """
+
+    project: Callable[[tf.Tensor, Weights, AttentionSpec, Position], tuple[tf.Tensor, tf.Tensor, Any]]
+    attend: Callable[[tf.Tensor, list[tuple[Segment, int | None]], AttentionSpec, Weights], tf.Tensor]
+    attend_in_blocks: Callable[[tf.Tensor, list[Span], AttentionSpec, Weights], tf.Tensor]
+
+    @classmethod
+    def of(cls, spec: AttentionSpec) -> Way:
+        """The way of an attention."""
+        return _LATENT if spec.latent else _PLAIN
+
+
+_PLAIN = Way(project, attend, attend_in_blocks)
+_LATENT = Way(project_latent, attend_latent, attend_latent_in_blocks)
 
 
 def prefill_layer(
@@ -30,7 +51,7 @@ def prefill_layer(
     text: Text,
     memory: Segment | None,
     prefix: LayerPrompt | None,
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+) -> tuple[tf.Tensor, tf.Tensor, Any]:
     """The prompt attends to itself, to the baked prefix, and to what the encoder has read.
 
     Args:
@@ -44,20 +65,21 @@ def prefill_layer(
     Returns:
       The new x, and keys and values [batch * kv_heads, length, head_dim].
     """
-    kept: list[tf.Tensor] = []
+    kept: list[Any] = []
+    way = Way.of(spec.attention)
 
     def attention(normed: tf.Tensor) -> tf.Tensor:
-        query, key, value = project(normed, weights, spec.attention, position)
+        query, key, value = way.project(normed, weights, spec.attention, position)
         kept.extend((key, value))
         spans = [_own_span(spec.attention, start, text, key, value)]
         if prefix is not None and start is not None:
             spans = [_prefix_span(spec.attention, start, text, prefix), *spans]
         if last_only:
             segments = [span.seen_by(text.length[tf.newaxis] - 1) for span in spans]
-            context = attend(query[:, -1:], segments, spec.attention, weights)
-        else:
-            context = attend_in_blocks(query, spans, spec.attention, weights)
-        return linear(context, weights, "attention.out")
+            context = way.attend(query[:, -1:], segments, spec.attention, weights)
+            return _attended(context, normed[:, -1:], weights, spec.attention)
+        context = way.attend_in_blocks(query, spans, spec.attention, weights)
+        return _attended(context, normed, weights, spec.attention)
 
     x = _around(spec, weights, x, attention, memory, 1, last_only)
     return x, kept[0], kept[1]
@@ -77,7 +99,7 @@ def extend_layer(
     prefix: Segment | None,
     count: tf.Tensor,
     entry: Entry = None,
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+) -> tuple[tf.Tensor, tf.Tensor, Any]:
     """New tokens are written to the cache, then attend to the prompt and to what is generated.
 
     Args:
@@ -93,24 +115,33 @@ def extend_layer(
     Returns:
       The new x, and the generated keys and values.
     """
-    written: list[tf.Tensor] = []
+    written: list[Any] = []
+    way = Way.of(spec.attention)
 
     def attention(normed: tf.Tensor) -> tf.Tensor:
-        query, key, value = project(normed, weights, spec.attention, position)
+        query, key, value = way.project(normed, weights, spec.attention, position)
         buffers, heads = (generated.keys, generated.values), spec.attention.kv_heads
         ways: Any = {"wraps": wraps, "sharing": sharing, "kv_heads": heads, "entry": entry}
         written.extend(write(buffers, (key, value), count, **ways))
         now = entry_of(Segment(written[0], written[1], generated.bias), entry)
         own = [(prompt, copies), (now, sharing)]
         baked: list[tuple[Segment, int | None]] = [] if prefix is None else [(prefix, None)]
-        context = attend(query, [*baked, *own], spec.attention, weights)
-        return linear(context, weights, "attention.out")
+        context = way.attend(query, [*baked, *own], spec.attention, weights)
+        return _attended(context, normed, weights, spec.attention)
 
     x = _around(spec, weights, x, attention, memory, copies, False)
     return x, written[0], written[1]
 
 
-def _own_span(spec: AttentionSpec, start: int | None, text: Text, keys: tf.Tensor, values: tf.Tensor) -> Span:
+def _attended(context: tf.Tensor, normed: tf.Tensor, weights: Weights, spec: AttentionSpec) -> tf.Tensor:
+    """[rows, k, heads * head_dim] -> [rows, k, hidden]."""
+    if spec.gated:
+        gate = linear(normed, weights, "attention.gate")
+        context *= tf.cast(tf.sigmoid(tf.cast(gate, tf.float32)), context.dtype)
+    return linear(context, weights, "attention.out")
+
+
+def _own_span(spec: AttentionSpec, start: int | None, text: Text, keys: tf.Tensor, values: Any) -> Span:
     """The text itself, as its own columns see it."""
     sight, behind = Sight.of(spec), None if spec.window is None else spec.window - 1
     if start is None:

@@ -18,6 +18,9 @@ never copies keys and values. All of a prompt's slots are read once for all its 
 Layers that run as one loop (``exporter.model.runs``) have their segments stacked: one more axis, in front,
 counts the layers, and what is said of "a layer" here is true of the whole stack.
 
+A layer with a latent (``exporter.model.latent``) has one segment where others have two: its keys, of one
+head, are the values too, and ``()`` stands in the place of the values, here and in the state.
+
 An encoder's keys and values (``Memory``) are a third, invariant segment of every layer.
 
 A model with a baked prefix has one more, for all prompts together, in front of every prompt:
@@ -54,22 +57,22 @@ class CacheState(NamedTuple):
 
     Attributes:
       count: int32 [] or [rows], tokens generated so far.
-      keys, values: the generated segments, one a layer.
+      keys, values: the generated segments, one a layer; () where a layer's keys are its values too.
       owners: int32 [rows, capacity], which of its prompt's rows wrote what a row has as token t; () where no
         segment is shared.
     """
 
     count: tf.Tensor
     keys: tuple[tf.Tensor, ...]
-    values: tuple[tf.Tensor, ...]
+    values: tuple[Any, ...]
     owners: Any = ()
 
 
 class LayerPrompt(NamedTuple):
-    """One layer's prompt segment, [batch * kv_heads, kept, head_dim] each."""
+    """One layer's prompt segment, [batch * kv_heads, kept, head_dim] each; values () where keys are both."""
 
     keys: tf.Tensor
-    values: tf.Tensor
+    values: Any
 
 
 class Baked(NamedTuple):
@@ -148,7 +151,9 @@ class KVCache:
     ) -> KVCache:
         """A cache in which nothing is generated yet; ``prompts`` hold every column of the bucket."""
         kept = tuple(
-            prompt if window is None else LayerPrompt(*(part[..., -window:, :] for part in prompt))
+            prompt
+            if window is None
+            else tf.nest.map_structure(lambda part, w=window: part[..., -w:, :], prompt)
             for prompt, window in zip(prompts, windows, strict=True)
         )
         empty = CacheState(tf.zeros([], tf.int32), (), ())
@@ -294,7 +299,7 @@ class KVCache:
 
     def _map_segments(self, change: Callable[[tf.Tensor], tf.Tensor]) -> CacheState:
         """The state with every generated segment changed."""
-        keys, values = (tuple(map(change, parts)) for parts in (self.state.keys, self.state.values))
+        keys, values = tf.nest.map_structure(change, (self.state.keys, self.state.values))
         return self.state._replace(keys=keys, values=values)
 
     def _by_row(self, change: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -316,5 +321,8 @@ class KVCache:
             return tf.zeros([*stack, rows, self.ring(layer), head_dim], like.dtype)
 
         keys = tuple(empty(layer, prompt.keys) for layer, prompt in enumerate(self.prompts))
-        values = tuple(empty(layer, prompt.values) for layer, prompt in enumerate(self.prompts))
+        values = tuple(
+            tf.nest.map_structure(partial(empty, layer), prompt.values)
+            for layer, prompt in enumerate(self.prompts)
+        )
         return replace(self, state=self.state._replace(keys=keys, values=values))

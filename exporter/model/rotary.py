@@ -19,11 +19,12 @@ class Turning(NamedTuple):
 
     rotary: RotarySpec | None
     position_scale: tuple[float, int] | None
+    position_scale_offset: int = 0
 
     @classmethod
     def of(cls, attention: AttentionSpec) -> Turning:
         """The turning of an attention."""
-        return cls(attention.rotary, attention.position_scale)
+        return cls(attention.rotary, attention.position_scale, attention.position_scale_offset)
 
 
 class Position(NamedTuple):
@@ -45,7 +46,7 @@ def position_at(turning: Turning, positions: tf.Tensor, seen: tf.Tensor) -> Posi
     if turning.position_scale is None:
         return Position(cosine, sine)
     beta, length = turning.position_scale
-    steps = tf.cast(positions // length, tf.float32)
+    steps = tf.cast((positions + turning.position_scale_offset) // length, tf.float32)
     return Position(cosine, sine, 1.0 + beta * tf.math.log(1.0 + steps))
 
 
@@ -112,7 +113,8 @@ def angles(spec: RotarySpec, positions: tf.Tensor, seen: tf.Tensor) -> tuple[tf.
       Two float32 [rows, k, dim / 2], multiplied by the attention factor.
     """
     turned = tf.cast(positions, tf.float32)[..., tf.newaxis] * _at_length(spec, seen)
-    return tf.cos(turned) * spec.attention_factor, tf.sin(turned) * spec.attention_factor
+    sine = -tf.sin(turned) if spec.backwards else tf.sin(turned)
+    return tf.cos(turned) * spec.attention_factor, sine * spec.attention_factor
 
 
 def _at_length(spec: RotarySpec, seen: tf.Tensor) -> tf.Tensor:

@@ -22,7 +22,7 @@ from exporter.model.embedding import embed, logits_of
 from exporter.model.layers import norm
 from exporter.model.rotary import Position, Turning, position_at
 from exporter.model.runs import Entry, Place, Turns, entry_of, put, run_turns, taken, turns_of
-from exporter.model.variables import variables
+from exporter.model.variables import graph_name, variables
 from exporter.spec import LayerSpec, ModelSpec
 from exporter.targets import current_target
 
@@ -75,7 +75,7 @@ class Transformer(tf.Module):
         self.prefix = {
             name: value
             if isinstance(value, tf.Variable)
-            else tf.Variable(value, trainable=False, name=f"prefix_{name.replace('.', '_')}")
+            else tf.Variable(value, trainable=False, name=f"prefix_{graph_name(name)}")
             for name, value in (self.read_prefix(tokens) if values is None else values).items()
         }
         self.prefix_tokens = tuple(tokens)
@@ -97,6 +97,7 @@ class Transformer(tf.Module):
             f"{place.name}{name}": value
             for place, parts in zip(self._places(), prompts, strict=True)
             for name, value in parts._asdict().items()
+            if tf.is_tensor(value)
         }
         return {_LAST_STATE: last, **segments}
 
@@ -107,12 +108,14 @@ class Transformer(tf.Module):
         if not asked:
             return NOTHING_BAKED
         layers = [
-            LayerPrompt(
-                *(tf.convert_to_tensor(self.prefix[f"{place.name}{name}"]) for name in LayerPrompt._fields)
-            )
+            LayerPrompt(*(self._baked_part(f"{place.name}{name}") for name in LayerPrompt._fields))
             for place in (self._places() if self.prefix else ())
         ]
         return Baked(len(self.prefix_tokens), tuple(layers))
+
+    def _baked_part(self, name: str) -> Any:
+        """A segment of the prefix; () for values that are kept as keys."""
+        return tf.convert_to_tensor(self.prefix[name]) if name in self.prefix else ()
 
     def prefill(
         self,
@@ -232,8 +235,10 @@ class Transformer(tf.Module):
         for place in run.places if run.count > 1 else ():
             attention = place.spec.cross_attention if cross else place.spec.attention
             assert attention is not None
-            shape = [run.count, batch * attention.kv_heads, length, attention.head_dim]
-            found[place.index] = LayerPrompt(tf.zeros(shape, self.dtype), tf.zeros(shape, self.dtype))
+            shape = [run.count, batch * attention.kv_heads, length]
+            values = () if attention.latent else tf.zeros([*shape, attention.widths[1]], self.dtype)
+            keys = tf.zeros([*shape, attention.head_dim], self.dtype)
+            found[place.index] = LayerPrompt(keys, values)
         return found
 
     def _read_source(self, weights: Mapping[str, tf.Tensor], prompt: Prompt) -> Memory | None:

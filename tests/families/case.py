@@ -13,12 +13,15 @@ import pytest
 class Case:
     """One configuration: ``touches`` says in the matrix what it covers.
 
-    ``attention`` is the reference's implementation to compare with.
+    Attributes:
+      attention: the reference's implementation to compare with.
+      full: for the full tier alone: each of its mechanisms is in a case of the quick one.
     """
 
     touches: str
     config: dict[str, Any]
     attention: str = "eager"
+    full: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,37 @@ class FamilyCases:
 
 def tiered(families: Iterable[FamilyCases], quick: Set[str]) -> list[Any]:
     """Parameters of a test: families whose model_type is not ``quick`` are for the full tier."""
-    marks = {True: [], False: [pytest.mark.full]}
     return [
-        pytest.param(family, id=family.model_type, marks=marks[family.model_type in quick])
+        pytest.param(family, id=family.model_type, marks=marked(family.model_type not in quick))
         for family in families
     ]
+
+
+def every_case(families: Iterable[FamilyCases]) -> list[Any]:
+    """Parameters of a test: each case of each family, those that are ``full`` for the full tier."""
+    return [
+        pytest.param(family, case, id=f"{family.model_type}-{index}", marks=marked(case.full))
+        for family in families
+        for index, case in enumerate(family.cases)
+    ]
+
+
+def first_cases(families: Iterable[FamilyCases], quick: Set[str] | None = None) -> list[Any]:
+    """Parameters of a test: each family's first case; all but ``quick`` families are for the full tier."""
+    return [
+        pytest.param(
+            family,
+            family.cases[0],
+            id=family.model_type,
+            marks=marked(family.cases[0].full if quick is None else family.model_type not in quick),
+        )
+        for family in families
+    ]
+
+
+def marked(full: bool) -> list[pytest.MarkDecorator]:
+    """The marks of what is for the full tier, or not."""
+    return [pytest.mark.full] if full else []
 
 
 VOCAB = 99
