@@ -21,8 +21,15 @@ Array = npt.NDArray[Any]
 UNIT = 128
 #: The largest number that is used: -128 has no counterpart.
 _MOST = 127
-#: A router decides which weights are read at all; a gate is one column.
-_KEPT = ("moe.router.kernel", "moe.shared_gate.kernel")
+#: A router decides which weights are read at all; a gate is one column; rates and time steps say how fast a
+#: state forgets, over the whole text.
+_KEPT = (
+    "moe.router.kernel",
+    "moe.shared_gate.kernel",
+    "state.rates.kernel",
+    "state.select.kernel",
+    "state.step.kernel",
+)
 _TABLES = ("head.kernel", "embedding.tokens", "encoder.embedding.tokens")
 
 

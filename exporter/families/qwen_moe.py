@@ -32,7 +32,7 @@ def read_qwen2_moe(config: ConfigReader) -> ModelSpec:
         qkv_bias=config.flag("qkv_bias", True),
     )
     shared = gated_mlp(config, config.integer("shared_expert_intermediate_size", 5632))
-    mixture = replace(_mixture(config, width=1408, experts=60, top_k=4), shared=shared)
+    mixture = replace(qwen_mixture(config, width=1408, experts=60, top_k=4), shared=shared)
     attentions = [replace(attention, window=size) for size in windows]
     return _model(config, "qwen2_moe", shape, attentions, mixture)
 
@@ -51,17 +51,20 @@ def read_qwen3_moe(config: ConfigReader) -> ModelSpec:
         qk_norm=rms_norm(config),
         window=window if config.flag("use_sliding_window", False) else None,
     )
-    mixture = _mixture(config, width=768, experts=128, top_k=8)
+    mixture = qwen_mixture(config, width=768, experts=128, top_k=8)
     return _model(config, "qwen3_moe", shape, [attention] * shape.layers, mixture)
 
 
-def _mixture(config: ConfigReader, *, width: int, experts: int, top_k: int) -> MoeSpec:
+def qwen_mixture(
+    config: ConfigReader, *, width: int, experts: int, top_k: int, normed: bool = False
+) -> MoeSpec:
+    """``width``, ``experts``, ``top_k`` and ``normed`` are defaults of the config's keys."""
     return read_mixture(
         config,
         gated_mlp(config, config.integer("moe_intermediate_size", width)),
         experts=config.integer("num_experts", experts),
         top_k=top_k,
-        routing=Routing.SOFTMAX_TOP_K if config.flag("norm_topk_prob", False) else Routing.SOFTMAX,
+        routing=Routing.SOFTMAX_TOP_K if config.flag("norm_topk_prob", normed) else Routing.SOFTMAX,
     )
 
 

@@ -141,7 +141,7 @@ def activate(x: tf.Tensor, spec: MlpSpec) -> tf.Tensor:
         gate = tf.minimum(gate, _GPT_OSS_LIMIT)
         up = tf.clip_by_value(up, -_GPT_OSS_LIMIT, _GPT_OSS_LIMIT)
         return (up + 1.0) * gate * tf.sigmoid(_GPT_OSS_ALPHA * gate)
-    return _in_float32(ACTIVATIONS[spec.activation], gate) * up
+    return _in_float32(ACTIVATIONS[spec.activation], times(gate, spec.gate_scale)) * up
 
 
 def _in_float32(function: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.Tensor:
@@ -150,4 +150,5 @@ def _in_float32(function: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.
 
 def mlp(x: tf.Tensor, weights: Weights, spec: MlpSpec, scope: str) -> tf.Tensor:
     """A dense feed-forward block."""
-    return linear(activate(linear(x, weights, f"{scope}up"), spec), weights, f"{scope}down")
+    down = linear(activate(linear(x, weights, f"{scope}up"), spec), weights, f"{scope}down")
+    return times(down, spec.down_scale)

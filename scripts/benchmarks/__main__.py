@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from scripts.benchmarks import report, tokenizers
-from scripts.benchmarks.cases import SMOKE_CASES, SWEEPS, TARGET_CASES, Case
+from scripts.benchmarks.cases import HYBRID_CASES, SMOKE_CASES, SWEEPS, TARGET_CASES, Case
 from scripts.benchmarks.harness import Bench, RunFailedError, Settings
 from scripts.benchmarks.machine import describe
 from scripts.benchmarks.peers import PEERS
@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--peers", default="*", help="patterns joined by commas, such as 'genserve,tf-*'")
     parser.add_argument("--cases", default="*", help="patterns of case names, such as '*.greedy.*'")
     parser.add_argument("--sweeps", action="store_true", help="also what the charts need (genserve alone)")
+    parser.add_argument("--hybrids", action="store_true", help="also models that carry a state")
     parser.add_argument("--again", action="store_true", help="measure anew what has a result already")
     parser.add_argument("--smoke", action="store_true", help="tiny shapes: only shows that runners run")
     parser.add_argument("--report-only", action="store_true", help="measure nothing, write the report")
@@ -63,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _jobs(options: argparse.Namespace) -> list[tuple[str, Case]]:
     """(peer, case) in the order of the cases, so that a case's peers are measured close together."""
-    cases = SMOKE_CASES if options.smoke else TARGET_CASES
+    cases = SMOKE_CASES if options.smoke else TARGET_CASES + HYBRID_CASES * options.hybrids
     jobs = [(name, case) for case in cases for name, peer in PEERS.items() if peer.can(case)]
     if options.sweeps:
         jobs += [("genserve", case) for sweep in SWEEPS.values() for case in sweep]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-Kind = Literal["gpt2", "t5"]
+Kind = Literal["gpt2", "t5", "lfm2", "qwen3_5_text"]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A random-weight checkpoint: the architecture and the config keys that differ from its defaults."""
+    """A random-weight checkpoint: the model_type and the config keys that differ from its defaults."""
 
     kind: Kind
     config: dict[str, Any]
@@ -19,10 +19,33 @@ class Shape:
     position_scale: float = 1.0
 
 
+_LFM2: dict[str, Any] = {
+    "hidden_size": 1024,
+    "intermediate_size": 6656,
+    "num_hidden_layers": 16,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "full_attn_idxs": [2, 5, 8, 10, 12, 14],
+    "vocab_size": 32768,
+}
+_QWEN3_5: dict[str, Any] = {
+    "hidden_size": 1024,
+    "intermediate_size": 3584,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+    "linear_num_value_heads": 16,
+    "tie_word_embeddings": True,
+    "vocab_size": 32768,
+}
+
 SHAPES = {
     "gpt2-124m": Shape("gpt2", {}),
     "gpt2-124m-varied": Shape("gpt2", {}, position_scale=100.0),
     "t5-small": Shape("t5", {}),
+    # LFM2-350M and Qwen3.5-0.8B, with a smaller vocabulary: the table would count most.
+    "lfm2-350m": Shape("lfm2", _LFM2),
+    "qwen3.5-0.8b": Shape("qwen3_5_text", _QWEN3_5),
     "tiny-gpt2": Shape("gpt2", {"n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 512}),
     "tiny-t5": Shape("t5", {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "vocab_size": 512}),
 }
@@ -148,6 +171,13 @@ LIMITS = (
     Limit("export", TEXT, 30.0),
     Limit("load", TEXT, 3.0),
     Limit("tokenizer", TEXT, 0.02),
+)
+
+#: Models that carry a state beside keys and values; measured, and no target yet.
+HYBRID_CASES = tuple(
+    Case(shape, "greedy", batch, prompt)
+    for shape in ("lfm2-350m", "qwen3.5-0.8b")
+    for batch, prompt in ((1, 32), (8, 512))
 )
 
 #: Every case that a target or a limit names, once, in order.

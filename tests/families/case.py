@@ -13,12 +13,15 @@ import pytest
 class Case:
     """One configuration: ``touches`` says in the matrix what it covers.
 
-    ``attention`` is the reference's implementation to compare with.
+    Attributes:
+      attention: the reference's implementation to compare with.
+      full: for the full tier alone: each of its mechanisms is in a case of the quick one.
     """
 
     touches: str
     config: dict[str, Any]
     attention: str = "eager"
+    full: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.families import cases_gpt, cases_kin, cases_llama, cases_mixtures
+from tests.families import cases_gpt, cases_kin, cases_llama, cases_mixtures, cases_state
 from tests.families.case import VOCAB, Case, FamilyCases
 from tests.families.cases_more import MORE
 
@@ -14,5 +14,6 @@ FAMILIES: tuple[FamilyCases, ...] = (
     *MORE,
     *cases_kin.CASES,
     *cases_mixtures.CASES,
+    *cases_state.CASES,
 )
 BY_TYPE = {family.model_type: family for family in FAMILIES}

@@ -25,12 +25,19 @@ BUCKET, NEW = 12, 6
 TOLERANCE = 1e-4
 
 CASES = [
-    pytest.param(family, case, id=f"{family.model_type}-{index}")
+    pytest.param(
+        family, case, id=f"{family.model_type}-{index}", marks=[pytest.mark.full] if case.full else []
+    )
     for family in FAMILIES
     for index, case in enumerate(family.cases)
 ]
 BUCKETS = [13, *(pytest.param(size, marks=pytest.mark.full) for size in (12, 16, 24))]
-FIRST = [pytest.param(family, family.cases[0], id=family.model_type) for family in FAMILIES]
+FIRST = [
+    pytest.param(
+        family, family.cases[0], id=family.model_type, marks=[pytest.mark.full] if family.cases[0].full else []
+    )
+    for family in FAMILIES
+]
 Builder = Callable[[FamilyCases, Case], Built]
 Floats = npt.NDArray[np.float32]
 

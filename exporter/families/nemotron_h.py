@@ -1,0 +1,144 @@
+"""Nemotron-H (NVIDIA 2025): layers of one branch each, a Mamba 2 state, attention or a feed-forward block."""
+
+from __future__ import annotations
+
+import math
+
+from exporter.families.family import ACTIVATIONS, Family
+from exporter.families.mamba2 import gated_norm, groups, mamba2_names
+from exporter.families.names import Names
+from exporter.families.reader import ConfigReader
+from exporter.families.shape import FULL, Keys, plain_mlp, read_shape, tied
+from exporter.spec import HeadSpec, LayerSpec, Mamba2Spec, ModelSpec, NormKind, NormSpec
+
+LINEAR, MLP, MOE = "linear_attention", "mlp", "moe"
+# Names of version 4 for the kinds of layers, and letters for them, which the reference still reads.
+_KINDS = {FULL: FULL, "attention": FULL, LINEAR: LINEAR, "mamba": LINEAR, MLP: MLP, MOE: MOE}
+_LETTERS = {"M": LINEAR, "*": FULL, "-": MLP, "E": MOE}
+KEYS = Keys(kv_heads="num_key_value_heads", head_dim="head_dim", layers="")
+
+
+def read(config: ConfigReader) -> ModelSpec:
+    """No positions; a norm before each branch."""
+    kinds = _layer_kinds(config)
+    shape = read_shape(
+        config,
+        KEYS,
+        vocab=131072,
+        hidden=4096,
+        width=21504,
+        layers=1,
+        heads=32,
+        kv_heads=8,
+        head_dim=128,
+        max_length=4096,
+    )
+    norm = NormSpec(NormKind.RMS, config.number("layer_norm_epsilon", 1e-5))
+    bias = config.flag("mlp_bias", False)
+    layers = {
+        FULL: LayerSpec(attention=shape.attention(), attention_norm=norm),
+        LINEAR: LayerSpec(state=_state(config), attention_norm=norm),
+        MLP: LayerSpec(mlp=plain_mlp(config, shape.width, "relu2", "mlp_hidden_act", bias=bias), mlp_norm=norm),
+    }
+    if MOE in kinds:
+        config.problem("layers_block_type has 'moe': its mixture (a latent one, or routed by sigmoids) is not built")
+    found = [layers[kind] for kind in kinds if kind in layers]
+    return shape.model("nemotron_h", found, norm, HeadSpec(tied(config)))
+
+
+def _layer_kinds(config: ConfigReader) -> list[str]:
+    """``layers_block_type``, or ``hybrid_override_pattern`` where there is none."""
+    given = config.raw("layers_block_type")
+    count = len(given) if isinstance(given, list) else 1
+    types = config.choices("layers_block_type", tuple(_KINDS), count)
+    pattern = config.raw("hybrid_override_pattern")
+    if types is not None:
+        return [_KINDS[kind] for kind in types]
+    if pattern is None:
+        return [LINEAR, MOE, FULL, MLP]
+    if not isinstance(pattern, str) or not pattern or set(pattern) - _LETTERS.keys():
+        config.wrong("hybrid_override_pattern", pattern, f"must be a text of {' '.join(_LETTERS)}")
+        return []
+    return [_LETTERS[letter] for letter in pattern]
+
+
+def _state(config: ConfigReader) -> Mamba2Spec:
+    heads, bias = config.integer("mamba_num_heads", 128), config.flag("use_bias", False)
+    return Mamba2Spec(
+        heads=heads,
+        head_dim=config.integer("mamba_head_dim", 64),
+        groups=groups(config, "n_groups", 8, heads),
+        states=config.integer("ssm_state_size", 128),
+        kernel=config.integer("conv_kernel", 4),
+        activation=config.choice("mamba_hidden_act", ACTIVATIONS, "silu"),
+        conv_bias=config.flag("use_conv_bias", True),
+        in_bias=bias,
+        out_bias=bias,
+        norm=gated_norm(config.number("layer_norm_epsilon", 1e-5)),
+        limits=(config.number("time_step_min", 0.001), math.inf),
+    )
+
+
+NAMES = Names(
+    prefix="model.",
+    tokens="embeddings",
+    layer="layers.{i}.",
+    attention_norm="norm",
+    mlp_norm="norm",
+    qkv=("mixer.q_proj", "mixer.k_proj", "mixer.v_proj"),
+    out="mixer.o_proj",
+    up="mixer.up_proj",
+    down="mixer.down_proj",
+    final_norm="norm_f",
+    renames=((r"backbone\.", "model."),),
+    state=mamba2_names("mixer"),
+)
+# num_hidden_layers is worked out anew; the rest is of training, of mixtures and of drafting heads, or changes
+# no result.
+HARMLESS = (
+    "chunk_size",
+    "expand",
+    "hidden_dropout",
+    "mamba_chunk_size",
+    "mamba_dt_init_floor",
+    "mamba_dt_limit",
+    "mamba_dt_max",
+    "mamba_expand",
+    "mamba_proj_bias",
+    "mamba_ssm_cache_dtype",
+    "moe_intermediate_size",
+    "moe_latent_size",
+    "moe_shared_expert_intermediate_size",
+    "moe_shared_expert_overlap",
+    "mtp_hybrid_override_pattern",
+    "mtp_layers_block_type",
+    "n_group",
+    "n_routed_experts",
+    "n_shared_experts",
+    "norm_topk_prob",
+    "num_experts_per_tok",
+    "num_hidden_layers",
+    "num_logits_to_keep",
+    "num_nextn_predict_layers",
+    "output_router_logits",
+    "rescale_prenorm_residual",
+    "residual_in_fp32",
+    "routed_scaling_factor",
+    "time_step_floor",
+    "time_step_limit",
+    "time_step_max",
+    "topk_group",
+    "use_mamba_kernels",
+)
+NEMOTRON_H = Family(
+    read,
+    NAMES,
+    harmless=HARMLESS,
+    aliases={
+        "layer_types": "layers_block_type",
+        "mamba_n_groups": "n_groups",
+        "mamba_d_conv": "conv_kernel",
+        "mamba_dt_min": "time_step_min",
+        "mamba_conv_bias": "use_conv_bias",
+    },
+)
