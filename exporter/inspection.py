@@ -155,6 +155,7 @@ def _numbers(spec: ModelSpec) -> dict[str, Any]:
         "heads": attention.heads if attention else 0,
         "kv_heads": attention.kv_heads if attention else 0,
         "head_dim": attention.head_dim if attention else 0,
+        "latent": attention is not None and attention.latent is not None,
         "context_length": spec.context_length,
         "context_is_hard": spec.context_is_hard,
         "windows": [layer.attention and layer.attention.window for layer in layers],
@@ -198,6 +199,10 @@ def _facts(spec: ModelSpec) -> list[tuple[str, str]]:
 def _attention(spec: AttentionSpec, count: int, layers: int) -> str:
     positions = "rotary" if spec.rotary else "ALiBi" if spec.alibi else ""
     scaling = f" ({spec.rotary.kind.value})" if spec.rotary and spec.rotary.kind.value != "default" else ""
-    heads = f"{spec.heads} heads of {spec.head_dim}, {spec.kv_heads} of keys and values"
+    key, value = spec.widths
+    width = f"{key}" if key == value else f"{key} (values of {value})"
+    heads = f"{spec.heads} heads of {width}, {spec.kv_heads} of keys and values"
+    if latent := spec.latent:
+        heads = f"{spec.heads} heads of {key} (values of {value}), of one latent of {latent.width} a token"
     heads += "" if count == layers else f", in {count} of {layers} layers"
     return f"{heads}, {positions}{scaling}" if positions else heads

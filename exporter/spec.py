@@ -88,11 +88,12 @@ class QkNormScope(enum.Enum):
     ALL = "all"  # the whole projection
 
 
-class Routing(enum.Enum):
-    """How a token's experts are weighed."""
+class Score(enum.Enum):
+    """What a router makes of its logits."""
 
-    SOFTMAX = "softmax"  # probabilities over all experts, the top k kept as they are
-    SOFTMAX_TOP_K = "softmax_top_k"  # normalised over the top k
+    SOFTMAX = "softmax"  # probabilities over all experts
+    SIGMOID = "sigmoid"  # each expert by itself
+    SPARSEMIXER = "sparsemixer"  # a softmax for every choice, over the logits near the best one
 
 
 class RotaryRounding(enum.Enum):
@@ -175,8 +176,41 @@ class RelativeSpec:
 
 
 @dataclass(frozen=True)
+class LatentSpec:
+    """Multi-head latent attention (DeepSeek-AI 2024, section 2.1): what the cache keeps of a token.
+
+    That is a normalised vector, which every head makes its key and its value of, and a rotated part of the
+    key that all heads share: ``rank + rotated`` numbers, whatever the number of heads.
+
+    Attributes:
+      rank: of keys and values (``kv_lora_rank``).
+      query_rank: of queries (``q_lora_rank``); None where they are projected at once.
+      plain, rotated: features of a head's query and key without and with positions (``qk_nope_head_dim`` and
+        ``qk_rope_head_dim``).
+      value: features of a head's value (``v_head_dim``).
+      norm: of both compressed vectors.
+    """
+
+    rank: int
+    query_rank: int | None
+    plain: int
+    rotated: int
+    value: int
+    norm: NormSpec
+
+    @property
+    def width(self) -> int:
+        """Numbers of a token in the cache."""
+        return self.rank + self.rotated
+
+
+@dataclass(frozen=True)
 class AttentionSpec:
-    """Attention of one layer; ``scale`` multiplies the query, ``window`` counts the query's own position."""
+    """Attention of one layer; ``scale`` multiplies the query, ``window`` counts the query's own position.
+
+    With a ``latent`` its vectors are the keys, of one head, and the values as well: ``kv_heads`` is 1, and
+    ``head_dim`` the latent's width.
+    """
 
     heads: int
     kv_heads: int
@@ -188,18 +222,36 @@ class AttentionSpec:
     alibi: AlibiSpec | None = None
     relative: RelativeSpec | None = None
     window: int | None = None
+    chunked: bool = False  # windows begin at multiples of their size (attention_chunk_size)
     softcap: float | None = None  # attn_logit_softcapping
-    clip: float | None = None  # clip_qkv
+    clip: float | None = None  # clip_qkv; query and key norms of a whole projection come before it
     qk_norm: NormSpec | None = None
     qk_norm_scope: QkNormScope = QkNormScope.HEAD
+    qk_norm_last: bool = False  # heads are normalised after they are turned, not before
     sinks: bool = False  # a learned logit per head that takes probability and carries no value
     gated: bool = False  # what is read is multiplied by the sigmoid of one more projection of the input
     in_scale: float = 1.0  # multiplies the input
     out_scale: float = 1.0  # multiplies what the layer adds
     position_scale: tuple[float, int] | None = None  # query *= 1 + beta * log(1 + position // length)
+    position_scale_offset: int = 0  # added to the position there
+    value_dim: int | None = None  # features of a head's value; None: head_dim
+    value_scale: float = 1.0  # multiplies the value
+    latent: LatentSpec | None = None
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """Features of a head's key and of its value where a prompt is read."""
+        if self.latent:
+            return self.latent.plain + self.latent.rotated, self.latent.value
+        return self.head_dim, self.value_dim or self.head_dim
+
+    @property
+    def cached_numbers(self) -> int:
+        """Of one token, in the cache."""
+        return self.kv_heads * (self.head_dim if self.latent else sum(self.widths))
 
 
-@dataclass@dataclass(frozen=True)
+@dataclass(frozen=True)
 class ShortConvSpec:
     """A gated short convolution (LFM2): C * conv(B * x), where B, C and x are projections of the input.
 
@@ -363,15 +415,53 @@ class MlpSpec:
 
 
 @dataclass(frozen=True)
+class RouterSpec:
+    """How a token's experts are chosen and weighed: those of the best scores, by their scores.
+
+    Attributes:
+      bias: the logits have one.
+      correction: a learned number per expert is added to the scores that choose, not to those that weigh.
+      groups, chosen_groups: experts stand in equal groups, and only those of the best groups are chosen. A
+        group is worth as much as its ``group_best`` best experts together.
+      normalise: the weights of a token add up to one. ``added`` is added to the sum that divides them, and
+        that counts as ``least`` at least.
+      scale: multiplies the weights (``routed_scaling_factor``).
+      on_input: an expert reads the token times its weight; else its output is multiplied.
+      tolerance: sparsemixer's ``router_jitter_noise``.
+      wide, wide_correction: in half-precision models the kernel, and so the logits, and the correction stay
+        in float32 (the reference's ``_keep_in_fp32_modules_strict``).
+    """
+
+    score: Score = Score.SOFTMAX
+    bias: bool = False
+    correction: bool = False
+    groups: int = 1
+    chosen_groups: int = 1
+    group_best: int = 2
+    normalise: bool = False
+    added: float = 0.0
+    least: float = 0.0
+    scale: float = 1.0
+    on_input: bool = False
+    tolerance: float = 0.0
+    wide: bool = False
+    wide_correction: bool = True
+
+
+@dataclass(frozen=True)
 class MoeSpec:
-    """Mixture of experts; ``shared`` is a block that runs for every token, behind a sigmoid gate."""
+    """Mixture of experts; a ``shared`` block runs for every token, with ``shared_gate`` behind a sigmoid.
+
+    ``scale`` multiplies the sum of all.
+    """
 
     experts: int
     top_k: int
-    routing: Routing
+    router: RouterSpec
     expert: MlpSpec
-    router_bias: bool = False
     shared: MlpSpec | None = None
+    shared_gate: bool = False
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -50,9 +50,6 @@ def state_bytes(spec: ModelSpec, dtype: str) -> int:
 def _numbers(spec: ModelSpec, read: int, generated: int = 0) -> int:
     """In keys and values of all layers; of what was read, a windowed layer keeps its window."""
     return sum(
-        2
-        * attention.kv_heads
-        * attention.head_dim
-        * (min(read, attention.window or read) + generated)
+        attention.cached_numbers * (min(read, attention.window or read) + generated)
         for attention in spec.decoder.attentions
     )

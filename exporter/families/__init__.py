@@ -14,7 +14,7 @@ from exporter.errors import UnsupportedError, did_you_mean
 from exporter.families.config_keys import reference_of, unread_notes
 from exporter.families.family import expect_kind
 from exporter.families.reader import ConfigReader
-from exporter.families.registry import FAMILIES, REFUSED
+from exporter.families.registry import ALIASES, FAMILIES, REFUSED
 from exporter.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -40,18 +40,22 @@ def read_spec(config: Mapping[str, Any], *, ignore_config_keys: Iterable[str] = 
         raise UnsupportedError(f"config.json: model_type={model_type!r} must be a string, as 'llama'")
     if model_type in REFUSED:
         raise UnsupportedError(f"model_type {model_type!r} is not supported: {REFUSED[model_type]}")
+    model_type, assumed = ALIASES.get(model_type, (model_type, {}))
     if model_type not in FAMILIES:
         supported = ", ".join(sorted(FAMILIES))
-        hint = did_you_mean(model_type, FAMILIES)
+        hint = did_you_mean(model_type, [*FAMILIES, *ALIASES])
         raise UnsupportedError(f"model_type {model_type!r} is not supported{hint}; supported are {supported}")
     family = FAMILIES[model_type]
     read = reference_of(model_type).keys
     reader = ConfigReader(config, family.aliases, read=read.config, read_of_rope=read.rope)
     reader.harmless(*family.harmless)
     expect_kind(reader, encoder_decoder=family.encoder_decoder)
+    for key, value in assumed.items():
+        reader.expect(key, value, why=f"the graph is that of {model_type}")
     spec = family.read(reader)
     findings = reader.finish(ignore_config_keys)
-    return replace(spec, ignored_config_keys=findings.allowed, unread_config_keys=findings.unread)
+    unread = (*findings.unread, *(["model_type"] if model_type != config["model_type"] else []))
+    return replace(spec, ignored_config_keys=findings.allowed, unread_config_keys=unread)
 
 
 def load_weights(spec: ModelSpec, checkpoint: Checkpoint, dtype: npt.DTypeLike) -> Weights:

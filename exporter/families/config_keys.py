@@ -48,15 +48,21 @@ def reference_of(model_type: str) -> Reference:
 
 def unread_notes(spec: ModelSpec) -> list[str]:
     """What to say of the keys of a config that its reference does not read."""
-    keys = [key for key in spec.unread_config_keys if key != "auto_map"]
+    keys = [key for key in spec.unread_config_keys if key not in ("auto_map", "model_type")]
     version, notes = reference_of(spec.model_type).version, []
     if keys:
         notes.append(f"keys of config.json that {version} does not read are ignored: {', '.join(keys)}")
+    alias = "model_type" in spec.unread_config_keys
+    if alias:
+        notes.append(
+            f"model_type of config.json is none of transformers: the graph is that of {spec.model_type}, whose keys "
+            "and weights it has"
+        )
     if "auto_map" in spec.unread_config_keys:
         notes.append(
             "auto_map of config.json names code of the checkpoint's own, which is never run: the graph "
-            f"follows the class that transformers itself has for {spec.model_type}, its own choice without "
-            "trust_remote_code"
+            f"follows the class that transformers itself has for {spec.model_type}"
+            + ("" if alias else ", its own choice without trust_remote_code")
         )
     return notes
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from exporter.families.experts import ROUTER_TRAINING, read_mixture
 from exporter.families.family import Family
 from exporter.families.llama import LLAMA_NAMES
-from exporter.families.mixtral import ROUTER_TRAINING, read_mixture
 from exporter.families.names import Experts
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import flat_parameters, rotary
@@ -19,7 +19,7 @@ from exporter.spec import (
     MlpSpec,
     ModelSpec,
     MoeSpec,
-    Routing,
+    RouterSpec,
 )
 
 DEFAULT_ROPE = {
@@ -72,9 +72,8 @@ def _mixture(config: ConfigReader, shape: Shape) -> MoeSpec:
     config.expect("swiglu_alpha", 1.702, why="only gpt-oss's own activation is built")
     config.expect("swiglu_limit", 7.0, why="only gpt-oss's own activation is built")
     expert = MlpSpec(shape.width, Activation.GPT_OSS, gated=True, up_bias=True, down_bias=True)
-    experts = config.integer("num_local_experts", 128)
-    mixture = read_mixture(config, expert, experts=experts, top_k=4, routing=Routing.SOFTMAX_TOP_K)
-    return replace(mixture, router_bias=True)
+    experts, router = config.integer("num_local_experts", 128), RouterSpec(bias=True, normalise=True)
+    return read_mixture(config, expert, experts=experts, top_k=4, router=router)
 
 
 GPT_OSS = Family(

@@ -6,7 +6,7 @@ from exporter.families.family import Family
 from exporter.families.llama import LLAMA_NAMES
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
-from exporter.families.shape import Shape, gated_mlp, read_shape, rms_norm, tied
+from exporter.families.shape import gated_mlp, read_shape, rms_norm, tied
 from exporter.spec import EmbeddingSpec, HeadSpec, LayerSpec, ModelSpec
 
 
@@ -27,20 +27,12 @@ def read(config: ConfigReader) -> ModelSpec:
         mlp_norm=norm,
         residual_scale=config.number("residual_multiplier", 1.0),
     )
-    layers = [layer] * shape.layers
-    return shape.model("granite", layers, norm, granite_head(config), granite_embedding(config, shape))
-
-
-def granite_embedding(config: ConfigReader, shape: Shape) -> EmbeddingSpec:
-    return EmbeddingSpec(shape.hidden, scale=config.number("embedding_multiplier", 1.0))
-
-
-def granite_head(config: ConfigReader) -> HeadSpec:
-    """``logits_scaling`` divides."""
+    embedding = EmbeddingSpec(shape.hidden, scale=config.number("embedding_multiplier", 1.0))
     scaling = config.number("logits_scaling", 1.0)
     if scaling == 0.0:
         config.problem("logits_scaling=0 divides the logits by zero")
-    return HeadSpec(tied(config), scale=1.0 / (scaling or 1.0))
+    head = HeadSpec(tied(config), scale=1.0 / (scaling or 1.0))
+    return shape.model("granite", [layer] * shape.layers, norm, head, embedding)
 
 
 GRANITE = Family(read, LLAMA_NAMES)

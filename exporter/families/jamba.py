@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from exporter.families.bamba import BAMBA_NAMES
+from exporter.families.experts import ROUTER_TRAINING, read_mixture
 from exporter.families.family import ACTIVATIONS, Family
 from exporter.families.mamba import mamba_names, time_rank
-from exporter.families.mixtral import ROUTER_TRAINING, read_mixture
 from exporter.families.names import Experts
 from exporter.families.reader import ConfigReader
 from exporter.families.shape import Shape, gated_mlp, read_shape, rms_norm, tied
-from exporter.spec import HeadSpec, LayerSpec, MambaSpec, ModelSpec, NormSpec, Routing
+from exporter.spec import HeadSpec, LayerSpec, MambaSpec, ModelSpec, NormSpec, RouterSpec
 
 
 def read(config: ConfigReader) -> ModelSpec:
@@ -29,7 +29,7 @@ def read(config: ConfigReader) -> ModelSpec:
     )
     norm, plain = rms_norm(config), gated_mlp(config, shape.width)
     experts = config.integer("num_experts", 16)
-    mixture = read_mixture(config, plain, experts=experts, top_k=2, routing=Routing.SOFTMAX)
+    mixture = read_mixture(config, plain, experts=experts, top_k=2, router=RouterSpec())
     attends, mixes = _every(config, "attn_layer", 8, 4), _every(config, "expert_layer", 2, 1)
     state = _state(config, shape, norm)
     layers = [

@@ -39,6 +39,16 @@ def halves(array: Array) -> Array:
     return array.swapaxes(1, 2)
 
 
+def latent_keys(array: Array, heads: int, plain: int) -> Array:
+    """[heads * (plain + value), rank] -> [heads, plain, rank]: what makes keys of compressed vectors."""
+    return array.reshape(heads, -1, array.shape[-1])[:, :plain]
+
+
+def latent_values(array: Array, heads: int, plain: int) -> Array:
+    """[heads * (plain + value), rank] -> [heads, rank, value]."""
+    return array.reshape(heads, -1, array.shape[-1])[:, plain:].swapaxes(1, 2)
+
+
 def unfuse(array: Array, order: Fused, spec: AttentionSpec) -> Array:
     """Reorders the last axis of a fused projection into q | k | v."""
     lead = array.shape[:-1]

@@ -99,7 +99,8 @@ def _refuse_mlx(checkpoint: Checkpoint) -> None:
 
 
 def _parts(weights: Iterable[Weight]) -> list[Part]:
-    return [part for weight in weights for group in weight.groups for part in group]
+    parts = (part for weight in weights for group in weight.groups for part in group)
+    return list({part.name: part for part in parts}.values())  # some tensors are cut into two weights
 
 
 def _pairs(parts: Iterable[Part], tensors: Mapping[str, StoredTensor]) -> Iterator[tuple[Part, StoredTensor]]:

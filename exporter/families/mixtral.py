@@ -1,19 +1,18 @@
-"""Mixtral (Jiang et al. 2024), and what the readers of mixtures of experts share."""
+"""Mixtral (Jiang et al. 2024)."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+from exporter.families.experts import ROUTER_TRAINING, gated_experts, read_mixture
 from exporter.families.family import Family
 from exporter.families.llama import LLAMA_NAMES
-from exporter.families.names import Experts
+from exporter.families.names import Names
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
 from exporter.families.shape import gated_mlp, read_shape, rms_norm, tied
-from exporter.spec import HeadSpec, LayerSpec, MlpSpec, ModelSpec, MoeSpec, Routing
-
-# Config keys of every mixture's training.
-ROUTER_TRAINING = ("output_router_logits", "router_aux_loss_coef")
+from exporter.spec import HeadSpec, LayerSpec, ModelSpec, RouterSpec
 
 
 def read(config: ConfigReader) -> ModelSpec:
@@ -26,37 +25,25 @@ def read(config: ConfigReader) -> ModelSpec:
         window=config.optional_integer("sliding_window"),
     )
     experts, expert = config.integer("num_local_experts", 8), gated_mlp(config, shape.width)
-    mixture = read_mixture(config, expert, experts=experts, top_k=2, routing=Routing.SOFTMAX_TOP_K)
+    mixture = read_mixture(config, expert, experts=experts, top_k=2, router=RouterSpec(normalise=True))
     norm = rms_norm(config, 1e-5)
     layer = LayerSpec(attention, mixture, attention_norm=norm, mlp_norm=norm)
     return shape.model("mixtral", [layer] * shape.layers, norm, HeadSpec(tied(config)))
 
 
-def read_mixture(
-    config: ConfigReader, expert: MlpSpec, *, experts: int, top_k: int, routing: Routing
-) -> MoeSpec:
-    """A mixture of ``experts`` equal experts; ``top_k`` is the default of ``num_experts_per_tok``."""
-    chosen = config.integer("num_experts_per_tok", top_k)
-    if chosen > experts:
-        config.problem(f"num_experts_per_tok={chosen} is more than the {experts} experts there are")
-    return MoeSpec(experts, min(chosen, experts), routing, expert)
+def block_sparse_experts(base: Names, apart: dict[str, Any] | None = None, **others: Any) -> Names:
+    """``base`` with Mixtral's names of experts stored apart, with the usual ones of joined experts.
+
+    ``others`` are further Names, of both layouts, ``apart`` those that differ where experts are apart.
+    """
+    expert, usual = "block_sparse_moe.experts.{e}.", gated_experts(base, **others)
+    names = {"router": "block_sparse_moe.gate", **(apart or {})}
+    return replace(usual, experts=(f"{expert}w1", f"{expert}w3", f"{expert}w2"), **names)
 
 
-EXPERT = "block_sparse_moe.experts.{e}."
-JOINED = replace(
-    LLAMA_NAMES,
-    router="mlp.gate",
-    experts=("", "mlp.experts.gate_up_proj", "mlp.experts.down_proj"),
-    expert_layout=Experts.HALVES,
-)
 MIXTRAL = Family(
     read,
-    replace(
-        LLAMA_NAMES,
-        router="block_sparse_moe.gate",
-        experts=(f"{EXPERT}w1", f"{EXPERT}w3", f"{EXPERT}w2"),
-        joined=JOINED,
-    ),
+    block_sparse_experts(LLAMA_NAMES),
     harmless=(*ROUTER_TRAINING, "router_jitter_noise"),
     aliases={"num_experts": "num_local_experts"},
 )

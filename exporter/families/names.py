@@ -27,6 +27,20 @@ class Experts(enum.Enum):
     APART = "apart"  # each in tensors of its own
     ALTERNATING = "alternating"  # in joint tensors [experts, in, out], columns of gate and up in turn
     HALVES = "halves"  # in joint tensors [experts, out, in], all rows of the gate before those of up
+    COLUMNS = "columns"  # in joint tensors [experts, in, out], all columns of the gate before those of up
+
+
+@dataclass(frozen=True)
+class LatentNames:
+    """Names of a multi-head latent attention, whose output has the usual one; ``q`` is not divided."""
+
+    q: str = "self_attn.q_proj"
+    q_a: str = "self_attn.q_a_proj"
+    q_a_norm: str = "self_attn.q_a_layernorm"
+    q_b: str = "self_attn.q_b_proj"
+    kv_a: str = "self_attn.kv_a_proj_with_mqa"
+    kv_a_norm: str = "self_attn.kv_a_layernorm"
+    kv_b: str = "self_attn.kv_b_proj"
 
 
 @dataclass(frozen=True)
@@ -67,9 +81,12 @@ class Names:
       renames: what the reference replaces in stored names, in its order: regular expression and replacement.
       qkv: three names, or one for a fused projection, whose order ``fused`` tells.
       gate, up: with an empty ``gate``, ``up`` is the fused [gate | up] projection of a gated block.
+      latent: the names in a family with latent attention, where ``qkv`` is empty.
       q_norm, k_norm: with a ``{h}``, every head's scale is stored by itself.
       experts: gate, up and down projection of expert ``{e}``; where all experts share a tensor, gate is empty
         and ``up`` is both. ``expert_layout`` tells.
+      correction: the numbers that choose experts and do not weigh them, by their whole name; stored with
+        ``correction_axes`` axes of size 1 in front. With ``correction_optional`` they are 0 where a checkpoint has none.
       joined: the names in checkpoints that keep a layer's experts in joint tensors (saved by version 5 of the
         reference without its original format), None where there is one way.
       relative: a layer's table of relative biases; the first layer's where all share one.
@@ -97,6 +114,8 @@ class Names:
     q_norm: str = ""
     k_norm: str = ""
     sinks: str = ""
+    attention_gate: str = ""
+    latent: LatentNames | None = None
     positions: str = ""
     embedding_norm: str = ""
     relative: str = ""
@@ -107,6 +126,9 @@ class Names:
     project_in: str = ""
     project_out: str = ""
     router: str = ""
+    correction: str = ""
+    correction_optional: bool = False
+    correction_axes: int = 0
     experts: tuple[str, str, str] = ("", "", "")
     expert_layout: Experts = Experts.APART
     joined: Names | None = None

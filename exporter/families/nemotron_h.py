@@ -1,15 +1,18 @@
-"""Nemotron-H (NVIDIA 2025): layers of one branch each, a Mamba 2 state, attention or a feed-forward block."""
+"""Nemotron-H (NVIDIA 2025): layers of one branch each: a Mamba 2 state, attention, a block, a mixture."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+from exporter.families.deepseek_router import check_groups, read_deepseek_router
+from exporter.families.experts import ROUTER_TRAINING, read_mixture
 from exporter.families.family import ACTIVATIONS, Family
 from exporter.families.mamba2 import gated_norm, groups, mamba2_names
 from exporter.families.names import Names
 from exporter.families.reader import ConfigReader
 from exporter.families.shape import FULL, Keys, plain_mlp, read_shape, tied
-from exporter.spec import HeadSpec, LayerSpec, Mamba2Spec, ModelSpec, NormKind, NormSpec
+from exporter.spec import HeadSpec, LayerSpec, Mamba2Spec, MlpSpec, ModelSpec, MoeSpec, NormKind, NormSpec
 
 LINEAR, MLP, MOE = "linear_attention", "mlp", "moe"
 # Names of version 4 for the kinds of layers, and letters for them, which the reference still reads.
@@ -38,12 +41,43 @@ def read(config: ConfigReader) -> ModelSpec:
     layers = {
         FULL: LayerSpec(attention=shape.attention(), attention_norm=norm),
         LINEAR: LayerSpec(state=_state(config), attention_norm=norm),
-        MLP: LayerSpec(mlp=plain_mlp(config, shape.width, "relu2", "mlp_hidden_act", bias=bias), mlp_norm=norm),
+        MLP: LayerSpec(mlp=_block(config, shape.width), mlp_norm=norm),
     }
     if MOE in kinds:
-        config.problem("layers_block_type has 'moe': its mixture (a latent one, or routed by sigmoids) is not built")
-    found = [layers[kind] for kind in kinds if kind in layers]
-    return shape.model("nemotron_h", found, norm, HeadSpec(tied(config)))
+        layers[MOE] = LayerSpec(mlp=_mixture(config), mlp_norm=norm)
+    else:
+        config.harmless(*MIXTURES)
+    return shape.model("nemotron_h", [layers[kind] for kind in kinds], norm, HeadSpec(tied(config)))
+
+
+# Keys of mixtures, which a model may lack.
+MIXTURES = (
+    "moe_intermediate_size",
+    "moe_latent_size",
+    "moe_shared_expert_intermediate_size",
+    "n_group",
+    "n_routed_experts",
+    "norm_topk_prob",
+    "num_experts_per_tok",
+    "routed_scaling_factor",
+    "topk_group",
+)
+
+
+def _block(config: ConfigReader, width: int) -> MlpSpec:
+    bias = config.flag("mlp_bias", False)
+    return plain_mlp(config, width, "relu2", "mlp_hidden_act", bias=bias)
+
+
+def _mixture(config: ConfigReader) -> MoeSpec:
+    """Experts without biases, beside a block that all tokens share."""
+    expert = replace(_block(config, config.integer("moe_intermediate_size", 7688)), up_bias=False, down_bias=False)
+    shared = _block(config, config.integer("moe_shared_expert_intermediate_size", 7688))
+    experts, router = config.integer("n_routed_experts", 8), read_deepseek_router(config)
+    config.expect("moe_latent_size", None, why="experts that read a latent are not built")
+    mixture = read_mixture(config, expert, experts=experts, top_k=2, router=router)
+    check_groups(config, mixture)
+    return replace(mixture, shared=shared)
 
 
 def _layer_kinds(config: ConfigReader) -> list[str]:
@@ -90,12 +124,16 @@ NAMES = Names(
     up="mixer.up_proj",
     down="mixer.down_proj",
     final_norm="norm_f",
+    router="mixer.gate",
+    correction="mixer.gate.e_score_correction_bias",
+    experts=("", "mixer.experts.{e}.up_proj", "mixer.experts.{e}.down_proj"),
+    shared=("", "mixer.shared_experts.up_proj", "mixer.shared_experts.down_proj"),
     renames=((r"backbone\.", "model."),),
     state=mamba2_names("mixer"),
 )
-# num_hidden_layers is worked out anew; the rest is of training, of mixtures and of drafting heads, or changes
-# no result.
+# num_hidden_layers is worked out anew; the rest is of training and of drafting heads, or changes no result.
 HARMLESS = (
+    *ROUTER_TRAINING,
     "chunk_size",
     "expand",
     "hidden_dropout",
@@ -106,28 +144,18 @@ HARMLESS = (
     "mamba_expand",
     "mamba_proj_bias",
     "mamba_ssm_cache_dtype",
-    "moe_intermediate_size",
-    "moe_latent_size",
-    "moe_shared_expert_intermediate_size",
     "moe_shared_expert_overlap",
     "mtp_hybrid_override_pattern",
     "mtp_layers_block_type",
-    "n_group",
-    "n_routed_experts",
     "n_shared_experts",
-    "norm_topk_prob",
-    "num_experts_per_tok",
     "num_hidden_layers",
     "num_logits_to_keep",
     "num_nextn_predict_layers",
-    "output_router_logits",
     "rescale_prenorm_residual",
     "residual_in_fp32",
-    "routed_scaling_factor",
     "time_step_floor",
     "time_step_limit",
     "time_step_max",
-    "topk_group",
     "use_mamba_kernels",
 )
 NEMOTRON_H = Family(
@@ -140,5 +168,6 @@ NEMOTRON_H = Family(
         "mamba_d_conv": "conv_kernel",
         "mamba_dt_min": "time_step_min",
         "mamba_conv_bias": "use_conv_bias",
+        "num_local_experts": "n_routed_experts",
     },
 )

@@ -14,6 +14,7 @@ from exporter.spec import (
     HeadSpec,
     LayerSpec,
     ModelSpec,
+    MoeSpec,
     NormKind,
     NormSpec,
     QkNormScope,
@@ -49,9 +50,15 @@ def olmo_attention(config: ConfigReader, shape: Shape, turning: RotarySpec) -> A
 
 
 def normed_after(
-    config: ConfigReader, model_type: str, shape: Shape, attentions: list[AttentionSpec]
+    config: ConfigReader,
+    model_type: str,
+    shape: Shape,
+    attentions: list[AttentionSpec],
+    mixture: MoeSpec | None = None,
+    epsilon: float = 1e-5,
 ) -> ModelSpec:
-    norm, mlp = replace(rms_norm(config, 1e-5), round_first=False), gated_mlp(config, shape.width)
+    """Norms after the branches, of which one may be a mixture; ``epsilon`` is the family's default."""
+    norm, mlp = replace(rms_norm(config, epsilon), round_first=False), mixture or gated_mlp(config, shape.width)
     layers = [
         LayerSpec(
             replace(attention, qk_norm=norm, qk_norm_scope=QkNormScope.ALL),

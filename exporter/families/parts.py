@@ -25,10 +25,11 @@ class Part:
 class Weight:
     """One of our weights: groups of parts, joined on the last axis; several groups are stacked.
 
-    A ``wide`` one stays in float32 where the model is in float16.
+    A ``wide`` one stays in float32 where the model is in float16, a ``strict`` one in bfloat16 too.
     """
 
     target: str
     groups: tuple[tuple[Part, ...], ...]
     stacked: bool = False
     wide: bool = False
+    strict: bool = False

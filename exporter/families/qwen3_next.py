@@ -7,11 +7,10 @@ from dataclasses import replace
 
 from exporter.families.family import ACTIVATIONS, Family, expect_kind
 from exporter.families.gemma import gemma_attention, gemma_norm
-from exporter.families.mixtral import ROUTER_TRAINING, read_mixture
-from exporter.families.names import StateNames
-from exporter.families.qwen_moe import JOINED as MOE_JOINED
-from exporter.families.qwen_moe import NAMES as MOE_NAMES
-from exporter.families.qwen_moe import qwen_mixture
+from exporter.families.experts import ROUTER_TRAINING, read_mixture
+from exporter.families.llama import LLAMA_NAMES
+from exporter.families.names import Names, StateNames
+from exporter.families.qwen_moe import qwen_experts, qwen_mixture
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
 from exporter.families.shape import FULL, Keys, Shape, gated_mlp, read_shape, tied
@@ -22,7 +21,7 @@ from exporter.spec import (
     MlpSpec,
     ModelSpec,
     MoeSpec,
-    Routing,
+    RouterSpec,
 )
 
 LINEAR = "linear_attention"
@@ -83,9 +82,9 @@ def read_moe_text(config: ConfigReader, model_type: str = "qwen3_5_moe_text") ->
         gated_mlp(config, config.integer("moe_intermediate_size", 512)),
         experts=config.integer("num_experts", 256),
         top_k=8,
-        routing=Routing.SOFTMAX_TOP_K,
+        router=RouterSpec(normalise=True),
     )
-    mixture = replace(mixture, shared=shared)
+    mixture = replace(mixture, shared=shared, shared_gate=True)
     return _model(config, model_type, shape, lambda layer: mixture)
 
 
@@ -156,9 +155,8 @@ def _sparse(config: ConfigReader, shape: Shape) -> Callable[[int], MlpSpec | Moe
     """The feed-forward block of each layer."""
     plain = gated_mlp(config, shape.width)
     shared = gated_mlp(config, config.integer("shared_expert_intermediate_size", 512))
-    mixture = replace(
-        qwen_mixture(config, width=512, experts=512, top_k=10, normed=True), shared=shared
-    )
+    mixture = qwen_mixture(config, width=512, experts=512, top_k=10, normed=True)
+    mixture = replace(mixture, shared=shared, shared_gate=True)
     step = config.integer("decoder_sparse_step", 1)
     dense = config.choices("mlp_only_layers", range(shape.layers), 0, more=True) or []
     return lambda layer: plain if layer in dense or (layer + 1) % step else mixture
@@ -181,17 +179,15 @@ _APART = replace(
     inputs=("linear_attn.in_proj_qkv", "linear_attn.in_proj_z"),
     rates=("linear_attn.in_proj_b", "linear_attn.in_proj_a"),
 )
-NEXT_NAMES = replace(MOE_NAMES, state=_DELTA, joined=replace(MOE_JOINED, state=_DELTA))
-# Drafting heads and the vision tower are no part of the model, and listed as such.
-_RENAMES = ((r"^model\.language_model\.", "model."),)
-TEXT_NAMES = replace(
-    MOE_NAMES,
-    state=_APART,
-    renames=_RENAMES,
-    joined=replace(MOE_JOINED, state=_APART, renames=_RENAMES),
-)
+def _names(state: StateNames, renames: tuple[tuple[str, str], ...] = ()) -> Names:
+    base = replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm")
+    return qwen_experts(replace(base, state=state, renames=renames))
 
-QWEN3_NEXT = Family(read_next, NEXT_NAMES, harmless=HARMLESS)
+
+# Drafting heads and the vision tower are no part of the model, and listed as such.
+TEXT_NAMES = _names(_APART, ((r"^model\.language_model\.", "model."),))
+
+QWEN3_NEXT = Family(read_next, _names(_DELTA), harmless=HARMLESS)
 QWEN3_5_TEXT = Family(read_text, TEXT_NAMES, harmless=HARMLESS)
 QWEN3_5 = Family(
     lambda config: read_wrapped(config, read_text, "qwen3_5"), TEXT_NAMES, harmless=(*HARMLESS, *IMAGES)

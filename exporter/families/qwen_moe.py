@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from exporter.families.experts import ROUTER_TRAINING, gated_experts, read_mixture, softmax_router, some_mixed
 from exporter.families.family import Family
 from exporter.families.llama import LLAMA_NAMES
-from exporter.families.mixtral import ROUTER_TRAINING, read_mixture
-from exporter.families.names import Experts
+from exporter.families.names import Names
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
 from exporter.families.shape import Shape, gated_mlp, read_shape, read_windows, rms_norm, tied
-from exporter.spec import AttentionSpec, HeadSpec, LayerSpec, ModelSpec, MoeSpec, Routing
+from exporter.spec import AttentionSpec, HeadSpec, ModelSpec, MoeSpec
 
 
 def read_qwen2_moe(config: ConfigReader) -> ModelSpec:
@@ -32,7 +32,9 @@ def read_qwen2_moe(config: ConfigReader) -> ModelSpec:
         qkv_bias=config.flag("qkv_bias", True),
     )
     shared = gated_mlp(config, config.integer("shared_expert_intermediate_size", 5632))
-    mixture = replace(qwen_mixture(config, width=1408, experts=60, top_k=4), shared=shared)
+    mixture = replace(
+        qwen_mixture(config, width=1408, experts=60, top_k=4), shared=shared, shared_gate=True
+    )
     attentions = [replace(attention, window=size) for size in windows]
     return _model(config, "qwen2_moe", shape, attentions, mixture)
 
@@ -64,7 +66,7 @@ def qwen_mixture(
         gated_mlp(config, config.integer("moe_intermediate_size", width)),
         experts=config.integer("num_experts", experts),
         top_k=top_k,
-        routing=Routing.SOFTMAX_TOP_K if config.flag("norm_topk_prob", normed) else Routing.SOFTMAX,
+        router=softmax_router(config, normalise=normed),
     )
 
 
@@ -75,35 +77,23 @@ def _model(
     step = config.integer("decoder_sparse_step", 1)
     dense = config.choices("mlp_only_layers", range(shape.layers), 0, more=True) or []
     norm, plain = rms_norm(config), gated_mlp(config, shape.width)
-    layers = [
-        LayerSpec(
-            attention,
-            mixture if index not in dense and (index + 1) % step == 0 else plain,
-            attention_norm=norm,
-            mlp_norm=norm,
-        )
-        for index, attention in enumerate(attentions)
-    ]
+    mixed = [index not in dense and (index + 1) % step == 0 for index in range(shape.layers)]
+    layers = some_mixed(attentions, mixed, mixture, plain, norm)
     return shape.model(model_type, layers, norm, HeadSpec(tied(config)))
 
 
-EXPERT, SHARED = "mlp.experts.{e}.", "mlp.shared_expert."
-JOINED = replace(
-    LLAMA_NAMES,
-    q_norm="self_attn.q_norm",
-    k_norm="self_attn.k_norm",
-    router="mlp.gate",
-    experts=("", "mlp.experts.gate_up_proj", "mlp.experts.down_proj"),
-    expert_layout=Experts.HALVES,
-    shared=(f"{SHARED}gate_proj", f"{SHARED}up_proj", f"{SHARED}down_proj"),
-    shared_gate="mlp.shared_expert_gate",
-)
-NAMES = replace(
-    JOINED,
-    experts=(f"{EXPERT}gate_proj", f"{EXPERT}up_proj", f"{EXPERT}down_proj"),
-    expert_layout=Experts.APART,
-    joined=JOINED,
-)
+
+def qwen_experts(base: Names) -> Names:
+    """``base`` with the names of experts and of the one that all tokens share."""
+    shared = "mlp.shared_expert."
+    return gated_experts(
+        base,
+        shared=(f"{shared}gate_proj", f"{shared}up_proj", f"{shared}down_proj"),
+        shared_gate="mlp.shared_expert_gate",
+    )
+
+
+NAMES = qwen_experts(replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm"))
 
 QWEN2_MOE = Family(read_qwen2_moe, NAMES, harmless=ROUTER_TRAINING)
 QWEN3_MOE = Family(

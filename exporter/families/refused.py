@@ -5,7 +5,7 @@ from __future__ import annotations
 _REASONS = {
     "its layers carry a recurrent state of a kind that this exporter does not build (of linear attention, state "
     "space or convolution)": """
-        bailing_hybrid glm5_next_text inkling2_text inkling_text kimi_linear lfm2_moe lfm3 minimax
+        bailing_hybrid glm5_next_text inkling2_text inkling_text kimi_linear lfm3 minimax
         qwen4_exp_text recurrent_gemma rwkv xlstm zamba zamba2 zaya
     """,
     "it reads images, sound or video beside text, and only text models are exported": """
@@ -20,10 +20,9 @@ _REASONS = {
         qwen3_asr qwen3_omni_moe qwen3_omni_moe_thinker qwen3_vl qwen3_vl_moe qwen4_exp shieldgemma2
         smolvlm speecht5 trocr udop vibevoice video_llama_3 video_llava vipllava voxtral
     """,
-    "it compresses keys and values into a latent (multi-head latent attention), which this exporter does not "
-    "build": """
-        axk1 axk2 deepseek_v2 deepseek_v3 deepseek_v32 dots3_note_text glm4_moe_lite glm_moe_dsa hy_v4
-        longcat_flash minicpm3 mistral4 youtu
+    "its latent attention comes with parts that this exporter does not build (an indexer that chooses keys, "
+    "layers of two attentions, experts that do nothing)": """
+        axk2 deepseek_v32 dots3_note_text glm_moe_dsa hy_v4 longcat_flash
     """,
     "its per-layer embeddings and shared key/value caches are not built": "gemma3n_text gemma4_text",
     "it is an encoder; used as a decoder (is_decoder) it is not built": """

@@ -30,6 +30,7 @@ def read_rotary(
     layout: RopeLayout = RopeLayout.HALVES,
     original_length: int | None = None,
     also_longrope: tuple[str, ...] = (),
+    section: ConfigReader | None = None,
 ) -> RotarySpec:
     """The one rotary embedding of a model.
 
@@ -37,11 +38,12 @@ def read_rotary(
       theta, partial: defaults of the family; a ``partial`` of None means that its heads turn whole.
       original_length: the family's default of a top-level original_max_position_embeddings.
       also_longrope: other names by which the family calls longrope.
+      section: the parameters, where they are looked at besides.
     """
     part = config.optional_number(partial_key, partial)
     return rotary(
         config,
-        flat_parameters(config),
+        flat_parameters(config) if section is None else section,
         head_dim,
         max_length,
         theta=config.number(theta_key, theta, positive=True),
@@ -71,24 +73,40 @@ def flat_parameters(config: ConfigReader, default: Mapping[str, Any] | None = No
 
 
 def nested_rotaries(
-    config: ConfigReader, shape: Shape, *, local: float, overall: float
+    config: ConfigReader,
+    shape: Shape,
+    *,
+    local: float,
+    overall: float,
+    part: float | None = None,
+    old: bool = True,
 ) -> tuple[RotarySpec, RotarySpec]:
     """Of windowed layers and of the others, whose bases are these where they have none of their own.
 
-    ``rope_scaling`` of version 4 adds to the parameters of the others.
+    Args:
+      part: the family's default of partial_rotary_factor; None: heads turn whole.
+      old: ``rope_scaling`` of version 4 adds to the parameters of the others; else it is not looked at.
     """
     whole, nested = config.mapping("rope_parameters"), config.section("rope_parameters")
     if whole and not {FULL, SLIDING} & whole.keys():
         config.wrong("rope_parameters", whole, f"must hold an object for {FULL!r} and for {SLIDING!r}")
         nested.harmless(*whole)
     parts = {key: nested.mapping(key) for key in (SLIDING, FULL)}
-    scaling = old_scaling(config)
+    scaling = old_scaling(config) if old else {}
+    if not old and config.raw("rope_scaling"):
+        config.unread("rope_scaling")
     sliding = config.rope(f"rope_parameters.{SLIDING}", parts[SLIDING])
     name = "rope_scaling" if scaling else f"rope_parameters.{FULL}"
     # Where there are no parameters yet, they get a rope_type before rope_scaling, with its "type", is added.
     full = config.rope(name, {**({} if whole else {"rope_type": "default"}), **parts[FULL], **scaling})
-    sizes = (shape.head_dim, shape.max_length)
-    return rotary(config, sliding, *sizes, theta=local), rotary(config, full, *sizes, theta=overall)
+
+    def turning(section: ConfigReader, theta: float) -> RotarySpec:
+        plain = section.raw("rope_type", "default") == "default"
+        turned = part if part is not None and plain else 1.0
+        sizes = (shape.head_dim, shape.max_length)
+        return rotary(config, section, *sizes, theta=theta, part=turned, whole=part is None)
+
+    return turning(sliding, local), turning(full, overall)
 
 
 def old_scaling(config: ConfigReader) -> dict[str, Any]:
@@ -183,12 +201,12 @@ def _longrope_temperature(common: RotarySpec, section: ConfigReader) -> float:
 def _yarn(common: RotarySpec, section: ConfigReader) -> RotarySpec:
     factor = section.optional_number("factor", positive=True) or common.max_length / common.original_length
     mscale, all_dim = section.optional_number("mscale"), section.optional_number("mscale_all_dim")
-    inferred = _magnitude(factor)
+    inferred = magnitude(factor)
     if mscale and all_dim:
-        divisor = _magnitude(factor, all_dim)
+        divisor = magnitude(factor, all_dim)
         if divisor == 0.0:
             section.wrong("mscale_all_dim", all_dim, "divides by zero")
-        inferred = _magnitude(factor, mscale) / (divisor or 1.0)
+        inferred = magnitude(factor, mscale) / (divisor or 1.0)
     given = section.optional_number("attention_factor")
     return replace(
         common,
@@ -209,6 +227,6 @@ _SCALED = {
 }
 
 
-def _magnitude(factor: float, mscale: float = 1.0) -> float:
+def magnitude(factor: float, mscale: float = 1.0) -> float:
     """YaRN's attention temperature."""
     return 1.0 if factor <= 1 else 0.1 * mscale * math.log(factor) + 1.0

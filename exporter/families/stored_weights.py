@@ -54,7 +54,8 @@ class StoredWeights(Weights):
 
 def _kept(weight: Weight, dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype of one weight in a model of ``dtype``."""
-    return np.dtype(np.float32) if weight.wide and dtype == np.float16 else dtype
+    wide = weight.strict or (weight.wide and dtype == np.float16)
+    return np.dtype(np.float32) if wide else dtype
 
 
 class _Shapes:

@@ -20,15 +20,18 @@ from exporter.families.layout import (
     as_is,
     half_of_heads,
     halves,
+    latent_keys,
+    latent_values,
     transpose,
     unfuse,
     vaswani_positions,
 )
-from exporter.families.names import Experts, Linear, Names, Tables
+from exporter.families.names import Experts, LatentNames, Linear, Names, Tables
 from exporter.families.parts import Part, Weight
 from exporter.families.state_weights import StateWeights
 from exporter.spec import (
     AttentionSpec,
+    LatentSpec,
     LayerSpec,
     MlpSpec,
     ModelSpec,
@@ -134,19 +137,43 @@ class _Table:
 
     def attention(self, ours: str, stored: str, spec: AttentionSpec) -> Iterator[Weight]:
         hidden, names = self.spec.hidden_size, self.names
-        widths = [spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim, spec.kv_heads * spec.head_dim]
-        if spec.gated:
+        key, value = spec.widths
+        widths, read = (spec.heads * key, spec.kv_heads * key, spec.kv_heads * value), spec.heads * value
+        if spec.latent and names.latent:
+            yield from self.latent(f"{ours}attention.", stored, names.latent, spec, spec.latent)
+        elif spec.gated and not names.attention_gate:
             yield from self.gated_qkv(f"{ours}attention.", stored, spec)
         elif len(names.qkv) == 1:
             yield from self.fused_qkv(f"{ours}attention.qkv", stored + names.qkv[0], spec)
         else:
             projections = [(stored + name, width) for name, width in zip(names.qkv, widths, strict=True)]
             yield from self.joined(f"{ours}attention.qkv", projections, spec.qkv_bias)
-        yield from self.linear(f"{ours}attention.out", stored + names.out, widths[0], hidden, spec.out_bias)
+        if spec.gated:
+            gate = (stored + names.attention_gate, hidden, read, False)
+            yield from self.linear(f"{ours}attention.gate", *gate)
+        yield from self.linear(f"{ours}attention.out", stored + names.out, read, hidden, spec.out_bias)
         yield from self.qk_norm(f"{ours}attention.q_norm", stored + names.q_norm, spec, spec.heads)
         yield from self.qk_norm(f"{ours}attention.k_norm", stored + names.k_norm, spec, spec.kv_heads)
         if spec.sinks:
             yield Weight(f"{ours}attention.sinks", ((Part(stored + names.sinks, (spec.heads,), as_is),),))
+
+    def latent(
+        self, ours: str, stored: str, names: LatentNames, spec: AttentionSpec, latent: LatentSpec
+    ) -> Iterator[Weight]:
+        hidden, heads, bias = self.spec.hidden_size, spec.heads, spec.qkv_bias
+        width, rank = heads * (latent.plain + latent.rotated), latent.query_rank
+        if rank is None:
+            yield from self.linear(f"{ours}q", stored + names.q, hidden, width, False)
+        else:
+            yield from self.linear(f"{ours}q_a", stored + names.q_a, hidden, rank, bias)
+            yield from self.norm(f"{ours}q_a_norm", stored + names.q_a_norm, latent.norm, rank)
+            yield from self.linear(f"{ours}q_b", stored + names.q_b, rank, width, False)
+        yield from self.linear(f"{ours}kv_a", stored + names.kv_a, hidden, latent.width, bias)
+        yield from self.norm(f"{ours}kv_a_norm", stored + names.kv_a_norm, latent.norm, latent.rank)
+        shape = (heads * (latent.plain + latent.value), latent.rank)
+        for target, convert in (("k_b", latent_keys), ("v_b", latent_values)):
+            part = partial(convert, heads=heads, plain=latent.plain)
+            yield Weight(f"{ours}{target}.kernel", ((Part(f"{stored}{names.kv_b}.weight", shape, part),),))
 
     def relative(self, index: int, stored: str, spec: AttentionSpec) -> Iterator[Weight]:
         if spec.relative and (index == 0 or spec.relative.per_layer):
@@ -217,10 +244,8 @@ class _Table:
             yield replace(weight, wide=spec.wide_down)
 
     def experts(self, ours: str, stored: str, spec: MoeSpec) -> Iterator[Weight]:
-        names, hidden = self.names, self.spec.hidden_size
-        yield from self.linear(
-            f"{ours}moe.router", stored + names.router, hidden, spec.experts, spec.router_bias
-        )
+        names = self.names
+        yield from self.router(f"{ours}moe.router", stored, spec)
         if names.expert_layout is Experts.APART:
             per_expert = [
                 tuple(self.mlp(f"{ours}moe.", stored, _at_expert(names.experts, expert), spec.expert))
@@ -232,14 +257,28 @@ class _Table:
             yield from self.joint_experts(ours, stored, spec)
         if spec.shared:
             yield from self.mlp(f"{ours}moe.shared.", stored, names.shared, spec.shared)
-            yield from self.linear(f"{ours}moe.shared_gate", stored + names.shared_gate, hidden, 1, False)
+        if spec.shared_gate:
+            gate = stored + names.shared_gate
+            yield from self.linear(f"{ours}moe.shared_gate", gate, self.spec.hidden_size, 1, False)
+
+    def router(self, target: str, stored: str, spec: MoeSpec) -> Iterator[Weight]:
+        router, names = spec.router, self.names
+        kernel = (stored + names.router, self.spec.hidden_size, spec.experts, router.bias)
+        for weight in self.linear(target, *kernel):
+            yield replace(weight, strict=router.wide)
+        if router.correction:
+            shape = (*(1,) * names.correction_axes, spec.experts)
+            default = partial(np.zeros, shape) if names.correction_optional else None
+            part = Part(stored + names.correction, shape, np.ravel, default)
+            yield Weight(f"{target}.correction", ((part,),), strict=router.wide_correction)
 
     def joint_experts(self, ours: str, stored: str, spec: MoeSpec) -> Iterator[Weight]:
         """Experts stored in one tensor for each projection."""
-        hidden, width = self.spec.hidden_size, spec.expert.width
-        flipped = self.names.expert_layout is Experts.HALVES
+        hidden, width, layout = self.spec.hidden_size, spec.expert.width, self.names.expert_layout
+        flipped = layout is Experts.HALVES
+        gates = apart if layout is Experts.ALTERNATING else as_is
         projections = [
-            ("up", self.names.experts[1], hidden, 2 * width, spec.expert.up_bias, apart),
+            ("up", self.names.experts[1], hidden, 2 * width, spec.expert.up_bias, gates),
             ("down", self.names.experts[2], width, hidden, spec.expert.down_bias, as_is),
         ]
         for target, name, inputs, outputs, bias, convert in projections:

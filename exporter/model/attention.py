@@ -7,7 +7,7 @@ rows (a prompt's beams); its product then runs over all of them together.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -37,12 +37,12 @@ class Segment(NamedTuple):
     """Keys and values that a step attends over.
 
     Attributes:
-      keys, values: [rows / copies * kv_heads, length, head_dim].
+      keys, values: [rows / copies * kv_heads, length, head_dim]; values of () are the keys themselves.
       bias: of these keys.
     """
 
     keys: tf.Tensor
-    values: tf.Tensor
+    values: Any
     bias: Bias
 
 
@@ -51,16 +51,23 @@ def project(
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """[rows, k, hidden] -> query [rows, k, heads, head_dim], key and value [rows * kv_heads, k, head_dim]."""
     qkv = linear(x, weights, "attention.qkv")
-    if spec.clip is not None:
-        qkv = tf.clip_by_value(qkv, -spec.clip, spec.clip)
-    widths = [heads * spec.head_dim for heads in (spec.heads, spec.kv_heads, spec.kv_heads)]
+    size = spec.widths[1]
+    widths = [spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim, spec.kv_heads * size]
     query, key, value = tf.split(qkv, widths, axis=-1)
+    if spec.qk_norm_scope is QkNormScope.ALL:
+        query = norm(query, weights, "attention.q_norm", spec.qk_norm)
+        key = norm(key, weights, "attention.k_norm", spec.qk_norm)
+    if spec.clip is not None:
+        query, key, value = (tf.clip_by_value(part, -spec.clip, spec.clip) for part in (query, key, value))
     query = _heads(query, weights, "attention.q_norm", spec, spec.heads)
     key = _heads(key, weights, "attention.k_norm", spec, spec.kv_heads)
-    value = _split(value, spec.kv_heads, spec.head_dim)
+    value = times(_split(value, spec.kv_heads, size), spec.value_scale)
     if spec.rotary is not None:
         query = rotate(query, position.cosine, position.sine, spec.rotary)
         key = rotate(key, position.cosine, position.sine, spec.rotary)
+    if spec.qk_norm_last:
+        query = norm(query, weights, "attention.q_norm", spec.qk_norm)
+        key = norm(key, weights, "attention.k_norm", spec.qk_norm)
     if position.query_scale is not None:
         query *= tf.cast(position.query_scale, query.dtype)[:, :, tf.newaxis, tf.newaxis]
     return query, _by_head(key), _by_head(value)
@@ -84,10 +91,11 @@ def _by_head(x: tf.Tensor) -> tf.Tensor:
 
 
 def _heads(x: tf.Tensor, weights: Weights, name: str, spec: AttentionSpec, heads: int) -> tf.Tensor:
-    """[rows, k, heads * head_dim] -> [rows, k, heads, head_dim], normalised where the model does."""
-    if spec.qk_norm_scope is QkNormScope.ALL:
-        return _split(norm(x, weights, name, spec.qk_norm), heads, spec.head_dim)
-    return norm(_split(x, heads, spec.head_dim), weights, name, spec.qk_norm)
+    """[rows, k, heads * head_dim] -> [rows, k, heads, head_dim], each normalised where that comes first."""
+    x = _split(x, heads, spec.head_dim)
+    if spec.qk_norm_last or spec.qk_norm_scope is QkNormScope.ALL:
+        return x
+    return norm(x, weights, name, spec.qk_norm)
 
 
 def _split(x: tf.Tensor, heads: int, head_dim: int) -> tf.Tensor:
@@ -108,7 +116,7 @@ def attend(
       segments: each with its ``copies``: how many adjacent rows share one entry of it; None: all rows do.
 
     Returns:
-      [rows, k, heads * head_dim].
+      [rows, k, heads * width of the values].
     """
     dtype, kinds = query.dtype, {copies for _, copies in segments if copies is not None}
     common = kinds.pop() if len(kinds) == 1 else 1
@@ -125,9 +133,14 @@ def attend(
         for part, (segment, copies) in zip(parts, segments, strict=False)  # the sinks carry no value
     ]
     total = values[0] if len(values) == 1 else tf.add_n(values)
-    # [prompts, kv_heads, copies, groups, k, head_dim] -> [rows, k, heads * head_dim]
-    total = tf.transpose(total, [0, 2, 4, 1, 3, 5])
-    return tf.reshape(total, [-1, tf.shape(query)[1], spec.heads * spec.head_dim])
+    # [prompts, kv_heads, copies, groups, k, width] -> [rows, k, heads * width]
+    total, width = tf.transpose(total, [0, 2, 4, 1, 3, 5]), _carried(segments[0][0]).shape[-1]
+    return tf.reshape(total, [-1, tf.shape(query)[1], spec.heads * width])
+
+
+def _carried(segment: Segment) -> tf.Tensor:
+    """The segment's values."""
+    return segment.values if tf.is_tensor(segment.values) else segment.keys
 
 
 def _softmax(scores: tf.Tensor) -> tf.Tensor:
@@ -165,14 +178,15 @@ def _regrouped(x: tf.Tensor, copies: int | tf.Tensor) -> tf.Tensor:
 def _values(
     shares: tf.Tensor, segment: Segment, sharing: int | None, common: int, spec: AttentionSpec
 ) -> tf.Tensor:
-    """[prompts, kv_heads, common, groups, k, length] -> the same with head_dim instead of length."""
-    groups, k, length = spec.heads // spec.kv_heads, tf.shape(shares)[4], tf.shape(segment.values)[1]
+    """[prompts, kv_heads, common, groups, k, length] -> the same with the values' width instead of length."""
+    values = _carried(segment)
+    groups, k, length = spec.heads // spec.kv_heads, tf.shape(shares)[4], tf.shape(values)[1]
     copies = tf.shape(shares)[0] * common if sharing is None else sharing
     if sharing != common:
         shares = _regrouped(shares, copies)
-    values = tf.matmul(tf.reshape(shares, [-1, copies * groups * k, length]), segment.values)
-    values = tf.reshape(values, [-1, spec.kv_heads, copies, groups, k, spec.head_dim])
-    return values if sharing == common else _regrouped(values, common)
+    sums = tf.matmul(tf.reshape(shares, [-1, copies * groups * k, length]), values)
+    sums = tf.reshape(sums, [-1, spec.kv_heads, copies, groups, k, values.shape[-1]])
+    return sums if sharing == common else _regrouped(sums, common)
 
 
 def _spread(bias: tf.Tensor, copies: int, spec: AttentionSpec) -> tf.Tensor:

@@ -26,6 +26,7 @@ class Sight(NamedTuple):
     alibi: AlibiSpec | None
     relative: RelativeSpec | None = None
     table: int = 0
+    chunked: bool = False
 
     @classmethod
     def of(cls, attention: AttentionSpec | None, layer: int = 0) -> Sight:
@@ -34,7 +35,9 @@ class Sight(NamedTuple):
             return cls(None, None)
         relative = attention.relative
         own_table = relative is not None and relative.per_layer
-        return cls(attention.window, attention.alibi, relative, layer if own_table else 0)
+        return cls(
+            attention.window, attention.alibi, relative, layer if own_table else 0, attention.chunked
+        )
 
 
 class Text(NamedTuple):
@@ -81,8 +84,8 @@ def prefix_bias(sight: Sight, first: int, query: tf.Tensor, key: tf.Tensor) -> B
       key: int32 [keys], columns; negative ones are padding.
     """
     seen, position = (key >= 0)[tf.newaxis, tf.newaxis], (first + key)[tf.newaxis]
-    if sight.window is not None:
-        seen &= query[:, :, tf.newaxis] - position[:, tf.newaxis] < sight.window  # [rows, k, keys]
+    distance = query[:, :, tf.newaxis] - position[:, tf.newaxis]  # [rows, k, keys]
+    seen = _near(sight, seen, distance, query)
     return Bias(_mask(sight.alibi, seen, position))
 
 
@@ -95,10 +98,8 @@ def prompt_bias(sight: Sight, text: Text, start: int, query: tf.Tensor, key: tf.
       query, key: int32 [queries] and [keys], columns; negative ones are padding.
     """
     distance = query[:, tf.newaxis] - key
-    seen = distance >= 0
-    if sight.window is not None:
-        seen &= distance < sight.window
     position = text.positions(key)  # [batch, key]
+    seen = _near(sight, distance >= 0, distance, text.positions(query) + start)
     seen &= (position >= 0)[:, tf.newaxis]
     relative = relative_bias(sight.relative, text.table, distance)
     return Bias(_mask(sight.alibi, seen, position + start), relative)
@@ -128,8 +129,7 @@ def past_bias(
     seen = (position >= 0)[:, tf.newaxis]
     position += start
     distance = query[:, :, tf.newaxis] - position[:, tf.newaxis]  # [rows, k, kept]
-    if sight.window is not None:
-        seen &= distance < sight.window
+    seen = _near(sight, seen, distance, query)
     return Bias(_mask(sight.alibi, seen, position), relative_bias(sight.relative, table, distance))
 
 
@@ -152,12 +152,25 @@ def generated_bias(
     """
     distance = query[:, :, tf.newaxis] - tokens[:, tf.newaxis]
     seen = (distance >= 0) & (tokens >= 0)[:, tf.newaxis]
-    if sight.window is not None:
-        seen &= distance < sight.window
+    seen = _near(sight, seen, distance, lengths[:, tf.newaxis] + query)
     if owned is not None:
         seen &= owned[:, tf.newaxis]
     mask = _mask(sight.alibi, seen, lengths[:, tf.newaxis] + tokens if sight.alibi else tokens)
     return Bias(mask, relative_bias(sight.relative, table, distance))
+
+
+def _near(sight: Sight, seen: tf.Tensor, distance: tf.Tensor, query: tf.Tensor) -> tf.Tensor:
+    """``seen`` without the keys that a window hides.
+
+    Args:
+      distance: int32 [..., k, keys], of keys from queries.
+      query: int32 [rows, k], positions of the queries.
+    """
+    if sight.window is None:
+        return seen
+    if sight.chunked:
+        return seen & (distance <= (query % sight.window)[:, :, tf.newaxis])
+    return seen & (distance < sight.window)
 
 
 def _mask(alibi: AlibiSpec | None, seen: tf.Tensor, position: tf.Tensor) -> tf.Tensor:

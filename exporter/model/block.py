@@ -12,6 +12,7 @@ from exporter.model.attention import Bias, Segment, attend, project, project_que
 from exporter.model.bias import Sight, Text, prefix_bias, prompt_bias, source_bias
 from exporter.model.blocks import Span, attend_in_blocks
 from exporter.model.cache import LayerPrompt
+from exporter.model.latent import attend_latent, attend_latent_in_blocks, project_latent
 from exporter.model.layers import Weights, linear, mlp, norm, times
 from exporter.model.mechanisms import mixed
 from exporter.model.mixture import mixture
@@ -20,6 +21,26 @@ from exporter.model.runs import Entry, entry_of
 from exporter.model.state import State, begun
 from exporter.model.writing import write
 from exporter.spec import AttentionSpec, Block, LayerSpec, MlpSpec, MoeSpec, StateSpec
+
+
+class Way(NamedTuple):
+    """What a kind of attention makes of a layer's input, and how it reads: tokens of a step, and a text.
+
+    ``project`` gives a query, and keys and values as the cache keeps them.
+    """
+
+    project: Callable[[tf.Tensor, Weights, AttentionSpec, Position], tuple[tf.Tensor, tf.Tensor, Any]]
+    attend: Callable[[tf.Tensor, list[tuple[Segment, int | None]], AttentionSpec, Weights], tf.Tensor]
+    attend_in_blocks: Callable[[tf.Tensor, list[Span], AttentionSpec, Weights], tf.Tensor]
+
+    @classmethod
+    def of(cls, spec: AttentionSpec) -> Way:
+        """The way of an attention."""
+        return _LATENT if spec.latent else _PLAIN
+
+
+_PLAIN = Way(project, attend, attend_in_blocks)
+_LATENT = Way(project_latent, attend_latent, attend_latent_in_blocks)
 
 
 def prefill_layer(
@@ -53,16 +74,17 @@ def prefill_layer(
     carried: list[State] = []
 
     def attention(spec: AttentionSpec, normed: tf.Tensor) -> tf.Tensor:
-        normed = times(normed, spec.in_scale)
-        query, key, value = project(normed, weights, spec, position)
+        way, normed = Way.of(spec), times(normed, spec.in_scale)
+        query, key, value = way.project(normed, weights, spec, position)
         kept.append(LayerPrompt(key, value))
         spans = [_own_span(spec, start, text, key, value)]
         if prefix is not None and start is not None:
             spans = [_prefix_span(spec, start, text, prefix), *spans]
         if last_only:
             segments = [span.seen_by(text.length[tf.newaxis] - 1) for span in spans]
-            return _attended(attend(query[:, -1:], segments, spec, weights), normed[:, -1:], weights, spec)
-        return _attended(attend_in_blocks(query, spans, spec, weights), normed, weights, spec)
+            context = way.attend(query[:, -1:], segments, spec, weights)
+            return _attended(context, normed[:, -1:], weights, spec)
+        return _attended(way.attend_in_blocks(query, spans, spec, weights), normed, weights, spec)
 
     def state(spec: StateSpec, normed: tf.Tensor) -> tf.Tensor:
         real = text.positions(tf.range(text.length)) >= 0
@@ -89,7 +111,7 @@ def extend_layer(
     before: State | tuple[()],
     count: tf.Tensor,
     entry: Entry = None,
-) -> tuple[tf.Tensor, tuple[tf.Tensor, ...], State | tuple[()]]:
+) -> tuple[tf.Tensor, tuple[Any, ...], State | tuple[()]]:
     """New tokens are written to the cache, then attend to the prompt and to what is generated.
 
     Args:
@@ -107,21 +129,21 @@ def extend_layer(
     Returns:
       The new x, the generated keys and values, and the state; () for what the layer lacks.
     """
-    written: list[tf.Tensor] = []
+    written: list[Any] = []
     carried: list[State] = []
 
     def attention(spec: AttentionSpec, normed: tf.Tensor) -> tf.Tensor:
         assert prompt is not None
         assert generated is not None
-        normed = times(normed, spec.in_scale)
-        query, key, value = project(normed, weights, spec, position)
+        way, normed = Way.of(spec), times(normed, spec.in_scale)
+        query, key, value = way.project(normed, weights, spec, position)
         buffers, heads = (generated.keys, generated.values), spec.kv_heads
         ways: Any = {"wraps": wraps, "sharing": sharing, "kv_heads": heads, "entry": entry}
         written.extend(write(buffers, (key, value), count, **ways))
         now = entry_of(Segment(written[0], written[1], generated.bias), entry)
         own = [(prompt, copies), (now, sharing)]
         baked: list[tuple[Segment, int | None]] = [] if prefix is None else [(prefix, None)]
-        return _attended(attend(query, [*baked, *own], spec, weights), normed, weights, spec)
+        return _attended(way.attend(query, [*baked, *own], spec, weights), normed, weights, spec)
 
     def state(spec: StateSpec, normed: tf.Tensor) -> tf.Tensor:
         assert isinstance(before, State)
@@ -154,7 +176,7 @@ def _attended(context: tf.Tensor, normed: tf.Tensor, weights: Weights, spec: Att
     return times(linear(context, weights, "attention.out"), spec.out_scale)
 
 
-def _own_span(spec: AttentionSpec, start: int | None, text: Text, keys: tf.Tensor, values: tf.Tensor) -> Span:
+def _own_span(spec: AttentionSpec, start: int | None, text: Text, keys: tf.Tensor, values: Any) -> Span:
     """The text itself, as its own columns see it."""
     sight, behind = Sight.of(spec), None if spec.window is None else spec.window - 1
     if start is None:

@@ -13,7 +13,7 @@ a bucket were longer.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -32,14 +32,15 @@ class Span(NamedTuple):
     """Keys and values that a text's columns attend over.
 
     Attributes:
-      keys, values: [batch * kv_heads, length, head_dim]; of a shared one [kv_heads, length, head_dim].
+      keys, values: [batch * kv_heads, length, head_dim]; of a shared one [kv_heads, length, head_dim]. Values
+        may have another width; () where the keys are both, which ``attend_in_blocks`` does not read.
       bias: from int32 [queries] and [keys], columns of either; negative ones must come out masked.
       behind, ahead: how many columns before and after its own a query can see; None: all.
       shared: all rows have the same.
     """
 
     keys: tf.Tensor
-    values: tf.Tensor
+    values: Any
     bias: Callable[[tf.Tensor, tf.Tensor], Bias]
     behind: int | None = None
     ahead: int | None = None
@@ -57,7 +58,7 @@ class Sums(NamedTuple):
     Attributes:
       largest: [blocks, batch * kv_heads, groups * size], the largest score.
       weight: as ``largest``, the sum of exp(score - largest).
-      total: [blocks, batch * kv_heads, groups * size, head_dim], the values' sum, weighed alike.
+      total: [blocks, batch * kv_heads, groups * size, width], the values' sum, weighed alike.
     """
 
     largest: tf.Tensor
@@ -66,7 +67,7 @@ class Sums(NamedTuple):
 
 
 def attend_in_blocks(query: tf.Tensor, spans: list[Span], spec: AttentionSpec, weights: Weights) -> tf.Tensor:
-    """[batch, length, heads, head_dim] -> [batch, length, heads * head_dim]; one softmax over all spans."""
+    """[batch, length, heads, head_dim] -> [batch, length, heads * values' width]; one softmax over all spans."""
     batch, length = tf.shape(query)[0], tf.shape(query)[1]
     size = _block_size(length)
     # [batch, length, heads, head_dim] -> [blocks, batch * kv_heads, groups * size, head_dim]
@@ -76,13 +77,14 @@ def attend_in_blocks(query: tf.Tensor, spans: list[Span], spec: AttentionSpec, w
     blocks = tf.shape(queries)[1]
     queries = tf.transpose(queries, [1, 0, 3, 4, 2, 5])
     queries = tf.reshape(queries, [blocks, batch * spec.kv_heads, groups * size, spec.head_dim])
-    sums = _before(queries, size, spec, weights)
+    width = spans[0].values.shape[-1]
+    sums = _before(queries, size, width, spec, weights)
     for span in spans:
         sums = _over(span, queries, sums, length, spec)
     context = tf.cast(sums.total / sums.weight[..., tf.newaxis], query.dtype)
-    context = tf.reshape(context, [blocks, batch, spec.kv_heads, groups, size, spec.head_dim])
+    context = tf.reshape(context, [blocks, batch, spec.kv_heads, groups, size, width])
     context = tf.transpose(context, [1, 0, 4, 2, 3, 5])
-    return tf.reshape(context, [batch, blocks * size, spec.heads * spec.head_dim])[:, -length:]
+    return tf.reshape(context, [batch, blocks * size, spec.heads * width])[:, -length:]
 
 
 def _block_size(length: tf.Tensor) -> tf.Tensor:
@@ -95,9 +97,12 @@ def _padded(x: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     return tf.pad(x, [[0, 0], [more, 0], *[[0, 0]] * (len(x.shape) - 2)])
 
 
-def _before(queries: tf.Tensor, size: tf.Tensor, spec: AttentionSpec, weights: Weights) -> Sums:
+def _before(
+    queries: tf.Tensor, size: tf.Tensor, width: int, spec: AttentionSpec, weights: Weights
+) -> Sums:
     """The sums before any key: an attention's sinks are scores that carry no value."""
-    shape, total = tf.shape(queries)[:3], tf.zeros_like(queries, tf.float32)
+    shape = tf.shape(queries)[:3]
+    total = tf.zeros(tf.concat([shape, [width]], axis=0))
     if not spec.sinks:
         return Sums(tf.fill(shape, MASKED), tf.zeros(shape), total)
     sinks = tf.repeat(tf.cast(weights["attention.sinks"], tf.float32), size)  # [heads * size]

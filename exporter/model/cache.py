@@ -18,6 +18,9 @@ never copies keys and values. All of a prompt's slots are read once for all its 
 Layers that run as one loop (``exporter.model.runs``) have their segments stacked: one more axis, in front,
 counts the layers, and what is said of "a layer" here is true of the whole stack.
 
+A layer with a latent (``exporter.model.latent``) has one segment where others have two: its keys, of one head,
+are the values too, and ``()`` stands in the place of the values, here and in the state.
+
 An encoder's keys and values (``Memory``) are a third, invariant segment of every layer.
 
 A model with a baked prefix has one more, for all prompts together, in front of every prompt:
@@ -59,7 +62,8 @@ class CacheState(NamedTuple):
 
     Attributes:
       count: int32 [] or [rows], tokens generated so far.
-      keys, values: the generated segments, one a layer; () of a layer without attention.
+      keys, values: the generated segments, one a layer; () of a layer without attention, and values of () where a
+        layer's keys are its values too.
       owners: int32 [rows, capacity], which of its prompt's rows wrote what a row has as token t; () where no
         segment is shared.
       states: what each layer carries, a ``State``; () of a layer without.
@@ -73,10 +77,10 @@ class CacheState(NamedTuple):
 
 
 class LayerPrompt(NamedTuple):
-    """One layer's prompt segment, [batch * kv_heads, kept, head_dim] each."""
+    """One layer's prompt segment, [batch * kv_heads, kept, head_dim] each; no values where the keys are both."""
 
     keys: tf.Tensor
-    values: tf.Tensor
+    values: Any
 
 
 class Baked(NamedTuple):
@@ -162,7 +166,7 @@ class KVCache:
     ) -> KVCache:
         """A cache in which nothing is generated yet; ``prompts`` hold every column of the bucket."""
         kept = tuple(
-            prompt if window is None or prompt is None else LayerPrompt(*(part[..., -window:, :] for part in prompt))
+            prompt and tf.nest.map_structure(lambda part, w=window: part if w is None else part[..., -w:, :], prompt)
             for prompt, window in zip(prompts, windows, strict=True)
         )
         empty = CacheState(tf.zeros([], tf.int32), (), (), states=states)
@@ -338,7 +342,10 @@ class KVCache:
             rows = tf.shape(like)[-3] * self.copies
             return tf.zeros([*stack, rows, self.ring(layer), head_dim], like.dtype)
 
+        def like(layer: int, part: Any) -> Any:
+            return tf.nest.map_structure(partial(empty, layer), part)
+
         prompts = list(enumerate(self.prompts))
-        keys = tuple(empty(layer, prompt.keys) if prompt else () for layer, prompt in prompts)
-        values = tuple(empty(layer, prompt.values) if prompt else () for layer, prompt in prompts)
+        keys = tuple(like(layer, prompt.keys) if prompt else () for layer, prompt in prompts)
+        values = tuple(like(layer, prompt.values) if prompt else () for layer, prompt in prompts)
         return replace(self, state=self.state._replace(keys=keys, values=values))

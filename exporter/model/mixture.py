@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from exporter.model.layers import Weights, linear, mlp
+from exporter.model.layers import Weights, linear, mlp, times
+from exporter.model.routing import routed
 from exporter.model.xla_ops import update_entry
-from exporter.spec import MoeSpec, Routing
+from exporter.spec import MoeSpec
 from exporter.targets import current_target
 
 # Rows of a block: an expert's mean share of the tokens, within these limits. A block reads its expert's
@@ -49,27 +50,21 @@ def mixture(x: tf.Tensor, weights: Weights, spec: MoeSpec) -> tf.Tensor:
     """[rows, k, hidden] -> [rows, k, hidden]."""
     tokens = tf.reshape(x, [-1, x.shape[-1]])  # [rows, k, hidden] -> [tokens, hidden]
     shares, chosen = routed(tokens, weights, spec)
-    blocks = in_blocks(chosen, spec.experts)
-    branches = tf.gather(_products(tokens, blocks, weights, spec), blocks.place)  # [tokens, top_k, hidden]
-    output = tf.reduce_sum(tf.cast(shares, x.dtype)[:, :, tf.newaxis] * branches, axis=1)
+    shares, blocks = tf.cast(shares, x.dtype), in_blocks(chosen, spec.experts)
+    factors = _by_expert(shares, chosen, spec.experts) if spec.router.on_input else None
+    branches = tf.gather(_products(tokens, factors, blocks, weights, spec), blocks.place)
+    # [tokens, top_k, hidden] -> [tokens, hidden]
+    output = tf.reduce_sum(branches if spec.router.on_input else shares[:, :, tf.newaxis] * branches, axis=1)
     output = tf.reshape(output, tf.shape(x))
     if spec.shared:
-        gate = tf.sigmoid(linear(x, weights, "moe.shared_gate"))
-        output += gate * mlp(x, weights, spec.shared, "moe.shared.")
-    return output
+        branch = mlp(x, weights, spec.shared, "moe.shared.")
+        output += tf.sigmoid(linear(x, weights, "moe.shared_gate")) * branch if spec.shared_gate else branch
+    return times(output, spec.scale)
 
 
-def routed(tokens: tf.Tensor, weights: Weights, spec: MoeSpec) -> tuple[tf.Tensor, tf.Tensor]:
-    """Each token's experts and their weights: float32 and int32 [tokens, top_k].
-
-    Of equal logits the first are chosen; which ones the reference takes is not specified.
-    """
-    logits = tf.cast(linear(tokens, weights, "moe.router"), tf.float32)
-    chosen = tf.math.top_k(logits, spec.top_k).indices
-    shares = tf.gather(tf.nn.softmax(logits), chosen, batch_dims=1)
-    if spec.routing is Routing.SOFTMAX_TOP_K:
-        shares /= tf.reduce_sum(shares, axis=-1, keepdims=True)
-    return shares, chosen
+def _by_expert(shares: tf.Tensor, chosen: tf.Tensor, experts: int) -> tf.Tensor:
+    """[tokens, top_k] -> [tokens, experts], with 0 for experts that are not chosen."""
+    return tf.reduce_sum(tf.one_hot(chosen, experts, dtype=shares.dtype) * shares[:, :, tf.newaxis], axis=1)
 
 
 def in_blocks(chosen: tf.Tensor, experts: int) -> Blocks:
@@ -98,10 +93,13 @@ def in_blocks(chosen: tf.Tensor, experts: int) -> Blocks:
     return Blocks(expert, token, tf.reshape(place, tf.shape(chosen)), ends[-1])
 
 
-def _products(tokens: tf.Tensor, blocks: Blocks, weights: Weights, spec: MoeSpec) -> tf.Tensor:
+def _products(
+    tokens: tf.Tensor, factors: tf.Tensor | None, blocks: Blocks, weights: Weights, spec: MoeSpec
+) -> tf.Tensor:
     """[blocks * rows, hidden]: every block through its expert, one after the other.
 
-    The GPU would wait for the host to learn how many blocks are used, and runs all.
+    ``factors`` [tokens, experts] multiply what an expert reads; None: nothing does. The GPU would wait for
+    the host to learn how many blocks are used, and runs all.
     """
     experts = {name: value for name, value in weights.items() if name in _EXPERT_WEIGHTS}
     count = tf.shape(blocks.expert)[0]
@@ -109,7 +107,10 @@ def _products(tokens: tf.Tensor, blocks: Blocks, weights: Weights, spec: MoeSpec
 
     def run(index: tf.Tensor, outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         # Not slices: tf2xla takes a slice's begin for a constant and evaluates all that leads to it.
-        block, expert = tf.gather(tokens, tf.gather(blocks.token, index)), tf.gather(blocks.expert, index)
+        token, expert = tf.gather(blocks.token, index), tf.gather(blocks.expert, index)
+        block = tf.gather(tokens, token)
+        if factors is not None:
+            block *= tf.gather(tf.gather(factors, token), expert, axis=1)[:, tf.newaxis]
         own = {name: tf.gather(value, expert) for name, value in experts.items()}
         return index + 1, update_entry(outputs, mlp(block, own, spec.expert, "moe."), index)
 

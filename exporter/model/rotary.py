@@ -19,13 +19,14 @@ class Turning(NamedTuple):
 
     rotary: RotarySpec | None
     position_scale: tuple[float, int] | None
+    position_scale_offset: int = 0
 
     @classmethod
     def of(cls, attention: AttentionSpec | None) -> Turning:
         """The turning of a layer's attention; of none where it has none."""
         if attention is None:
             return cls(None, None)
-        return cls(attention.rotary, attention.position_scale)
+        return cls(attention.rotary, attention.position_scale, attention.position_scale_offset)
 
 
 class Position(NamedTuple):
@@ -47,7 +48,7 @@ def position_at(turning: Turning, positions: tf.Tensor, seen: tf.Tensor) -> Posi
     if turning.position_scale is None:
         return Position(cosine, sine)
     beta, length = turning.position_scale
-    steps = tf.cast(positions // length, tf.float32)
+    steps = tf.cast((positions + turning.position_scale_offset) // length, tf.float32)
     return Position(cosine, sine, 1.0 + beta * tf.math.log(1.0 + steps))
 
 

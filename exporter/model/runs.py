@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import tensorflow as tf
@@ -82,9 +83,11 @@ def entry_of(segment: Segment, entry: Entry) -> Segment:
     return Segment(taken(segment.keys, entry), taken(segment.values, entry), segment.bias)
 
 
-def put(stack: tf.Tensor, value: tf.Tensor, entry: Entry) -> tf.Tensor:
-    """``stack`` with ``value`` as one entry of its first axis; ``value`` where ``entry`` is None."""
-    return value if entry is None else update_entry(stack, value, entry)
+def put(stack: T, value: T, entry: Entry) -> T:
+    """``stack`` with ``value`` as one entry of its first axis, tensor by tensor; ``value`` without ``entry``."""
+    if entry is None:
+        return value
+    return tf.nest.map_structure(partial(update_entry, index=entry), stack, value)  # type: ignore[no-any-return]
 
 
 def run_turns(

@@ -119,8 +119,9 @@ class Transformer(tf.Module):
     def _baked_part(self, place: Place, kind: type[Part]) -> Part | None:
         """Of the baked prefix, what a layer has of this kind; None where it has nothing."""
         names = {field: f"{place.name}{field}" for field in kind._fields}
-        found = {field: self.prefix[name] for field, name in names.items() if name in self.prefix}
-        return kind(**{field: tf.convert_to_tensor(part) for field, part in found.items()}) if found else None
+        found = {field: self.prefix.get(name, ()) for field, name in names.items()}
+        parts = {field: part if part == () else tf.convert_to_tensor(part) for field, part in found.items()}
+        return kind(**parts) if any(name in self.prefix for name in names.values()) else None
 
     def prefill(
         self,
@@ -253,8 +254,10 @@ class Transformer(tf.Module):
         for place in run.places if run.count > 1 else ():
             attention = place.spec.cross_attention if cross else place.spec.attention
             if attention is not None:
-                shape = [run.count, batch * attention.kv_heads, length, attention.head_dim]
-                found[place.index] = LayerPrompt(tf.zeros(shape, self.dtype), tf.zeros(shape, self.dtype))
+                shape = [run.count, batch * attention.kv_heads, length]
+                values = () if attention.latent else tf.zeros([*shape, attention.widths[1]], self.dtype)
+                keys = tf.zeros([*shape, attention.head_dim], self.dtype)
+                found[place.index] = LayerPrompt(keys, values)
         return found
 
     def _read_source(self, weights: Mapping[str, tf.Tensor], prompt: Prompt) -> Memory | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import tensorflow as tf
 
@@ -10,22 +12,22 @@ from exporter.model.xla_ops import in_entry, update_columns, update_slots
 
 
 def write(
-    buffers: tuple[tf.Tensor, tf.Tensor],
-    updates: tuple[tf.Tensor, tf.Tensor],
+    buffers: tuple[tf.Tensor, Any],
+    updates: tuple[tf.Tensor, Any],
     count: tf.Tensor,
     *,
     wraps: bool,
     sharing: int,
     kv_heads: int,
     entry: tf.Tensor | None = None,
-) -> tuple[tf.Tensor, tf.Tensor]:
+) -> tuple[tf.Tensor, Any]:
     """Writes the tokens ``count ... count + k - 1`` of every row to their slots.
 
     One slice for all rows where they advance together; a select over the segment where each row has its own
     place, or where several tokens may run over the end of a ring.
 
     Args:
-      buffers: generated keys and values.
+      buffers: generated keys and values; () for the latter where the keys are both.
       updates: new ones, [rows * kv_heads, k, head_dim].
       count: int32 [] or [rows].
       wraps: the buffers are rings.
@@ -35,21 +37,24 @@ def write(
     """
     slots, k = buffers[0].shape[-2], updates[0].shape[1]
     if sharing > 1:
-        key, value = (_side_by_side(update, sharing, kv_heads) for update in updates)
-        updates = (key, value)
+        updates = tf.nest.map_structure(partial(_side_by_side, sharing=sharing, kv_heads=kv_heads), updates)
     if count.shape.rank == 0 and (not wraps or k == 1):
         start = (count * sharing) % slots if wraps else count * sharing
-        key, value = (update_columns(*pair, start, entry) for pair in zip(buffers, updates, strict=True))
-        return key, value
+        return _each(partial(update_columns, start=start, entry=entry), buffers, updates)
     places = (tf.reshape(count, [-1, 1]) * sharing + tf.range(k * sharing)) % slots
     if count.shape.rank == 1:
         # [rows, k] -> [rows * kv_heads, k]
         places = tf.repeat(places, tf.shape(updates[0])[0] // tf.shape(places)[0], axis=0)
-    key, value = (
-        in_entry(buffer, entry, partial(update_slots, update=update, slots=places))
-        for buffer, update in zip(buffers, updates, strict=True)
-    )
-    return key, value
+
+    def at_places(buffer: tf.Tensor, update: tf.Tensor) -> tf.Tensor:
+        return in_entry(buffer, entry, partial(update_slots, update=update, slots=places))
+
+    return _each(at_places, buffers, updates)
+
+
+def _each(change: Callable[..., tf.Tensor], *parts: tuple[tf.Tensor, Any]) -> tuple[tf.Tensor, Any]:
+    """``change`` of keys and of values, where there are any."""
+    return tf.nest.map_structure(change, *parts)  # type: ignore[no-any-return]
 
 
 def _side_by_side(update: tf.Tensor, sharing: int, kv_heads: int) -> tf.Tensor:

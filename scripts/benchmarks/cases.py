@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-Kind = Literal["gpt2", "t5", "lfm2", "qwen3_5_text"]
+#: ``model_type`` of the reference.
+Kind = Literal["gpt2", "t5", "deepseek_v3", "lfm2", "qwen3_5_text"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,25 @@ _QWEN3_5: dict[str, Any] = {
     "tie_word_embeddings": True,
     "vocab_size": 32768,
 }
+_LATENT = {
+    "hidden_size": 768,
+    "intermediate_size": 2048,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "num_key_value_heads": 12,
+    "kv_lora_rank": 256,
+    "q_lora_rank": 384,
+    "qk_nope_head_dim": 64,
+    "qk_rope_head_dim": 32,
+    "v_head_dim": 64,
+    "moe_intermediate_size": 512,
+    "n_routed_experts": 8,
+    "num_experts_per_tok": 2,
+    "n_group": 1,
+    "topk_group": 1,
+    "first_k_dense_replace": 1,
+    "vocab_size": 32000,
+}
 
 SHAPES = {
     "gpt2-124m": Shape("gpt2", {}),
@@ -46,6 +66,10 @@ SHAPES = {
     # LFM2-350M and Qwen3.5-0.8B, with a smaller vocabulary: the table would count most.
     "lfm2-350m": Shape("lfm2", _LFM2),
     "qwen3.5-0.8b": Shape("qwen3_5_text", _QWEN3_5),
+    "mla-190m": Shape("deepseek_v3", _LATENT),
+    "mla-tiny": Shape(
+        "deepseek_v3", {**_LATENT, "hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 512}
+    ),
     "tiny-gpt2": Shape("gpt2", {"n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 512}),
     "tiny-t5": Shape("t5", {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "vocab_size": 512}),
 }
@@ -138,6 +162,7 @@ VARIED_1, VARIED_2 = (Case("gpt2-124m-varied", "lookup", batch, 32) for batch in
 T5_CASES = tuple(
     Case("t5-small", strategy, batch, 64) for strategy in ("greedy", "beam-4") for batch in (1, 8)
 )
+LATENT_CASES = (Case("mla-190m", "greedy", 1, 32), Case("mla-190m", "greedy", 8, 512))
 
 TARGETS = (
     Target(GREEDY_1, 1.0, "tf-xla"),
@@ -160,6 +185,7 @@ TARGETS = (
     Target(BEAM_1, 1.3, "tf-xla"),
     Target(BEAM_1, 1.3, "ctranslate2"),
     *(Target(case, 1.3, "tf-xla") for case in T5_CASES),
+    *(Target(case, 1.0, "torch") for case in LATENT_CASES),
     *(Target(case, 2.0, than=replace(case, strategy="greedy")) for case in (SAME_1, SAME_2)),
     *(Target(case, 0.9, than=replace(case, strategy="greedy")) for case in (VARIED_1, VARIED_2)),
 )
@@ -203,6 +229,7 @@ SMOKE_CASES = (
     Case("tiny-gpt2", "beam-4", 2, 16, 8),
     Case("tiny-gpt2", "lookup", 2, 16, 8),
     Case("tiny-gpt2", "greedy", 2, 16, 8, text=True),
+    Case("mla-tiny", "greedy", 2, 16, 8),
     Case("tiny-t5", "greedy", 2, 16, 8),
     Case("tiny-t5", "beam-4", 2, 16, 8),
 )

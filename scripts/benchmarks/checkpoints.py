@@ -21,14 +21,7 @@ def make_checkpoint(shape: Shape, directory: Path) -> Path:
     if (directory / "config.json").exists():
         return directory
     import torch
-    from transformers import (
-        AutoConfig,
-        AutoModelForCausalLM,
-        GPT2Config,
-        GPT2LMHeadModel,
-        T5Config,
-        T5ForConditionalGeneration,
-    )
+    from transformers import AutoConfig, AutoModelForCausalLM, T5Config, T5ForConditionalGeneration
 
     torch.manual_seed(SEED)
     ends: dict[str, Any] = {"bos_token_id": None, "eos_token_id": None}
@@ -37,14 +30,11 @@ def make_checkpoint(shape: Shape, directory: Path) -> Path:
         model = T5ForConditionalGeneration(T5Config(**ends, **starts, **shape.config))
         tokenizer = _unigram(model.config.vocab_size)
         names = {"tokenizer_class": "T5Tokenizer", "pad_token": "<pad>", "eos_token": "</s>", "extra_ids": 0}
-    elif shape.kind != "gpt2":
-        config = AutoConfig.for_model(shape.kind, **ends, pad_token_id=0, **shape.config)
-        model = AutoModelForCausalLM.from_config(config)
-        tokenizer = _byte_level_bpe(model.config.vocab_size)
-        names = {"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "<|endoftext|>"}
     else:
-        model = GPT2LMHeadModel(GPT2Config(**ends, **shape.config))
-        model.transformer.wpe.weight.data *= shape.position_scale
+        config = AutoConfig.for_model(shape.kind, **ends, **shape.config)
+        model = AutoModelForCausalLM.from_config(config)
+        if shape.position_scale != 1.0:
+            model.transformer.wpe.weight.data *= shape.position_scale
         tokenizer = _byte_level_bpe(model.config.vocab_size)
         names = {"tokenizer_class": "GPT2Tokenizer", "unk_token": "<|endoftext|>"}
     staging = directory.with_name(directory.name + ".part")

@@ -53,7 +53,7 @@ PEERS = {
     "tf-eager": Peer("tf", "transformers_tf", "eager", _GREEDY),
     "tf-graph": Peer("tf", "transformers_tf", "graph", _GREEDY),
     "tf-xla": Peer("tf", "transformers_tf", "xla"),
-    "torch": Peer("main", "transformers_torch", "dynamic", (*_SOME, "lfm2-*", "qwen3.5-*")),
+    "torch": Peer("main", "transformers_torch", "dynamic", (*_SOME, "mla-*", "lfm2-*", "qwen3.5-*")),
     "torch-static": Peer("main", "transformers_torch", "static", _GREEDY),
     "keras-hub": Peer("keras-hub", "keras_hub_gpt2", cases=_GREEDY),
     "ctranslate2": Peer("ctranslate2", "ctranslate2_cpu", "float32"),

@@ -53,4 +53,9 @@ def tiered(families: Iterable[FamilyCases], quick: Set[str]) -> list[Any]:
     ]
 
 
+def marked(full: bool) -> list[pytest.MarkDecorator]:
+    """The marks of what is for the full tier, or not."""
+    return [pytest.mark.full] if full else []
+
+
 VOCAB = 99

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from tests.families import cases_gpt, cases_kin, cases_llama, cases_mixtures, cases_state
+from tests.families import (
+    cases_gpt,
+    cases_kin,
+    cases_latent,
+    cases_llama,
+    cases_mixtures,
+    cases_mixtures2,
+    cases_mixtures3,
+    cases_state,
+)
 from tests.families.case import VOCAB, Case, FamilyCases
 from tests.families.cases_more import MORE
 
@@ -13,7 +22,10 @@ FAMILIES: tuple[FamilyCases, ...] = (
     *cases_llama.CASES,
     *MORE,
     *cases_kin.CASES,
+    *cases_latent.CASES,
     *cases_mixtures.CASES,
+    *cases_mixtures2.CASES,
+    *cases_mixtures3.CASES,
     *cases_state.CASES,
 )
 BY_TYPE = {family.model_type: family for family in FAMILIES}

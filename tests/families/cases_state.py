@@ -65,6 +65,38 @@ CASES: tuple[FamilyCases, ...] = (
         known_as="LFM2",
     ),
     FamilyCases(
+        "lfm2_moe",
+        "Lfm2MoeConfig",
+        "Lfm2MoeForCausalLM",
+        {
+            **SIZES,
+            "num_hidden_layers": 3,
+            "layer_types": ["conv", "full_attention", "conv"],
+            "num_dense_layers": 1,
+            "moe_intermediate_size": 20,
+            "num_experts": 5,
+            "num_experts_per_tok": 2,
+        },
+        (
+            Case("a dense layer, mixtures with a correction", {}),
+            Case(
+                "no correction, weights not normalised, a factor, biases, head of its own",
+                {
+                    "use_expert_bias": False,
+                    "norm_topk_prob": False,
+                    "routed_scaling_factor": 1.7,
+                    "conv_bias": True,
+                    "tie_word_embeddings": False,
+                    "num_dense_layers": 0,
+                },
+                full=True,
+            ),
+        ),
+        v4={**TORCH, "rope_theta": 1000000.0},
+        v4_removed=V4_REMOVED,
+        known_as="LFM2-8B-A1B",
+    ),
+    FamilyCases(
         "qwen3_next",
         "Qwen3NextConfig",
         "Qwen3NextForCausalLM",
@@ -198,11 +230,25 @@ CASES: tuple[FamilyCases, ...] = (
             "n_groups": 2,
             "ssm_state_size": 5,
             "chunk_size": 4,
+            "moe_intermediate_size": 20,
+            "moe_shared_expert_intermediate_size": 24,
+            "n_routed_experts": 4,
         },
         (
             Case(
                 "state, feed-forward block, attention, each a layer",
                 {"layers_block_type": ["linear_attention", "mlp", "full_attention", "mlp"]},
+            ),
+            Case(
+                "mixtures in groups, a factor, a shared block",
+                {
+                    "layers_block_type": ["linear_attention", "moe", "full_attention", "moe"],
+                    "n_routed_experts": 6,
+                    "n_group": 3,
+                    "topk_group": 2,
+                    "routed_scaling_factor": 2.5,
+                },
+                full=True,
             ),
             Case(
                 "time steps limited in prompts, biases, silu, ends with a state",
@@ -220,7 +266,7 @@ CASES: tuple[FamilyCases, ...] = (
         ),
         v4={**TORCH, "hybrid_override_pattern": "M-*-", "num_hidden_layers": 4, "norm_eps": 1e-5},
         v4_removed=("dtype", "layers_block_type", "layer_types"),
-        known_as="Nemotron-H, Nemotron Nano 2",
+        known_as="Nemotron-H, Nemotron Nano 2 and 3",
     ),
     FamilyCases(
         "granitemoehybrid",
@@ -252,10 +298,11 @@ CASES: tuple[FamilyCases, ...] = (
                 },
                 full=True,
             ),
+            Case("mixtures beside the shared block", {"num_local_experts": 4}, full=True),
         ),
         v4={**V4_ROPE, "position_embedding_type": "nope", "layer_types": ["mamba", "attention"]},
         v4_removed=V4_REMOVED,
-        known_as="Granite 4.0 H without mixtures",
+        known_as="Granite 4.0 H",
     ),
     FamilyCases(
         "falcon_h1",

@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float32]
 
 def is_mixture(config: Any) -> bool:
     """Whether a reference's config is of a mixture of experts."""
-    return hasattr(config, "num_experts_per_tok")
+    return any(hasattr(config, name) for name in ("num_experts_per_tok", "moe_topk"))
 
 
 def reference_in(dtype: str, family: FamilyCases, case: Case, path: Any) -> Any:

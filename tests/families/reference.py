@@ -24,7 +24,7 @@ def build(family: FamilyCases, case: Case, seed: int = 0) -> Any:
     config._attn_implementation = case.attention
     model = getattr(transformers, family.model_class)(config).eval()
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
+        for name, parameter in _learned(model):
             spread = torch.randn_like(parameter)
             if parameter.ndim > 1:
                 parameter.copy_(spread * (0.5 if "emb" in name or "wte" in name else 0.2))
@@ -32,6 +32,12 @@ def build(family: FamilyCases, case: Case, seed: int = 0) -> Any:
                 # Norm scales and biases: initialised to constants, which would hide a missing one.
                 parameter.add_(0.2 * spread)
     return model
+
+
+def _learned(model: Any) -> list[tuple[str, Any]]:
+    """Parameters, and what is learned but no parameter: the numbers that correct a router's choice."""
+    buffers = [pair for pair in model.named_buffers() if pair[0].endswith("correction_bias")]
+    return [*model.named_parameters(), *buffers]
 
 
 def save(model: Any, path: Path, **kwargs: Any) -> Path:

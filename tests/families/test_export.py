@@ -19,8 +19,8 @@ from tests.families.conftest import Built
 pytestmark = [pytest.mark.parity, pytest.mark.end_to_end]
 
 NEW, LENGTHS, BUCKETS = 6, (3, 8, 5), [4, 8]
-# ALiBi, and windows with experts; the others take their time in the full run.
-QUICK = {"bloom", "gpt_oss"}
+# ALiBi, windows with experts, and the router of DeepSeek-V3; the others take their time in the full run.
+QUICK = {"bloom", "gpt_oss", "glm4_moe"}
 
 
 @pytest.mark.parametrize("family", tiered(FAMILIES, QUICK))

@@ -19,7 +19,7 @@ from tests.families.test_parity import BUCKET, LENGTHS, NEW, Builder, greedy, pa
 pytestmark = pytest.mark.parity
 
 #: One of each way to round: norms, rotary embedding, ALiBi, scaled embedding, mixtures.
-QUICK = {"llama", "gpt2", "gemma2", "olmo2", "cohere", "bloom", "mixtral"}
+QUICK = {"llama", "gpt2", "gemma2", "olmo2", "cohere", "bloom", "mixtral", "glm4_moe"}
 CASES = [
     pytest.param(
         family,

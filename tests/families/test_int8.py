@@ -20,8 +20,8 @@ from exporter.targets import compiled_for
 from tests.families.cases import BY_TYPE
 from tests.families.test_parity import BUCKET, LENGTHS, NEW, Builder, padded, sequences
 
-#: Plain and tied tables, biases, fused projections, experts apart and joined, narrow embeddings.
-FAMILIES = ["llama", "gpt2", "mixtral", "gpt_oss", "opt"]
+#: Plain and tied tables, biases, fused projections, experts apart and joined, narrow embeddings, latents.
+FAMILIES = ["llama", "gpt2", "mixtral", "gpt_oss", "opt", "deepseek_v3"]
 
 
 def dequantise(array: np.ndarray, scale: np.ndarray, axis: int = -2) -> np.ndarray:

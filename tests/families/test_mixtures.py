@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -10,20 +11,32 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tensorflow as tf
+import torch
+from transformers.models.phimoe.modeling_phimoe import sparsemixer
 
 from exporter.choices import Target
 from exporter.model.mixture import in_blocks, mixture
-from exporter.spec import Activation, MlpSpec, MoeSpec, Routing
+from exporter.model.routing import routed
+from exporter.spec import Activation, MlpSpec, MoeSpec, RouterSpec, Score
 from exporter.targets import compiled_for
 from tests.generation.hlo import trip_counts
 
 HIDDEN, WIDTH, EXPERTS = 8, 6, 5
 Floats = npt.NDArray[np.float32]
 
+NORMALISED = RouterSpec(bias=True, normalise=True)
+ROUTERS = {
+    "softmax": RouterSpec(bias=True),
+    "normalised": NORMALISED,
+    "sigmoid": RouterSpec(Score.SIGMOID, bias=True, correction=True, normalise=True, added=0.1, scale=2.5),
+    "on input": RouterSpec(Score.SIGMOID, bias=True, on_input=True),
+    "at least": RouterSpec(bias=True, correction=True, normalise=True, least=0.9),
+}
 
-def moe(top_k: int = 2, routing: Routing = Routing.SOFTMAX_TOP_K) -> MoeSpec:
+
+def moe(top_k: int = 2, router: RouterSpec = NORMALISED) -> MoeSpec:
     expert = MlpSpec(WIDTH, Activation.RELU, gated=True, up_bias=True, down_bias=True)
-    return MoeSpec(EXPERTS, top_k, routing, expert, router_bias=True)
+    return MoeSpec(EXPERTS, top_k, router, expert)
 
 
 @pytest.fixture
@@ -32,6 +45,7 @@ def weights() -> dict[str, Floats]:
     shapes = {
         "moe.router.kernel": (HIDDEN, EXPERTS),
         "moe.router.bias": (EXPERTS,),
+        "moe.router.correction": (EXPERTS,),
         "moe.up.kernel": (EXPERTS, HIDDEN, 2 * WIDTH),
         "moe.up.bias": (EXPERTS, 2 * WIDTH),
         "moe.down.kernel": (EXPERTS, WIDTH, HIDDEN),
@@ -44,20 +58,31 @@ def tokens(rows: int = 3, k: int = 4) -> Floats:
     return np.random.default_rng(1).normal(size=(rows, k, HIDDEN)).astype(np.float32)
 
 
+def weighed(token: Floats, weights: dict[str, Floats], spec: MoeSpec) -> dict[int, float]:
+    """A token's experts and what each weighs."""
+    router = spec.router
+    logits = token @ weights["moe.router.kernel"] + weights["moe.router.bias"]
+    if router.score is Score.SIGMOID:
+        scores = 1 / (1 + np.exp(-logits))
+    else:
+        scores = np.exp(logits) / np.exp(logits).sum()
+    correction = weights["moe.router.correction"] if router.correction else 0.0
+    chosen = np.argsort(-(scores + correction))[: spec.top_k]
+    total = max(scores[chosen].sum() + router.added, router.least) if router.normalise else 1.0
+    return {expert: scores[expert] / total * router.scale for expert in chosen.tolist()}
+
+
 def one_by_one(x: Floats, weights: dict[str, Floats], spec: MoeSpec) -> Floats:
     """Each token by itself, through its own experts only."""
     flat = x.reshape(-1, HIDDEN)
     output = np.zeros_like(flat)
     for index, token in enumerate(flat):
-        logits = token @ weights["moe.router.kernel"] + weights["moe.router.bias"]
-        shares = np.exp(logits) / np.exp(logits).sum()
-        chosen = np.argsort(-logits)[: spec.top_k]
-        total = shares[chosen].sum() if spec.routing is Routing.SOFTMAX_TOP_K else 1.0
-        for expert in chosen:
-            up = token @ weights["moe.up.kernel"][expert] + weights["moe.up.bias"][expert]
+        for expert, share in weighed(token, weights, spec).items():
+            read = token * share if spec.router.on_input else token
+            up = read @ weights["moe.up.kernel"][expert] + weights["moe.up.bias"][expert]
             inner = np.maximum(up[:WIDTH], 0) * up[WIDTH:]
             branch = inner @ weights["moe.down.kernel"][expert] + weights["moe.down.bias"][expert]
-            output[index] += shares[expert] / total * branch
+            output[index] += branch if spec.router.on_input else share * branch
     return output.reshape(x.shape)
 
 
@@ -86,12 +111,17 @@ def run(request: pytest.FixtureRequest) -> Callable[..., Floats]:
     return call
 
 
-@pytest.mark.parametrize("routing", Routing)
-@pytest.mark.parametrize(("top_k", "k"), [(1, 4), (2, 4), (EXPERTS, 4), (2, 40)])
+@pytest.mark.parametrize(
+    ("router", "top_k", "k"),
+    [
+        *(("normalised", *sizes) for sizes in [(1, 4), (EXPERTS, 4), (2, 40)]),
+        *((router, 2, 4) for router in ROUTERS),
+    ],
+)
 def test_equals_each_token_through_its_own_experts(
-    run: Callable[..., Floats], weights: dict[str, Floats], routing: Routing, top_k: int, k: int
+    run: Callable[..., Floats], weights: dict[str, Floats], router: str, top_k: int, k: int
 ) -> None:
-    spec, x = moe(top_k, routing), tokens(k=k)
+    spec, x = moe(top_k, ROUTERS[router]), tokens(k=k)
     np.testing.assert_allclose(run(x, weights, spec), one_by_one(x, weights, spec), rtol=1e-4, atol=1e-5)
 
 
@@ -154,3 +184,32 @@ def test_every_assignment_has_a_row_of_its_expert(chosen: Any) -> None:
     token = blocks.token.numpy().reshape(-1)[place]
     np.testing.assert_array_equal(token, np.arange(len(chosen))[:, np.newaxis] + np.zeros_like(chosen))
     assert place.max() // rows < int(blocks.used) <= len(blocks.expert)
+
+
+def test_only_the_best_groups_are_chosen(run: Callable[..., Floats]) -> None:
+    """Two of three groups of two experts; the best expert of all stands in the group that is left out."""
+    router = RouterSpec(Score.SIGMOID, correction=True, groups=3, chosen_groups=2)
+    spec = MoeSpec(6, 2, router, MlpSpec(1, Activation.LINEAR))
+    weights = {
+        "moe.router.kernel": np.zeros((1, 6), np.float32),
+        "moe.router.correction": np.array([9, -8, 3, 2, 1, 5], np.float32),  # groups of 1, 5 and 6
+        "moe.up.kernel": np.ones((6, 1, 1), np.float32),
+        "moe.down.kernel": 10.0 ** np.arange(6, dtype=np.float32)[:, np.newaxis, np.newaxis],
+    }
+    read = run(np.ones((1, 1, 1), np.float32), weights, spec)
+    assert read.item() == pytest.approx(0.5 * (10**2 + 10**5))  # of the corrections 3 and 5
+    alone = replace(spec, router=replace(router, group_best=1))  # groups of 9, 3 and 5
+    assert run(np.ones((1, 1, 1), np.float32), weights, alone).item() == pytest.approx(0.5 * (1 + 10**5))
+
+
+@pytest.mark.parametrize("tolerance", [0.01, 0.3])
+def test_sparsemixer_is_the_reference_s(tolerance: float) -> None:
+    logits = np.random.default_rng(3).normal(size=(64, EXPERTS)).astype(np.float32)
+    logits[0] = -np.abs(logits[0])  # all below zero
+    router = RouterSpec(Score.SPARSEMIXER, tolerance=tolerance)
+    spec = MoeSpec(EXPERTS, 2, router, MlpSpec(WIDTH, Activation.LINEAR))
+    identity = {"moe.router.kernel": tf.eye(EXPERTS)}
+    shares, chosen = routed(tf.constant(logits), identity, spec)
+    expected = sparsemixer(torch.tensor(logits), jitter_eps=tolerance, training=False)
+    np.testing.assert_allclose(shares.numpy(), expected[0].numpy(), rtol=1e-5)
+    np.testing.assert_array_equal(chosen.numpy(), expected[1].numpy())

@@ -37,6 +37,15 @@ CONFIGS: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4}
         | {"num_key_value_heads": 2, "head_dim": 8, "sliding_window": 4, "max_position_embeddings": 64},
     ),
+    "deepseek_v3": (
+        "DeepseekV3Config",
+        "DeepseekV3ForCausalLM",
+        {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4}
+        | {"num_key_value_heads": 4, "kv_lora_rank": 12, "q_lora_rank": 10, "qk_nope_head_dim": 6}
+        | {"qk_rope_head_dim": 4, "v_head_dim": 8, "moe_intermediate_size": 16, "n_routed_experts": 4}
+        | {"num_experts_per_tok": 2, "n_group": 2, "topk_group": 1, "first_k_dense_replace": 1}
+        | {"max_position_embeddings": 64},
+    ),
     "t5": (
         "T5Config",
         "T5ForConditionalGeneration",
@@ -137,6 +146,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 QUICK = {
     "gpt2": ("beams", "beams, n-grams", "penalties", "lookup"),
     "mistral": ("beams", "lookup"),
+    "deepseek_v3": ("beams", "lookup"),
     "t5": ("beams", "penalties"),
     "bart": ("beams, forced",),
 }

@@ -106,6 +106,13 @@ def test_the_prefix_is_kept_once_and_a_windowed_layer_keeps_its_window() -> None
     assert kept["layers.1.values"] == [2, len(PREFIX), 8]
 
 
+def test_latents_are_kept_once_for_all_heads() -> None:
+    _, baked = models(CONFIGS["latent"])
+    kept = {name: variable.shape.as_list() for name, variable in baked.prefix.items()}
+    latents = {f"layers.{layer}.keys": [1, len(PREFIX), 10 + 4] for layer in range(2)}
+    assert kept == {**latents, "last_state": [1, 1, 16]}
+
+
 def test_a_loop_reads_the_prefix_without_copying_it_for_every_row() -> None:
     """The compiled program holds no tensor of batch x prefix keys: the products run over the one copy."""
     _, baked = models(CONFIGS["rotary"])

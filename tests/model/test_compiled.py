@@ -61,11 +61,11 @@ def copied_in_loops(hlo: str, smallest: int) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(("kind", "copies"), [("learned positions", 1), ("rotary", 1), ("rotary", 2)])
+@pytest.mark.parametrize(("kind", "copies"), [("learned positions", 1), ("rotary", 1), ("rotary", 2), ("latent", 2)])
 def test_no_copy_of_a_cache_in_the_loop(kind: str, copies: int) -> None:
     # Heads wide enough that a cache is larger than the scores, which may be moved.
-    wide = {"n_embd": 128} if kind == "learned positions" else {"head_dim": 64}
-    model = random_model({**CONFIGS[kind], **wide})
+    wide = {"learned positions": {"n_embd": 128}, "rotary": {"head_dim": 64}, "latent": {"kv_lora_rank": 124}}
+    model = random_model({**CONFIGS[kind], **wide[kind]})
     decode, prompt = decoder(model, copies), prompt_of(PROMPTS, BUCKET)
     hlo = decode.experimental_get_compiler_ir(prompt.tokens, prompt.lengths)(stage="optimized_hlo")
     assert "dynamic-update-slice" in hlo

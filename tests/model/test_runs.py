@@ -48,6 +48,7 @@ KINDS: dict[str, tuple[dict[str, Any], tuple[Run, ...]]] = {
         (Run(0, 2, 2), Run(4, 1, 1)),
     ),
     "dense and mixture": (MIXTURE, (Run(0, 2, 2),)),
+    "latent": ({**CONFIGS["latent"], "num_hidden_layers": 3}, (Run(0, 1, 3),)),
     "encoder-decoder": (T5, (Run(0, 1, 3),)),
 }
 
@@ -100,8 +101,15 @@ def test_a_loop_says_what_unrolled_layers_say(kind: str) -> None:
         np.testing.assert_allclose(ours, expected, atol=1e-5 * np.ptp(expected), rtol=0)
 
 
-def test_a_prefix_is_baked_into_stacks() -> None:
-    model = random_model(KINDS["alternating windows"][0])
+@pytest.mark.parametrize(
+    ("kind", "stacks"),
+    [
+        ("alternating windows", 6),  # keys and values of three stacks
+        ("latent", 1),
+    ],
+)
+def test_a_prefix_is_baked_into_stacks(kind: str, stacks: int) -> None:
+    model = random_model(KINDS[kind][0])
     loop = stacked(model)
     found = []
     for each in (model, loop):
@@ -109,7 +117,7 @@ def test_a_prefix_is_baked_into_stacks() -> None:
         prompt = prompt_of([[11, 12, 13, 14, 15, 16, *PROMPTS[0]], [11, 12, 13, 14, 15, 16, 7]], 13)
         first, cache = each.prefill(prompt, max_new_tokens=4)
         found.append([first, each.extend(tf.constant([[3], [9]]), cache)[0]])
-    assert len(loop.prefix) == 6 + 1, "keys and values of three stacks, and the last token's state"
+    assert len(loop.prefix) == stacks + 1, "and the last token's state"
     for ours, expected in zip(found[1], found[0], strict=True):
         np.testing.assert_allclose(ours, expected, atol=1e-5 * np.ptp(expected), rtol=0)
 

@@ -40,6 +40,16 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "window": {"model_type": "mistral", "sliding_window": 4, **SIZES},
     "alternating windows": {"model_type": "gemma2", "sliding_window": 5, "head_dim": 8, **SIZES},
     "alibi": {"model_type": "bloom", "vocab_size": VOCAB, "hidden_size": 16, "n_layer": 2, "n_head": 4},
+    "latent": {
+        "model_type": "minicpm3",
+        **SIZES,
+        "num_key_value_heads": 4,
+        "kv_lora_rank": 10,
+        "q_lora_rank": 12,
+        "qk_nope_head_dim": 6,
+        "qk_rope_head_dim": 4,
+        "v_head_dim": 5,
+    },
 }
 
 

@@ -166,5 +166,5 @@ def prefill_flops(spec: ModelSpec, infos: Infos, case: Case) -> int:
         total += round(2 * tokens * prod(info.shape) * share)
     for own in spec.decoder.attentions:
         # Scores and their sum over values, half of each by causality.
-        total += 2 * case.batch * case.prompt**2 * own.heads * own.head_dim
+        total += case.batch * case.prompt**2 * own.heads * sum(own.widths)
     return total + 2 * case.batch * spec.vocab_size * spec.hidden_size

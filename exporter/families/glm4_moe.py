@@ -1,0 +1,71 @@
+"""GLM-4.5 to 4.7 (Zhipu AI 2025), and Solar Open (Upstage 2026), which has no dense layers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from exporter.families.deepseek_router import deepseek_experts, read_deepseek_mixture
+from exporter.families.experts import ROUTER_TRAINING, some_mixed
+from exporter.families.family import Family
+from exporter.families.llama import LLAMA_NAMES
+from exporter.families.reader import ConfigReader
+from exporter.families.rope import read_rotary
+from exporter.families.shape import Keys, gated_mlp, read_shape, rms_norm, tied
+from exporter.spec import HeadSpec, LayerSpec, ModelSpec
+
+# Of predicting several tokens at once: their layers come behind the model's, which does without.
+MTP = ("num_mtp_layers", "num_nextn_predict_layers")
+_EXPERTS = {"experts": 128, "top_k": 8}
+
+
+def read_glm4_moe(config: ConfigReader) -> ModelSpec:
+    """The first layers are dense; half of every head turns."""
+    shape = read_shape(
+        config,
+        vocab=151552,
+        hidden=4096,
+        width=10944,
+        layers=46,
+        heads=96,
+        kv_heads=8,
+        max_length=131072,
+    )
+    norm = rms_norm(config, 1e-5)
+    attention = shape.attention(
+        rotary=read_rotary(config, shape.head_dim, shape.max_length, partial=0.5),
+        qkv_bias=config.flag("attention_bias", False),
+        qk_norm=norm if config.flag("use_qk_norm", False) else None,
+    )
+    mixture = read_deepseek_mixture(config, width=1408, **_EXPERTS)
+    dense = config.integer("first_k_dense_replace", 1, 0)
+    mixed = [layer >= dense for layer in range(shape.layers)]
+    layers = some_mixed([attention] * shape.layers, mixed, mixture, gated_mlp(config, shape.width), norm)
+    return shape.model("glm4_moe", layers, norm, HeadSpec(tied(config)))
+
+
+def read_solar_open(config: ConfigReader) -> ModelSpec:
+    """A mixture in every layer; heads turn whole unless partial_rotary_factor says otherwise."""
+    shape = read_shape(
+        config,
+        Keys(width="", kv_heads="num_key_value_heads", head_dim="head_dim"),
+        vocab=196608,
+        hidden=4096,
+        layers=48,
+        heads=64,
+        kv_heads=8,
+        head_dim=128,
+        max_length=131072,
+    )
+    norm = rms_norm(config, 1e-5)
+    turning = read_rotary(config, shape.head_dim, shape.max_length, theta=1_000_000.0, partial=1.0)
+    attention = shape.attention(rotary=turning, qkv_bias=config.flag("attention_bias", False))
+    mixture = read_deepseek_mixture(config, width=1280, **_EXPERTS)
+    layer = LayerSpec(attention, mixture, attention_norm=norm, mlp_norm=norm)
+    return shape.model("solar_open", [layer] * shape.layers, norm, HeadSpec(tied(config)))
+
+
+NAMES = deepseek_experts(replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm"))
+ALIASES = {"num_local_experts": "n_routed_experts"}
+
+GLM4_MOE = Family(read_glm4_moe, NAMES, harmless=(*ROUTER_TRAINING, *MTP), aliases=ALIASES)
+SOLAR_OPEN = Family(read_solar_open, NAMES, harmless=ROUTER_TRAINING, aliases=ALIASES)
