@@ -178,7 +178,11 @@ def _facts(spec: ModelSpec) -> list[tuple[str, str]]:
         ),
         ("hidden size", f"{spec.hidden_size}, vocabulary {spec.vocab_size}"),
         *([("attention", _attention(attentions[0], len(attentions), len(layers)))] if attentions else []),
-        *([("state", f"{STATES[type(states[0])]} in {len(states)} of {len(layers)} layers")] if states else []),
+        *(
+            [("state", f"{STATES[type(states[0])]} in {len(states)} of {len(layers)} layers")]
+            if states
+            else []
+        ),
         ("context length", f"{spec.context_length or 'unbounded'}{bound}"),
         ("output head", "tied to the embedding" if spec.head.tied else "weights of its own"),
     ]

@@ -400,8 +400,8 @@ class MlpSpec:
     """Feed-forward block; ``gated`` multiplies activation(gate) by a second projection (Shazeer 2020).
 
     ``wide_down`` keeps the second projection of a float16 model in float32, and so the residual stream behind
-    it (the reference's ``_keep_in_fp32_modules``). ``gate_scale`` and ``down_scale`` multiply what the gate's and the
-    second projection give.
+    it (the reference's ``_keep_in_fp32_modules``). ``gate_scale`` and ``down_scale`` multiply what the gate's
+    and the second projection give.
     """
 
     width: int

@@ -54,8 +54,9 @@ def check_resume(
     for state in spec.decoder.states:
         if isinstance(state, Mamba2Spec) and state.limits != (0.0, math.inf):
             raise UnsupportedError(
-                f"extra_signatures: resume: the reference limits time steps of {spec.model_type} to {state.limits} while "
-                "it reads a prompt, and not while it generates, so that an answer read again would go on otherwise"
+                f"extra_signatures: resume: the reference limits time steps of {spec.model_type} to "
+                f"{state.limits} while it reads a prompt, and not while it generates, so that an answer that "
+                "is read again would go on otherwise"
             )
     total = len(prefix.tokens if prefix else ()) + buckets.prompt_lengths[-1] + generation.max_new_tokens
     for attention in spec.decoder.attentions:
@@ -85,12 +86,14 @@ def check_score(path: Path, options: ExportOptions) -> None:
         )
 
 
-def check_rollback(spec: ModelSpec, generation: GenerationOptions, presets: Mapping[str, GenerationOptions]) -> None:
+def check_rollback(
+    spec: ModelSpec, generation: GenerationOptions, presets: Mapping[str, GenerationOptions]
+) -> None:
     """Refuses prompt lookup where a wrong guess cannot be taken back: a state keeps no tokens apart."""
     asked = {"": generation, **{f"signatures: {name}: ": options for name, options in presets.items()}}
     for place, options in asked.items() if spec.decoder.states else ():
         if options.prompt_lookup_num_tokens:
             raise UnsupportedError(
-                f"{place}prompt_lookup_num_tokens={options.prompt_lookup_num_tokens}: layers of {spec.model_type} "
-                "carry a state from which wrong guesses cannot be taken back; allowed: 0"
+                f"{place}prompt_lookup_num_tokens={options.prompt_lookup_num_tokens}: layers of "
+                f"{spec.model_type} carry a state from which wrong guesses cannot be taken back; allowed: 0"
             )

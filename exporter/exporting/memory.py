@@ -36,7 +36,7 @@ def _row_bytes(spec: ModelSpec, length: int, options: GenerationOptions, dtype: 
 
 
 def baked_bytes(spec: ModelSpec, tokens: int, dtype: str) -> int:
-    """What a baked prefix of ``tokens`` tokens keeps, once for all rows: every layer's part, the last state."""
+    """What a baked prefix of ``tokens`` tokens keeps, once for all rows: layers' parts and the last state."""
     return ITEM_BYTES[dtype] * (_numbers(spec, tokens) + spec.hidden_size) + state_bytes(spec, dtype)
 
 

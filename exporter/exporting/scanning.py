@@ -39,8 +39,8 @@ def resolve_scan(options: ExportOptions, spec: ModelSpec, infos: Mapping[str, We
     """
     if options.scan_layers == "on" and spec.decoder.states:
         raise OptionError(
-            f"scan_layers: on: layers of {spec.model_type} carry a state beside keys and values, and such layers "
-            "stand one after the other; allowed: auto, off"
+            f"scan_layers: on: layers of {spec.model_type} carry a state beside keys and values, and such "
+            "layers stand one after the other; allowed: auto, off"
         )
     stacks = [("", spec.decoder.layers), ("encoder.", spec.encoder.layers if spec.encoder else ())]
     total = sum(len(layers) for _, layers in stacks)

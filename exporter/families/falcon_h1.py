@@ -1,4 +1,4 @@
-"""Falcon-H1 (TII 2025): attention and a Mamba 2 state side by side in every layer, with factors everywhere."""
+"""Falcon-H1 (TII 2025): attention and a Mamba 2 state side by side in every layer, and factors everywhere."""
 
 from __future__ import annotations
 

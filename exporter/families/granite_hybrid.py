@@ -49,7 +49,10 @@ def read(config: ConfigReader) -> ModelSpec:
 
 
 def _attention(config: ConfigReader, shape: Shape) -> AttentionSpec:
-    bias, turning = config.flag("attention_bias", False), read_rotary(config, shape.head_dim, shape.max_length)
+    bias, turning = (
+        config.flag("attention_bias", False),
+        read_rotary(config, shape.head_dim, shape.max_length),
+    )
     return shape.attention(
         rotary=turning if config.raw("position_embedding_type") == "rope" else None,
         scale=config.number("attention_multiplier", 1.0),

@@ -21,9 +21,9 @@ Array = npt.NDArray[Any]
 UNIT = 128
 #: The largest number that is used: -128 has no counterpart.
 _MOST = 127
-#: A router decides which weights are read at all; a gate is one column; what makes keys and values of latents is
-#: multiplied from either side, and channels of one side are none of the other; rates and time steps say how
-#: fast a state forgets, over the whole text.
+#: A router decides which weights are read at all; a gate is one column; what makes keys and values of latents
+#: is multiplied from either side, and channels of one side are none of the other; rates and time steps say
+#: how fast a state forgets, over the whole text.
 _KEPT = (
     "moe.router.kernel",
     "moe.shared_gate.kernel",

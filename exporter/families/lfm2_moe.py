@@ -61,6 +61,4 @@ NAMES = replace(
     expert_layout=Experts.APART,
     joined=JOINED,
 )
-LFM2_MOE = Family(
-    read, NAMES, harmless=ROUTER_TRAINING, aliases={"tie_embedding": "tie_word_embeddings"}
-)
+LFM2_MOE = Family(read, NAMES, harmless=ROUTER_TRAINING, aliases={"tie_embedding": "tie_word_embeddings"})

@@ -25,7 +25,9 @@ def read(config: ConfigReader) -> ModelSpec:
     hidden, expand = config.integer("hidden_size", 4096), config.integer("expand", 2)
     heads, head_dim = config.integer("num_heads", 128), config.integer("head_dim", 64)
     if heads * head_dim != expand * hidden:
-        config.problem(f"num_heads={heads} times head_dim={head_dim} is not expand={expand} times hidden_size")
+        config.problem(
+            f"num_heads={heads} times head_dim={head_dim} is not expand={expand} times hidden_size"
+        )
     bias = config.flag("use_bias", False)
     state = Mamba2Spec(
         heads=heads,
@@ -44,7 +46,14 @@ def read(config: ConfigReader) -> ModelSpec:
 
 
 def state_model(
-    config: ConfigReader, model_type: str, hidden: int, layer: LayerSpec, *, layers: int, vocab: int, tie: bool
+    config: ConfigReader,
+    model_type: str,
+    hidden: int,
+    layer: LayerSpec,
+    *,
+    layers: int,
+    vocab: int,
+    tie: bool,
 ) -> ModelSpec:
     """A model of equal layers without attention; the numbers are the family's defaults."""
     norm = NormSpec(NormKind.RMS, config.number("layer_norm_epsilon", 1e-5), round_first=True)

@@ -48,8 +48,8 @@ class StateNames:
     """Names of the parts of a layer that carries a state, behind the layer's; "" where the family has none.
 
     Attributes:
-      inputs: projections of the hidden state, side by side; a gated delta net with one alone keeps its rows by
-        key head.
+      inputs: projections of the hidden state, side by side; a gated delta net with one alone keeps its rows
+        by key head.
       rates: a gated delta net's projections to strengths and steps, as ``inputs``.
       conv: the convolution, or those of its parts.
       decay, dt_bias, skip: whole names.

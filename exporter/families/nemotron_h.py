@@ -37,7 +37,6 @@ def read(config: ConfigReader) -> ModelSpec:
         max_length=4096,
     )
     norm = NormSpec(NormKind.RMS, config.number("layer_norm_epsilon", 1e-5))
-    bias = config.flag("mlp_bias", False)
     layers = {
         FULL: LayerSpec(attention=shape.attention(), attention_norm=norm),
         LINEAR: LayerSpec(state=_state(config), attention_norm=norm),
@@ -71,7 +70,9 @@ def _block(config: ConfigReader, width: int) -> MlpSpec:
 
 def _mixture(config: ConfigReader) -> MoeSpec:
     """Experts without biases, beside a block that all tokens share."""
-    expert = replace(_block(config, config.integer("moe_intermediate_size", 7688)), up_bias=False, down_bias=False)
+    expert = replace(
+        _block(config, config.integer("moe_intermediate_size", 7688)), up_bias=False, down_bias=False
+    )
     shared = _block(config, config.integer("moe_shared_expert_intermediate_size", 7688))
     experts, router = config.integer("n_routed_experts", 8), read_deepseek_router(config)
     config.expect("moe_latent_size", None, why="experts that read a latent are not built")

@@ -1,13 +1,13 @@
-"""Qwen3-Next and Qwen3.5 (Qwen Team 2025, 2026): gated delta nets, and gated attention in every fourth layer."""
+"""Qwen3-Next and Qwen3.5 (Qwen Team 2025, 2026): gated delta nets, gated attention in every fourth layer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 
+from exporter.families.experts import ROUTER_TRAINING, read_mixture
 from exporter.families.family import ACTIVATIONS, Family, expect_kind
 from exporter.families.gemma import gemma_attention, gemma_norm
-from exporter.families.experts import ROUTER_TRAINING, read_mixture
 from exporter.families.llama import LLAMA_NAMES
 from exporter.families.names import Names, StateNames
 from exporter.families.qwen_moe import qwen_experts, qwen_mixture
@@ -93,7 +93,7 @@ def read_wrapped(
 ) -> ModelSpec:
     """The text model of a checkpoint with a vision tower."""
     text = config.section("text_config")
-    text.harmless(*HARMLESS)
+    text.harmless(*HARMLESS, "intermediate_size")  # the mixtures have none; the tower does
     expect_kind(text, encoder_decoder=False)
     shares = config.flag("tie_word_embeddings", False)
     text.expect("tie_word_embeddings", shares, why="it contradicts the outer tie_word_embeddings")
@@ -179,6 +179,8 @@ _APART = replace(
     inputs=("linear_attn.in_proj_qkv", "linear_attn.in_proj_z"),
     rates=("linear_attn.in_proj_b", "linear_attn.in_proj_a"),
 )
+
+
 def _names(state: StateNames, renames: tuple[tuple[str, str], ...] = ()) -> Names:
     base = replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm")
     return qwen_experts(replace(base, state=state, renames=renames))

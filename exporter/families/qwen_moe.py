@@ -32,9 +32,7 @@ def read_qwen2_moe(config: ConfigReader) -> ModelSpec:
         qkv_bias=config.flag("qkv_bias", True),
     )
     shared = gated_mlp(config, config.integer("shared_expert_intermediate_size", 5632))
-    mixture = replace(
-        qwen_mixture(config, width=1408, experts=60, top_k=4), shared=shared, shared_gate=True
-    )
+    mixture = replace(qwen_mixture(config, width=1408, experts=60, top_k=4), shared=shared, shared_gate=True)
     attentions = [replace(attention, window=size) for size in windows]
     return _model(config, "qwen2_moe", shape, attentions, mixture)
 
@@ -80,7 +78,6 @@ def _model(
     mixed = [index not in dense and (index + 1) % step == 0 for index in range(shape.layers)]
     layers = some_mixed(attentions, mixed, mixture, plain, norm)
     return shape.model(model_type, layers, norm, HeadSpec(tied(config)))
-
 
 
 def qwen_experts(base: Names) -> Names:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 _REASONS = {
-    "its layers carry a recurrent state of a kind that this exporter does not build (of linear attention, state "
-    "space or convolution)": """
+    "its layers carry a recurrent state of a kind that this exporter does not build (of linear attention, "
+    "state space or convolution)": """
         bailing_hybrid glm5_next_text inkling2_text inkling_text kimi_linear lfm3 minimax
         qwen4_exp_text recurrent_gemma rwkv xlstm zamba zamba2 zaya
     """,

@@ -128,7 +128,7 @@ def _taps(array: Array) -> Array:
 
 
 def _grouped_inputs(spec: GatedDeltaSpec, array: Array) -> Array:
-    """Rows by key head, each with its query, key, values and gates -> [hidden, query | key | value | gate]."""
+    """Rows by key head, each with query, key, values and gates -> [hidden, query | key | value | gate]."""
     values = spec.value_heads // spec.key_heads * spec.value_dim
     return _ungrouped(array, spec.key_heads, (spec.key_dim, spec.key_dim, values, values))
 

@@ -148,7 +148,7 @@ class _Table:
         else:
             projections = [(stored + name, width) for name, width in zip(names.qkv, widths, strict=True)]
             yield from self.joined(f"{ours}attention.qkv", projections, spec.qkv_bias)
-        if spec.gated:
+        if spec.gated and names.attention_gate:
             gate = (stored + names.attention_gate, hidden, read, False)
             yield from self.linear(f"{ours}attention.gate", *gate)
         yield from self.linear(f"{ours}attention.out", stored + names.out, read, hidden, spec.out_bias)
@@ -200,7 +200,7 @@ class _Table:
         query, key, value = (stored + name for name in self.names.qkv)
         width, others = spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
         own, gate = (partial(half_of_heads, heads=spec.heads, half=half) for half in (0, 1))
-        sides = [("kernel", "weight", (self.spec.hidden_size,))]
+        sides: list[tuple[str, str, tuple[int, ...]]] = [("kernel", "weight", (self.spec.hidden_size,))]
         sides += [("bias", "bias", ())] if spec.qkv_bias else []
         for side, name, inputs in sides:
             both, shape = f"{query}.{name}", (2 * width, *inputs)

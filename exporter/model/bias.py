@@ -35,9 +35,7 @@ class Sight(NamedTuple):
             return cls(None, None)
         relative = attention.relative
         own_table = relative is not None and relative.per_layer
-        return cls(
-            attention.window, attention.alibi, relative, layer if own_table else 0, attention.chunked
-        )
+        return cls(attention.window, attention.alibi, relative, layer if own_table else 0, attention.chunked)
 
 
 class Text(NamedTuple):

@@ -209,9 +209,7 @@ def _around(
         x = norm(_sum(x[:, positions], mixer.branch(spec, x)), weights, "attention_norm", spec.attention_norm)
         x = _read_memory(spec, weights, x, memory, copies)
         return norm(_sum(x, _fed(x, weights, spec.mlp)), weights, "mlp_norm", spec.mlp_norm)
-    if spec.wide_residual:
-        x = tf.cast(x, tf.float32)
-    normed = norm(x, weights, "attention_norm", spec.attention_norm)
+    normed, x = _normed(spec, weights, x)
     branch = mixer.branch(spec, normed)
     x, normed = x[:, positions], normed[:, positions]
     if branch is not None:
@@ -226,6 +224,14 @@ def _around(
     if fed is not None:
         fed = norm(fed, weights, "mlp_out_norm", spec.mlp_out_norm)
     return _sum(normed if spec.block is Block.NORMED_RESIDUAL else x, fed, scale=spec.residual_scale)
+
+
+def _normed(spec: LayerSpec, weights: Weights, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """What the first branch reads, and the residual stream."""
+    if not spec.wide_residual:
+        return norm(x, weights, "attention_norm", spec.attention_norm), x
+    rounded = tf.cast(x, weights["attention_norm.scale"].dtype)
+    return norm(rounded, weights, "attention_norm", spec.attention_norm), tf.cast(x, tf.float32)
 
 
 def _sum(x: tf.Tensor, *branches: tf.Tensor | None, scale: float = 1.0) -> tf.Tensor:

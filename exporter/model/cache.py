@@ -18,8 +18,8 @@ never copies keys and values. All of a prompt's slots are read once for all its 
 Layers that run as one loop (``exporter.model.runs``) have their segments stacked: one more axis, in front,
 counts the layers, and what is said of "a layer" here is true of the whole stack.
 
-A layer with a latent (``exporter.model.latent``) has one segment where others have two: its keys, of one head,
-are the values too, and ``()`` stands in the place of the values, here and in the state.
+A layer with a latent (``exporter.model.latent``) has one segment where others have two: its keys, of one
+head, are the values too, and ``()`` stands in the place of the values, here and in the state.
 
 An encoder's keys and values (``Memory``) are a third, invariant segment of every layer.
 
@@ -27,12 +27,12 @@ A model with a baked prefix has one more, for all prompts together, in front of 
 
     prefix     [kv_heads, kept, head_dim]              invariant; ``kept`` as above
 
-A layer without attention has no segments: None among the prompts, () in the state. One that carries a state
-(``exporter.model.state``) has that in ``states``, of every row by itself: it is copied where rows are reordered,
-and a token cannot be taken back from it.
+Segments have three axes, not four, because XLA:CPU makes batched products of three: with four it would
+reshape the updated segment for the product and, to fuse that, update a second copy of it.
 
-They have three axes, not four, because XLA:CPU makes batched products of three: with four it would reshape
-the updated segment for the product and, to fuse that, update a second copy of it.
+A layer without attention has no segments: None among the prompts, () in the state. One that carries a state
+(``exporter.model.state``) has that in ``states``, of every row by itself: it is copied where rows are
+reordered, and a token cannot be taken back from it.
 
 ``rows = batch * copies``, a prompt's rows adjacent. Normally every row has generated the same number of
 tokens (``count`` is a scalar), and a step writes one slice at one place for all rows. After ``per_row`` each
@@ -62,8 +62,8 @@ class CacheState(NamedTuple):
 
     Attributes:
       count: int32 [] or [rows], tokens generated so far.
-      keys, values: the generated segments, one a layer; () of a layer without attention, and values of () where a
-        layer's keys are its values too.
+      keys, values: the generated segments, one a layer; () of a layer without attention, and values of ()
+        where a layer's keys are its values too.
       owners: int32 [rows, capacity], which of its prompt's rows wrote what a row has as token t; () where no
         segment is shared.
       states: what each layer carries, a ``State``; () of a layer without.
@@ -77,7 +77,7 @@ class CacheState(NamedTuple):
 
 
 class LayerPrompt(NamedTuple):
-    """One layer's prompt segment, [batch * kv_heads, kept, head_dim] each; no values where the keys are both."""
+    """One layer's prompt segment, [batch * kv_heads, kept, head_dim] each; no values where keys are both."""
 
     keys: tf.Tensor
     values: Any
@@ -166,7 +166,8 @@ class KVCache:
     ) -> KVCache:
         """A cache in which nothing is generated yet; ``prompts`` hold every column of the bucket."""
         kept = tuple(
-            prompt and tf.nest.map_structure(lambda part, w=window: part if w is None else part[..., -w:, :], prompt)
+            prompt
+            and tf.nest.map_structure(lambda part, w=window: part if w is None else part[..., -w:, :], prompt)
             for prompt, window in zip(prompts, windows, strict=True)
         )
         empty = CacheState(tf.zeros([], tf.int32), (), (), states=states)
@@ -210,7 +211,9 @@ class KVCache:
             return self._expand_shared(n)
         count = tf.repeat(self.state.count, n, axis=0) if self.per_row_counts else self.state.count
         repeated = self._map_segments(self._by_row(partial(tf.repeat, repeats=n, axis=-4)))
-        repeated = repeated._replace(count=count, states=self._map_states(partial(tf.repeat, repeats=n, axis=0)))
+        repeated = repeated._replace(
+            count=count, states=self._map_states(partial(tf.repeat, repeats=n, axis=0))
+        )
         return replace(self, state=repeated, copies=self.copies * n)
 
     def _expand_shared(self, n: int) -> KVCache:

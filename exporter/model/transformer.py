@@ -67,7 +67,7 @@ class Transformer(tf.Module):
         return self._layer_functions(current_target(), function, *static)
 
     def bake_prefix(self, tokens: Sequence[int], values: Mapping[str, Any] | None = None) -> None:
-        """Keeps what the layers make of ``tokens`` as variables: every prompt has to begin with them from now on.
+        """Keeps what the layers make of ``tokens`` as variables: every prompt has to begin with them now.
 
         (``Unbaked`` reads others.) ``prefill`` then skips them and reads only what follows; logits "all" are
         those of the columns behind the first ``len(tokens)``.
@@ -119,9 +119,11 @@ class Transformer(tf.Module):
     def _baked_part(self, place: Place, kind: type[Part]) -> Part | None:
         """Of the baked prefix, what a layer has of this kind; None where it has nothing."""
         names = {field: f"{place.name}{field}" for field in kind._fields}
-        found = {field: self.prefix.get(name, ()) for field, name in names.items()}
-        parts = {field: part if part == () else tf.convert_to_tensor(part) for field, part in found.items()}
-        return kind(**parts) if any(name in self.prefix for name in names.values()) else None
+        found = {
+            field: tf.convert_to_tensor(self.prefix[name]) if name in self.prefix else ()
+            for field, name in names.items()
+        }
+        return kind(**found) if any(map(tf.is_tensor, found.values())) else None
 
     def prefill(
         self,

@@ -198,7 +198,16 @@ CASES: tuple[FamilyCases, ...] = (
         "olmo_hybrid",
         "OlmoHybridConfig",
         "OlmoHybridForCausalLM",
-        {**SIZES, "num_hidden_layers": 3, "layer_types": DELTA["layer_types"], "pad_token_id": 0, "eos_token_id": 1},
+        {
+            **SIZES,
+            "num_hidden_layers": 3,
+            "layer_types": DELTA["layer_types"],
+            "pad_token_id": 0,
+            "eos_token_id": 1,
+            # The reference writes the three convolutions of equal size, whatever they are.
+            "linear_key_head_dim": 6,
+            "linear_value_head_dim": 6,
+        },
         (
             Case("gated delta nets that may turn values round, norms behind attention", {}),
             Case(
@@ -208,8 +217,7 @@ CASES: tuple[FamilyCases, ...] = (
                     "linear_allow_neg_eigval": False,
                     "attention_bias": True,
                     "linear_num_key_heads": 2,
-                    "linear_key_head_dim": 5,
-                    "linear_value_head_dim": 7,
+                    "linear_value_head_dim": 3,
                 },
                 full=True,
             ),
@@ -337,7 +345,11 @@ CASES: tuple[FamilyCases, ...] = (
                 },
                 full=True,
             ),
-            Case("norm before the gate, width from the hidden size", {"mamba_rms_norm": True, "mamba_d_ssm": None}, full=True),
+            Case(
+                "norm before the gate, width from the hidden size",
+                {"mamba_rms_norm": True, "mamba_d_ssm": None},
+                full=True,
+            ),
         ),
         v4={**V4_ROPE, "projectors_bias": False, "time_step_floor": 0.0001},
         v4_removed=V4_REMOVED,

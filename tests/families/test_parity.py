@@ -34,7 +34,10 @@ CASES = [
 BUCKETS = [13, *(pytest.param(size, marks=pytest.mark.full) for size in (12, 16, 24))]
 FIRST = [
     pytest.param(
-        family, family.cases[0], id=family.model_type, marks=[pytest.mark.full] if family.cases[0].full else []
+        family,
+        family.cases[0],
+        id=family.model_type,
+        marks=[pytest.mark.full] if family.cases[0].full else [],
     )
     for family in FAMILIES
 ]

@@ -40,7 +40,8 @@ def beams(oracle: Any, ids: np.ndarray) -> list[int]:
 
 @pytest.mark.end_to_end
 @pytest.mark.parametrize(
-    "model_type", ["qwen3_5_text", *(pytest.param(name, marks=pytest.mark.full) for name in ("lfm2", "jamba"))]
+    "model_type",
+    ["qwen3_5_text", *(pytest.param(name, marks=pytest.mark.full) for name in ("lfm2", "jamba"))],
 )
 def test_greedy_and_beams_of_a_reloaded_export(build: Builder, tmp_path: Path, model_type: str) -> None:
     family = BY_TYPE[model_type]
