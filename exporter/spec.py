@@ -35,6 +35,7 @@ class Activation(enum.Enum):
     TANH = "tanh"
     SIGMOID = "sigmoid"
     LINEAR = "linear"
+    XIELU = "xielu"  # Huang and Schlag 2024, with learned curvatures of both sides
     GPT_OSS = "gpt_oss"  # clamped swish with alpha 1.702, times (1 + clamped linear half)
 
 
@@ -142,6 +143,7 @@ class RotarySpec:
     beta_fast: float = 32.0
     beta_slow: float = 1.0
     truncate: bool = True
+    backwards: bool = False  # turns by the negative angle
     low_freq_factor: float = 1.0
     high_freq_factor: float = 4.0
     short_factors: tuple[float, ...] = ()
@@ -205,6 +207,14 @@ class LatentSpec:
 
 
 @dataclass(frozen=True)
+class DifferenceSpec:
+    """Differential attention (Ye et al. 2024): its share's start, and the epsilon of the norm behind it."""
+
+    initial: float
+    epsilon: float
+
+
+@dataclass(frozen=True)
 class AttentionSpec:
     """Attention of one layer; ``scale`` multiplies the query, ``window`` counts the query's own position.
 
@@ -237,6 +247,7 @@ class AttentionSpec:
     value_dim: int | None = None  # features of a head's value; None: head_dim
     value_scale: float = 1.0  # multiplies the value
     latent: LatentSpec | None = None
+    difference: DifferenceSpec | None = None
 
     @property
     def widths(self) -> tuple[int, int]:
@@ -511,6 +522,15 @@ class EmbeddingSpec:
 
 
 @dataclass(frozen=True)
+class HeadBlockSpec:
+    """A block before the logits, as BERT's head has it: norm(activation(dense(x)))."""
+
+    activation: Activation
+    norm: NormSpec
+    bias: bool = False
+
+
+@dataclass(frozen=True)
 class HeadSpec:
     """Output head: hidden state to logits. ``tied`` uses the token embedding."""
 
@@ -518,6 +538,7 @@ class HeadSpec:
     bias: bool = False
     scale: float = 1.0  # multiplies the logits
     softcap: float | None = None  # final_logit_softcapping
+    block: HeadBlockSpec | None = None
 
 
 @dataclass(frozen=True)

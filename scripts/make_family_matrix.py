@@ -9,11 +9,12 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from exporter.families.registry import REFUSED  # noqa: E402
+from exporter.families.registry import ALIASES, REFUSED, REMOTE  # noqa: E402
 from tests.encoder_decoder.cases import FAMILIES as ENCODER_DECODER  # noqa: E402
 from tests.families.case import FamilyCases  # noqa: E402
 from tests.families.cases import FAMILIES as DECODER_ONLY  # noqa: E402
@@ -76,6 +77,11 @@ def table(families: Iterable[FamilyCases]) -> list[str]:
     return lines
 
 
+def aliases(types: Mapping[str, tuple[str, Any]]) -> str:
+    """Types that are read as others."""
+    return ", ".join(f"`{alias}` as `{model_type}`" for alias, (model_type, _) in types.items())
+
+
 def refusals(refused: Mapping[str, str]) -> list[str]:
     """One item a reason."""
     by_reason: dict[str, list[str]] = defaultdict(list)
@@ -92,8 +98,9 @@ def render() -> str:
         table(DECODER_ONLY),
         ["", f"## Encoder-decoder ({len(ENCODER_DECODER)})", ""],
         table(ENCODER_DECODER),
+        ["", "Read as another type: " + aliases(ALIASES) + "."],
         ["", "## Refused by name", ""],
-        refusals(REFUSED),
+        refusals({**REFUSED, **REMOTE}),
         ["", "Any other `model_type` is refused as unknown, with the list of those that work.", ""],
     ]
     return "\n".join(line for part in parts for line in part)

@@ -1,6 +1,6 @@
 """Model families as data: ``model_type`` -> a config reader and a table of weight names.
 
-To add one, write a module with a ``read`` function and ``Names``, and register it in ``REGISTRY``.
+To add one, see "A family in an hour" in CONTRIBUTING.md.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from exporter.errors import UnsupportedError, did_you_mean
 from exporter.families.config_keys import reference_of, unread_notes
 from exporter.families.family import expect_kind
 from exporter.families.reader import ConfigReader
-from exporter.families.registry import ALIASES, FAMILIES, REFUSED
+from exporter.families.registry import ALIASES, FAMILIES, REFUSED, REMOTE
 from exporter.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def read_spec(config: Mapping[str, Any], *, ignore_config_keys: Iterable[str] = 
         raise UnsupportedError("config.json has no model_type, so its architecture is unknown")
     if not isinstance(model_type, str):
         raise UnsupportedError(f"config.json: model_type={model_type!r} must be a string, as 'llama'")
-    if model_type in REFUSED:
-        raise UnsupportedError(f"model_type {model_type!r} is not supported: {REFUSED[model_type]}")
+    if why := REFUSED.get(model_type) or REMOTE.get(model_type):
+        raise UnsupportedError(f"model_type {model_type!r} is not supported: {why}")
     model_type, assumed = ALIASES.get(model_type, (model_type, {}))
     if model_type not in FAMILIES:
         supported = ", ".join(sorted(FAMILIES))

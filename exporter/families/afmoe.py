@@ -10,7 +10,16 @@ from exporter.families.llama import LLAMA_NAMES
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
 from exporter.families.shape import Shape, gated_mlp, read_shape, read_windows, rms_norm, tied
-from exporter.spec import AttentionSpec, EmbeddingSpec, HeadSpec, ModelSpec, MoeSpec, NormSpec, RouterSpec, Score
+from exporter.spec import (
+    AttentionSpec,
+    EmbeddingSpec,
+    HeadSpec,
+    ModelSpec,
+    MoeSpec,
+    NormSpec,
+    RouterSpec,
+    Score,
+)
 
 
 def read(config: ConfigReader) -> ModelSpec:
@@ -45,9 +54,7 @@ def _attentions(config: ConfigReader, shape: Shape, norm: NormSpec) -> list[Atte
     windows = read_windows(config, shape.layers, window, lambda layer: (layer + 1) % every != 0)
     turning = read_rotary(config, shape.head_dim, shape.max_length)
     attention = shape.attention(qkv_bias=bias, out_bias=bias, qk_norm=norm, gated=True)
-    return [
-        replace(attention, window=size, rotary=None if size is None else turning) for size in windows
-    ]
+    return [replace(attention, window=size, rotary=None if size is None else turning) for size in windows]
 
 
 def _mixture(config: ConfigReader) -> MoeSpec:

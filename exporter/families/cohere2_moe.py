@@ -56,9 +56,7 @@ def _norm(config: ConfigReader) -> NormSpec:
     return rms_norm(config) if config.has("rms_norm_eps") else plain
 
 
-def _attentions(
-    config: ConfigReader, shape: Shape, mixed: Sequence[bool], dense: int
-) -> list[AttentionSpec]:
+def _attentions(config: ConfigReader, shape: Shape, mixed: Sequence[bool], dense: int) -> list[AttentionSpec]:
     """Windowed layers turn; so do dense ones, where none of them is windowed by the config's pattern."""
     first, rest = (
         config.integer(key, default)
@@ -83,7 +81,10 @@ def _attentions(
 
 def _mixture(config: ConfigReader, shape: Shape) -> MoeSpec:
     normalise = config.flag("norm_topk_prob", True)
-    routers = {"softmax": RouterSpec(normalise=True), "sigmoid": RouterSpec(Score.SIGMOID, normalise=normalise)}
+    routers = {
+        "softmax": RouterSpec(normalise=True),
+        "sigmoid": RouterSpec(Score.SIGMOID, normalise=normalise),
+    }
     router, expert = config.choice("expert_selection_fn", routers, "softmax"), gated_mlp(config, shape.width)
     scale = config.choice("shared_expert_combination_strategy", {"average": 0.5, "sum": 1.0}, "average")
     experts, blocks = config.integer("num_experts", 8), config.integer("num_shared_experts", 0, 0)

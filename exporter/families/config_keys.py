@@ -55,8 +55,8 @@ def unread_notes(spec: ModelSpec) -> list[str]:
     alias = "model_type" in spec.unread_config_keys
     if alias:
         notes.append(
-            f"model_type of config.json is none of transformers: the graph is that of {spec.model_type}, whose keys "
-            "and weights it has"
+            f"model_type of config.json is none of transformers: the graph is that of {spec.model_type}, "
+            "whose keys and weights it has"
         )
     if "auto_map" in spec.unread_config_keys:
         notes.append(

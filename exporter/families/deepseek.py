@@ -23,12 +23,21 @@ def read_v2(config: ConfigReader) -> ModelSpec:
     """Latent attention, and mixtures whose shared experts are one block, behind some dense layers."""
     shape, latent = read_latent_sizes(
         config,
-        rank=512, query_rank=1536, plain=128, rotated=64, value=128,
-        vocab=102400, hidden=4096, width=11008, layers=32, heads=32, max_length=2048,
+        rank=512,
+        query_rank=1536,
+        plain=128,
+        rotated=64,
+        value=128,
+        vocab=102400,
+        hidden=4096,
+        width=11008,
+        layers=32,
+        heads=32,
+        max_length=2048,
     )
     # Pairs of neighbours as complex numbers, in float32.
-    turned = {"layout": RopeLayout.INTERLEAVED, "rounding": RotaryRounding.SUM}
-    attention = read_latent_attention(config, shape, latent, **turned)
+    layout, rounding = RopeLayout.INTERLEAVED, RotaryRounding.SUM
+    attention = read_latent_attention(config, shape, latent, layout, rounding=rounding)
     bias, norm = config.flag("mlp_bias", False), rms_norm(config)
     plain = gated_mlp(config, shape.width, bias=bias)
     first = config.integer("first_k_dense_replace", 0, 0)
@@ -55,8 +64,17 @@ def read_v3(config: ConfigReader) -> ModelSpec:
     """DeepSeek-V2 with a router of its own."""
     shape, latent = read_latent_sizes(
         config,
-        rank=512, query_rank=1536, plain=128, rotated=64, value=128,
-        vocab=129280, hidden=7168, width=18432, layers=61, heads=128, max_length=4096,
+        rank=512,
+        query_rank=1536,
+        plain=128,
+        rotated=64,
+        value=128,
+        vocab=129280,
+        hidden=7168,
+        width=18432,
+        layers=61,
+        heads=128,
+        max_length=4096,
     )
     attention = read_latent_attention(config, shape, latent, read_layout(config))
     mixture = read_deepseek_mixture(

@@ -47,7 +47,7 @@ def read_deepseek_router(
     normalise: bool = True,
     scale: float = 1.0,
 ) -> RouterSpec:
-    """Sigmoid scores; a correction, and groups of experts, have a say in who is chosen (DeepseekV3TopkRouter)."""
+    """Sigmoid scores; a correction and groups of experts have a say in the choice (DeepseekV3TopkRouter)."""
     return RouterSpec(
         Score.SIGMOID,
         correction=True,

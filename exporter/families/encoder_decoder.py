@@ -21,6 +21,13 @@ FAMILIES: dict[str, Family] = {
 }
 
 REFUSED: dict[str, str] = {
+    **dict.fromkeys(
+        """
+        audioflamingo3 glmasr granite_speech_plus musicflamingo nemo_speechlm omniasr vibevoice_asr
+        voxtral_realtime
+        """.split(),  # noqa: SIM905
+        "it reads speech, and only text models are exported",
+    ),
     "bigbird_pegasus": "its encoder's attention is sparse in random blocks",
     "encoder-decoder": "it joins two models of any families; only families with one class are supported",
     "fsmt": "its target vocabulary and tied tables follow rules of their own; see marian or m2m_100",

@@ -43,7 +43,8 @@ def read(config: ConfigReader) -> ModelSpec:
 
 def _mixed(config: ConfigReader, layers: int) -> list[bool]:
     """Which layers mix; -1 stands for the last one."""
-    first, last = config.integer("moe_layer_start_index", 1, -layers), config.integer("moe_layer_end_index", -1, -layers)
+    first = config.integer("moe_layer_start_index", 1, -layers)
+    last = config.integer("moe_layer_end_index", -1, -layers)
     interval = config.integer("moe_layer_interval", 1)
     last = layers - 1 if last == -1 else last
     return [(layer + 1) % interval == 0 and first <= layer <= last for layer in range(layers)]

@@ -1,4 +1,4 @@
-"""What the readers of mixtures of experts share: sizes, and names in the layouts that the reference converts."""
+"""What the readers of mixtures of experts share: sizes, and names in the layouts that the reference knows."""
 
 from __future__ import annotations
 

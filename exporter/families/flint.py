@@ -45,9 +45,7 @@ def _attentions(config: ConfigReader, shape: Shape, norm: NormSpec) -> list[Atte
     )
     turning = read_rotary(config, shape.head_dim, shape.max_length)
     attention = shape.attention(qkv_bias=bias, out_bias=bias, qk_norm=norm, sinks=True)
-    return [
-        replace(attention, window=size, rotary=None if size is None else turning) for size in windows
-    ]
+    return [replace(attention, window=size, rotary=None if size is None else turning) for size in windows]
 
 
 def _mixture(config: ConfigReader) -> MoeSpec:
@@ -62,9 +60,7 @@ SHARED = "mlp.shared_expert."
 FLINT = Family(
     read,
     gated_experts(
-        replace(
-            LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm", sinks="self_attn.sinks"
-        ),
+        replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm", sinks="self_attn.sinks"),
         shared=(f"{SHARED}gate_proj", f"{SHARED}up_proj", f"{SHARED}down_proj"),
         renames=((r"self_attn\.softmax_offset", "self_attn.sinks"),),
     ),

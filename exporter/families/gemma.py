@@ -68,6 +68,18 @@ def gemma_model(
     softcap: float | None = None,
 ) -> ModelSpec:
     config.expect("use_bidirectional_attention", None, False, why="generation needs a causal model")
+    return scaled_model(config, model_type, shape, layers, norm, softcap)
+
+
+def scaled_model(
+    config: ConfigReader,
+    model_type: str,
+    shape: Shape,
+    layers: list[LayerSpec],
+    norm: NormSpec,
+    softcap: float | None = None,
+) -> ModelSpec:
+    """With an embedding times the root of its size."""
     embedding = EmbeddingSpec(shape.hidden, scale=math.sqrt(shape.hidden), rounded_scale=True)
     return shape.model(model_type, layers, norm, HeadSpec(tied(config, True), softcap=softcap), embedding)
 

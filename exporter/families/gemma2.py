@@ -1,4 +1,4 @@
-"""Gemma 2 (Gemma Team 2024): soft caps, norms around both branches, every other layer windowed."""
+"""Gemma 2 (Gemma Team 2024), VaultGemma: soft caps, norms around branches, every other layer windowed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from exporter.families.family import ACTIVATIONS, Family
-from exporter.families.gemma import gemma_attention, gemma_model, gemma_norm
+from exporter.families.gemma import gemma_attention, gemma_model, gemma_norm, scaled_model
 from exporter.families.llama import LLAMA_NAMES
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
@@ -23,6 +23,19 @@ GEMMA2_NAMES = replace(
 
 def read_gemma2(config: ConfigReader) -> ModelSpec:
     """Gemma 1 with the changes above; null switches a cap or the windows off."""
+    shape, layers, cap = gemma2_layers(config)
+    return gemma_model(config, "gemma2", shape, layers, gemma_norm(config), cap)
+
+
+def read_vaultgemma(config: ConfigReader) -> ModelSpec:
+    """Gemma 2 without the norms behind the branches."""
+    shape, layers, cap = gemma2_layers(config)
+    bare = [replace(layer, attention_out_norm=None, mlp_out_norm=None) for layer in layers]
+    return scaled_model(config, "vaultgemma", shape, bare, gemma_norm(config), cap)
+
+
+def gemma2_layers(config: ConfigReader) -> tuple[Shape, list[LayerSpec], float | None]:
+    """The layers, and the soft cap of the logits."""
     shape = read_shape(
         config,
         vocab=256000,
@@ -44,7 +57,7 @@ def read_gemma2(config: ConfigReader) -> ModelSpec:
     final = config.optional_number(
         "final_logit_softcapping", _unless_null(config, "final_logit_softcapping", 30.0)
     )
-    return gemma_model(config, "gemma2", shape, layers, gemma_norm(config), final)
+    return shape, layers, final
 
 
 def gemma_windows(config: ConfigReader, shape: Shape, pattern: int) -> tuple[int | None, ...]:
@@ -71,3 +84,4 @@ def gemma_layer(config: ConfigReader, shape: Shape, attention: AttentionSpec) ->
 
 
 GEMMA2 = Family(read_gemma2, GEMMA2_NAMES)
+VAULTGEMMA = Family(read_vaultgemma, GEMMA2_NAMES)

@@ -44,7 +44,7 @@ def read_glm4_moe(config: ConfigReader) -> ModelSpec:
 
 
 def read_solar_open(config: ConfigReader) -> ModelSpec:
-    """A mixture in every layer; heads turn whole unless partial_rotary_factor says otherwise."""
+    """A mixture in every layer; heads turn whole."""
     shape = read_shape(
         config,
         Keys(width="", kv_heads="num_key_value_heads", head_dim="head_dim"),
@@ -57,7 +57,7 @@ def read_solar_open(config: ConfigReader) -> ModelSpec:
         max_length=131072,
     )
     norm = rms_norm(config, 1e-5)
-    turning = read_rotary(config, shape.head_dim, shape.max_length, theta=1_000_000.0, partial=1.0)
+    turning = read_rotary(config, shape.head_dim, shape.max_length, theta=1_000_000.0)
     attention = shape.attention(rotary=turning, qkv_bias=config.flag("attention_bias", False))
     mixture = read_deepseek_mixture(config, width=1280, **_EXPERTS)
     layer = LayerSpec(attention, mixture, attention_norm=norm, mlp_norm=norm)

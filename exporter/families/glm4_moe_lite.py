@@ -18,8 +18,17 @@ def read(config: ConfigReader) -> ModelSpec:
     """A mixture in every layer but the first, unless ``mlp_layer_types`` says otherwise."""
     shape, latent = read_latent_sizes(
         config,
-        rank=512, query_rank=768, plain=192, rotated=64, value=256,
-        vocab=154880, hidden=2048, width=10240, layers=47, heads=20, max_length=202752,
+        rank=512,
+        query_rank=768,
+        plain=192,
+        rotated=64,
+        value=256,
+        vocab=154880,
+        hidden=2048,
+        width=10240,
+        layers=47,
+        heads=20,
+        max_length=202752,
     )
     attention = read_latent_attention(config, shape, latent, read_layout(config))
     mixture = read_deepseek_mixture(config, width=1536, experts=64, top_k=4, scale=1.8)

@@ -37,23 +37,24 @@ def read(config: ConfigReader) -> ModelSpec:
     return shape.model("gpt_neox", [layer] * shape.layers, norm, HeadSpec(tied(config)))
 
 
+GPT_NEOX_NAMES = Names(
+    prefix="gpt_neox.",
+    tokens="embed_in",
+    layer="layers.{i}.",
+    attention_norm="input_layernorm",
+    qkv=("attention.query_key_value",),
+    fused=Fused.GROUPED,
+    out="attention.dense",
+    mlp_norm="post_attention_layernorm",
+    up="mlp.dense_h_to_4h",
+    down="mlp.dense_4h_to_h",
+    final_norm="final_layer_norm",
+    renames=((r"^embed_out\.", "lm_head."),),
+    unused=(r"\.attention\.bias$", r"\.attention\.masked_bias$"),
+)
 GPT_NEOX = Family(
     read,
-    Names(
-        prefix="gpt_neox.",
-        tokens="embed_in",
-        layer="layers.{i}.",
-        attention_norm="input_layernorm",
-        qkv=("attention.query_key_value",),
-        fused=Fused.GROUPED,
-        out="attention.dense",
-        mlp_norm="post_attention_layernorm",
-        up="mlp.dense_h_to_4h",
-        down="mlp.dense_4h_to_h",
-        final_norm="final_layer_norm",
-        renames=((r"^embed_out\.", "lm_head."),),
-        unused=(r"\.attention\.bias$", r"\.attention\.masked_bias$"),
-    ),
+    GPT_NEOX_NAMES,
     # Its own rotary keys are rotary_emb_base and rotary_pct; the reference passes over the usual ones.
     harmless=("hidden_dropout", "rope_theta", "partial_rotary_factor"),
 )

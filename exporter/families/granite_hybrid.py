@@ -6,17 +6,17 @@ from dataclasses import replace
 
 from exporter.families.experts import ROUTER_TRAINING, read_mixture
 from exporter.families.family import Family
+from exporter.families.granite import granite_attention, granite_model, granite_scale
+from exporter.families.granite_moe import JOINED as MOE_JOINED
+from exporter.families.granite_moe import NAMES as MOE_NAMES
 from exporter.families.llama import LLAMA_NAMES
 from exporter.families.mamba2 import hybrid_state, mamba2_names
-from exporter.families.names import Experts, Names
+from exporter.families.names import Names
 from exporter.families.qwen3_next import LINEAR, layer_kinds
 from exporter.families.reader import ConfigReader
-from exporter.families.rope import read_rotary
-from exporter.families.shape import FULL, Shape, gated_mlp, read_shape, rms_norm, tied
+from exporter.families.shape import FULL, Shape, gated_mlp, read_shape, rms_norm
 from exporter.spec import (
     AttentionSpec,
-    EmbeddingSpec,
-    HeadSpec,
     LayerSpec,
     MlpSpec,
     ModelSpec,
@@ -40,25 +40,13 @@ def read(config: ConfigReader) -> ModelSpec:
         LINEAR: replace(layer, state=hybrid_state(config, shape.hidden, epsilon=norm.epsilon)),
     }
     kinds = layer_kinds(config, shape.layers) or [LINEAR] * shape.layers
-    embedding = EmbeddingSpec(shape.hidden, scale=config.number("embedding_multiplier", 1.0))
-    scaling = config.number("logits_scaling", 1.0)
-    if scaling == 0.0:
-        config.problem("logits_scaling=0 divides the logits by zero")
-    head = HeadSpec(tied(config), scale=1.0 / (scaling or 1.0))
-    return shape.model("granitemoehybrid", [own[kind] for kind in kinds], norm, head, embedding)
+    layers = [own[kind] for kind in kinds]
+    return granite_model(config, "granitemoehybrid", shape, layers, norm, scale=granite_scale(config))
 
 
 def _attention(config: ConfigReader, shape: Shape) -> AttentionSpec:
-    bias, turning = (
-        config.flag("attention_bias", False),
-        read_rotary(config, shape.head_dim, shape.max_length),
-    )
-    return shape.attention(
-        rotary=turning if config.raw("position_embedding_type") == "rope" else None,
-        scale=config.number("attention_multiplier", 1.0),
-        qkv_bias=bias,
-        out_bias=bias,
-    )
+    attention = granite_attention(config, shape, 1.0)
+    return attention if config.raw("position_embedding_type") == "rope" else replace(attention, rotary=None)
 
 
 def _fed(config: ConfigReader, shape: Shape) -> MlpSpec | MoeSpec:
@@ -74,23 +62,10 @@ def _fed(config: ConfigReader, shape: Shape) -> MlpSpec | MoeSpec:
     return replace(mixture, shared=shared)
 
 
-MIXTURE, SHARED = "block_sparse_moe.", ("", "shared_mlp.input_linear", "shared_mlp.output_linear")
-JOINED = replace(
-    LLAMA_NAMES,
-    router=f"{MIXTURE}router",
-    experts=("", f"{MIXTURE}experts.gate_up_proj", f"{MIXTURE}experts.down_proj"),
-    expert_layout=Experts.HALVES,
-    shared=SHARED,
-    state=mamba2_names("mamba"),
-)
-# Version 4 joined the experts too, under other names.
-NAMES = replace(
-    JOINED,
-    router=f"{MIXTURE}router.layer",
-    experts=("", f"{MIXTURE}input_linear.weight", f"{MIXTURE}output_linear.weight"),
-    joined=JOINED,
-)
-DENSE = replace(LLAMA_NAMES, gate=SHARED[0], up=SHARED[1], down=SHARED[2], state=NAMES.state)
+STATE = mamba2_names("mamba")
+JOINED = replace(MOE_JOINED, state=STATE)
+NAMES = replace(MOE_NAMES, state=STATE, joined=JOINED)
+DENSE = replace(LLAMA_NAMES, gate="", up=NAMES.shared[1], down=NAMES.shared[2], state=STATE)
 
 
 def names(spec: ModelSpec) -> Names:

@@ -18,6 +18,11 @@ def as_is(array: Array) -> Array:
     return array
 
 
+def alone(array: Array) -> Array:
+    """A number -> [1]."""
+    return array.reshape(1)
+
+
 def transpose(array: Array) -> Array:
     """[out, in] -> [in, out]."""
     return array.T

@@ -6,7 +6,7 @@ from exporter.families.family import Family
 from exporter.families.names import Names
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
-from exporter.families.shape import gated_mlp, read_shape, rms_norm, tied
+from exporter.families.shape import LLAMA_KEYS, gated_mlp, read_shape, rms_norm, tied
 from exporter.spec import HeadSpec, LayerSpec, ModelSpec
 
 LLAMA_NAMES = Names(
@@ -22,17 +22,29 @@ LLAMA_NAMES = Names(
     down="mlp.down_proj",
     final_norm="norm",
 )
+SIZES = {"vocab": 32000, "hidden": 4096, "width": 11008, "layers": 32, "heads": 32, "max_length": 2048}
 
 
-def read(config: ConfigReader) -> ModelSpec:
-    """RMS norms before the branches, rotary positions, gated feed-forward blocks."""
-    shape = read_shape(config, vocab=32000, hidden=4096, width=11008, layers=32, heads=32, max_length=2048)
-    norm, bias = rms_norm(config), config.flag("attention_bias", False)
-    rotary = read_rotary(config, shape.head_dim, shape.max_length)
+def read(
+    config: ConfigReader,
+    model_type: str = "llama",
+    *,
+    epsilon: float = 1e-6,
+    theta: float = 10_000.0,
+    **sizes: int,
+) -> ModelSpec:
+    """RMS norms before the branches, rotary positions, gated feed-forward blocks.
+
+    The other arguments are defaults of configs that the reference reads into this class; ``sizes`` as of
+    ``read_shape``.
+    """
+    shape = read_shape(config, LLAMA_KEYS, **{**SIZES, **sizes})
+    norm, bias = rms_norm(config, epsilon), config.flag("attention_bias", False)
+    rotary = read_rotary(config, shape.head_dim, shape.max_length, theta=theta)
     attention = shape.attention(rotary=rotary, qkv_bias=bias, out_bias=bias)
     mlp = gated_mlp(config, shape.width, bias=config.flag("mlp_bias", False))
     layer = LayerSpec(attention, mlp, attention_norm=norm, mlp_norm=norm)
-    return shape.model("llama", [layer] * shape.layers, norm, HeadSpec(tied(config)))
+    return shape.model(model_type, [layer] * shape.layers, norm, HeadSpec(tied(config)))
 
 
 LLAMA = Family(read, LLAMA_NAMES)

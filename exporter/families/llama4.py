@@ -1,4 +1,4 @@
-"""Llama 4 (Meta 2025), text model."""
+"""Llama 4 (Meta 2025): the text model, alone or inside a checkpoint that reads images too."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from exporter.families.experts import ROUTER_TRAINING, read_mixture, some_mixed
-from exporter.families.family import Family
+from exporter.families.family import Family, expect_kind
 from exporter.families.llama import LLAMA_NAMES
 from exporter.families.names import Experts
 from exporter.families.reader import ConfigReader
@@ -48,6 +48,15 @@ def read(config: ConfigReader) -> ModelSpec:
     return shape.model("llama4_text", layers, norm, HeadSpec(tied(config)))
 
 
+def read_wrapped(config: ConfigReader) -> ModelSpec:
+    """The text model of a checkpoint with a vision tower; it has its own word on its head."""
+    config.harmless("tie_word_embeddings")
+    text = config.section("text_config")
+    text.harmless(*HARMLESS)
+    expect_kind(text, encoder_decoder=False)
+    return replace(read(text), model_type="llama4")
+
+
 def _attentions(config: ConfigReader, shape: Shape, turns: Sequence[bool]) -> list[AttentionSpec]:
     bias = config.flag("attention_bias", False)
     rotary = read_rotary(
@@ -74,7 +83,8 @@ def _attentions(config: ConfigReader, shape: Shape, turns: Sequence[bool]) -> li
 def _turning_layers(config: ConfigReader, layers: int) -> list[bool]:
     """Which layers have rotary positions: despite its name, ``no_rope_layers`` holds a 1 for these."""
     interval = config.integer("no_rope_layer_interval", 4)
-    flags = config.choices("no_rope_layers", (0, 1), layers, more=True) if config.raw("no_rope_layers") else None
+    given = config.raw("no_rope_layers")  # [] stands for the default
+    flags = config.choices("no_rope_layers", (0, 1), layers, more=True) if given else None
     if flags is None:
         return [(layer + 1) % interval != 0 for layer in range(layers)]
     return [flag == 1 for flag in flags[:layers]]
@@ -116,4 +126,19 @@ NAMES = replace(
     expert_layout=Experts.COLUMNS,
     shared=(f"{SHARED}gate_proj", f"{SHARED}up_proj", f"{SHARED}down_proj"),
 )
-LLAMA4_TEXT = Family(read, NAMES, harmless=(*ROUTER_TRAINING, "router_jitter_noise"))
+# What only the class that reads images looks at.
+IMAGES = ("boi_token_index", "eoi_token_index", "image_token_index", "vision_config")
+HARMLESS = (*ROUTER_TRAINING, "router_jitter_noise")
+LLAMA4_TEXT = Family(read, NAMES, harmless=HARMLESS)
+LLAMA4 = Family(
+    read_wrapped,
+    replace(
+        NAMES,
+        base="model",
+        prefix="language_model.model.",
+        head="language_model.lm_head",
+        unused=(r"^vision_model\.", r"^multi_modal_projector\."),
+    ),
+    harmless=IMAGES,
+    aliases={"image_token_id": "image_token_index"},
+)

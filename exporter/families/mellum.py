@@ -48,9 +48,7 @@ def _attentions(config: ConfigReader, shape: Shape) -> list[AttentionSpec]:
     base = 10_000.0 if config.mapping("rope_parameters") else 500_000.0
     local, overall = nested_rotaries(config, shape, local=10_000.0, overall=base, old=False)
     attention = shape.attention(qkv_bias=bias, out_bias=bias, qk_norm=rms_norm(config))
-    return [
-        replace(attention, window=size, rotary=overall if size is None else local) for size in windows
-    ]
+    return [replace(attention, window=size, rotary=overall if size is None else local) for size in windows]
 
 
 def _mixture(config: ConfigReader) -> MoeSpec:

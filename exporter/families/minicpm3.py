@@ -18,8 +18,17 @@ def read(config: ConfigReader) -> ModelSpec:
     """Llama with latent attention; token vectors, branches and logits are scaled."""
     shape, latent = read_latent_sizes(
         config,
-        rank=256, query_rank=768, plain=64, rotated=32, value=None,
-        vocab=73448, hidden=2560, width=6400, layers=62, heads=40, max_length=32768,
+        rank=256,
+        query_rank=768,
+        plain=64,
+        rotated=32,
+        value=None,
+        vocab=73448,
+        hidden=2560,
+        width=6400,
+        layers=62,
+        heads=40,
+        max_length=32768,
     )
     attention = read_latent_attention(config, shape, latent, RopeLayout.HALVES)
     norm = rms_norm(config, 1e-5)

@@ -15,7 +15,7 @@ from exporter.spec import HeadSpec, LayerSpec, ModelSpec, QkNormScope, RouterSpe
 
 
 def read(config: ConfigReader) -> ModelSpec:
-    """A sigmoid router with a correction; norms over all of query and key, of which the first features turn."""
+    """A sigmoid router with a correction; norms over all of query and key, whose first features turn."""
     shape = read_shape(
         config,
         vocab=200064,

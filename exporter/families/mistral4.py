@@ -36,8 +36,17 @@ def read(config: ConfigReader) -> ModelSpec:
     """Queries grow with the logarithm of their position, as in Ministral 3."""
     shape, latent = read_latent_sizes(
         config,
-        rank=256, query_rank=1024, plain=64, rotated=64, value=128,
-        vocab=131072, hidden=4096, width=12288, layers=36, heads=32, max_length=1048576,
+        rank=256,
+        query_rank=1024,
+        plain=64,
+        rotated=64,
+        value=128,
+        vocab=131072,
+        hidden=4096,
+        width=12288,
+        layers=36,
+        heads=32,
+        max_length=1048576,
     )
     first = config.integer("first_k_dense_replace", 0, 0)
     mixed = [layer >= first for layer in range(shape.layers)]

@@ -82,17 +82,20 @@ class Names:
       qkv: three names, or one for a fused projection, whose order ``fused`` tells.
       gate, up: with an empty ``gate``, ``up`` is the fused [gate | up] projection of a gated block.
       latent: the names in a family with latent attention, where ``qkv`` is empty.
+      activation: where an activation keeps what it has learned.
       q_norm, k_norm: with a ``{h}``, every head's scale is stored by itself.
+      lambdas: what differential attention learns, in the order q1, k1, q2, k2.
       experts: gate, up and down projection of expert ``{e}``; where all experts share a tensor, gate is empty
         and ``up`` is both. ``expert_layout`` tells.
       correction: the numbers that choose experts and do not weigh them, by their whole name; stored with
-        ``correction_axes`` axes of size 1 in front. With ``correction_optional`` they are 0 where a checkpoint has none.
+        ``correction_axes`` axes of size 1 in front. With ``correction_optional`` a checkpoint may lack them.
       joined: the names in checkpoints that keep a layer's experts in joint tensors (saved by version 5 of the
         reference without its original format), None where there is one way.
       relative: a layer's table of relative biases; the first layer's where all share one.
       cross: query, key and value of the cross-attention.
       encoder: the names of an encoder's weights, under the same prefix; None for decoder-only models.
       common: the token table that encoder, decoder and head share, where they share one.
+      head_dense, head_norm: of a block before the logits.
       head_bias: a bias of the logits, [1, vocab], that a checkpoint may lack.
       state: of layers that carry a state.
       unused: regular expressions of stored tensors that inference does not need (masks, rotary tables).
@@ -105,6 +108,7 @@ class Names:
     out: str
     up: str
     down: str
+    activation: str = ""
     attention_norm: str = ""
     mlp_norm: str = ""
     final_norm: str = ""
@@ -116,6 +120,7 @@ class Names:
     sinks: str = ""
     attention_gate: str = ""
     latent: LatentNames | None = None
+    lambdas: tuple[str, ...] = ()
     positions: str = ""
     embedding_norm: str = ""
     relative: str = ""
@@ -135,6 +140,8 @@ class Names:
     shared_gate: str = ""
     shared: tuple[str, str, str] = ("", "", "")
     head: str = "lm_head"
+    head_dense: str = ""
+    head_norm: str = ""
     linear: Linear = Linear.OUT_IN
     fused: Fused = Fused.CONCATENATED
     unused: tuple[str, ...] = ()

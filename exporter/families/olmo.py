@@ -58,7 +58,8 @@ def normed_after(
     epsilon: float = 1e-5,
 ) -> ModelSpec:
     """Norms after the branches, of which one may be a mixture; ``epsilon`` is the family's default."""
-    norm, mlp = replace(rms_norm(config, epsilon), round_first=False), mixture or gated_mlp(config, shape.width)
+    norm = replace(rms_norm(config, epsilon), round_first=False)
+    mlp = mixture or gated_mlp(config, shape.width)
     layers = [
         LayerSpec(
             replace(attention, qk_norm=norm, qk_norm_scope=QkNormScope.ALL),

@@ -7,6 +7,7 @@ _REASONS = {
     "state space or convolution)": """
         bailing_hybrid glm5_next_text inkling2_text inkling_text kimi_linear lfm3 minimax
         qwen4_exp_text recurrent_gemma rwkv xlstm zamba zamba2 zaya
+        inkling2_loop_text lara_mini
     """,
     "it reads images, sound or video beside text, and only text models are exported": """
         aria aya_vision blip blip-2 chameleon cohere2_vision cohere_compass deepseek_vl
@@ -14,26 +15,64 @@ _REASONS = {
         gemma4 gemma4_unified git glm46v glm4v glm4v_moe glm5_next glm_ocr got_ocr2 granite4_vision
         granite_docling granite_speech hunyuan_vl idefics idefics2 idefics3 inkling2 inkling_mm_model
         instructblip instructblipvideo internvl janus kimi_k25 kosmos-2 kosmos-2.5 lfm2_vl lfm3_vl
-        lighton_ocr llama4 llava llava_next llava_next_video llava_onevision mistral3 mllama molmo2
+        lighton_ocr llava llava_next llava_next_video llava_onevision mistral3 mllama molmo2
         moshi musicgen musicgen_melody nemotron_h_omni ovis2 paddleocr_vl paligemma perception_lm
         phi4_multimodal pix2struct qwen2_5_omni qwen2_5_omni_thinker qwen2_5_vl qwen2_audio qwen2_vl
         qwen3_asr qwen3_omni_moe qwen3_omni_moe_thinker qwen3_vl qwen3_vl_moe qwen4_exp shieldgemma2
         smolvlm speecht5 trocr udop vibevoice video_llama_3 video_llava vipllava voxtral
+        moss_transcribe_diarize
     """,
     "its latent attention comes with parts that this exporter does not build (an indexer that chooses keys, "
     "layers of two attentions, experts that do nothing)": """
-        axk2 deepseek_v32 dots3_note_text glm_moe_dsa hy_v4 longcat_flash
+        axk2 deepseek_v32 deepseek_v4 dots3_note dots3_note_text glm_moe_dsa hy_v4 longcat_flash sarvam_mla
     """,
-    "its per-layer embeddings and shared key/value caches are not built": "gemma3n_text gemma4_text",
+    "its per-layer embeddings and shared key/value caches are not built": """
+        gemma3n_text gemma4_text gemma4_unified_text
+    """,
     "it is an encoder; used as a decoder (is_decoder) it is not built": """
         albert bert bert-generation big_bird camembert convbert data2vec-text deberta deberta-v2
         distilbert electra ernie megatron-bert modernbert mpnet rembert roberta roberta-prelayernorm
         roc_bert roformer xlm-roberta xlm-roberta-xl xmod
     """,
     "it reads its text in an order of its own (permutation or both directions)": "xlm xlnet",
+    "a token chooses among the heads of its attention (mixture of attention heads)": "jetmoe",
+    "its branches are added with weights that fall with depth": "beam",
+    "its attention is gated with a softplus, layer by layer with other numbers of heads": "laguna",
+    "its router adds its corrections to logits, not to scores": "kolibri1",
+    "its experts are stored in one matrix for all of them, or under names that are not read": """
+        dbrx sarvam_moe
+    """,
+    "its attention chooses blocks of keys by an index that it has learned": "minimax_m3_vl_text",
+    "it drafts tokens for another model and writes none of its own": """
+        gemma4_assistant gemma4_unified_assistant
+    """,
+    "its layers run several times over in loops": "dory hrm_text",
+    "its attention masks keys by scores that it has learned": "doge",
+    "its attention hashes its keys": "reformer",
+    "its input is bytes, joined to patches of learned lengths": "blt",
+    "its positions come from segments and from a prompt that it has learned": "cpmant",
+    "its positions have three axes, of images beside text": "cohere_compass_text",
     "its linear layers are ternary and round their input": "bitnet",
 }
 
 REFUSED: dict[str, str] = {
     model_type: reason for reason, model_types in _REASONS.items() for model_type in model_types.split()
+}
+
+_BY_CODE = "its code is its checkpoints' own (trust_remote_code), and transformers has no class for it"
+#: Types that the reference does not register, and whose checkpoints bring code, which is never run.
+REMOTE: dict[str, str] = {
+    **dict.fromkeys(
+        """
+        Yi aquila baichuan chatglm decilm internlm internlm2 minicpm minicpm4 orion phi-msft qwen
+        RefinedWeb RefinedWebModel skywork telechat xverse
+        """.split(),  # noqa: SIM905
+        _BY_CODE,
+    ),
+    "Yi": f"{_BY_CODE}; the later releases of Yi are of type 'llama'",
+    "RefinedWeb": f"{_BY_CODE}; the later releases of Falcon are of type 'falcon'",
+    "RefinedWebModel": f"{_BY_CODE}; the later releases of Falcon are of type 'falcon'",
+    "internlm2": f"{_BY_CODE}; its publisher converts it to Llama's names and type (convert2llama.py)",
+    "phi-msft": f"{_BY_CODE}; the later releases of Phi are of type 'phi'",
+    "qwen": f"{_BY_CODE}; Qwen1.5 and later are of type 'qwen2'",
 }

@@ -40,6 +40,10 @@ SHARED_CODE = (
     "models/auto/configuration_auto.py",
 )
 
+#: The tables of the auto classes that generate text.
+CAUSAL = "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES"
+SEQ_TO_SEQ = "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES"
+
 # Configs of other things than a model.
 _OTHER_CONFIGS = re.compile(
     r"(assistant|compile|distributed|fusion|generation|kernel|load|peft|quantization|tp)_config$"
@@ -89,15 +93,37 @@ def keys_of(root: Path, model_type: str) -> ReadKeys:
     Raises:
       LookupError: no config class of that model_type.
     """
-    if model_type not in (homes := _homes(root)):
+    if model_type not in (modules := homes(root)):
         raise LookupError(f"no config class of model_type {model_type!r} below {root}")
-    path = homes[model_type]
-    modelling = sorted(path.parent.glob("modeling_*.py"))
-    return _union([_keys(path, self_is_config=True), *map(_keys, modelling)])
+    return _union([_keys(modules[model_type], self_is_config=True), *map(_keys, modelling(root, model_type))])
 
 
 @cache
-def _homes(root: Path) -> dict[str, Path]:
+def registered(root: Path, table: str = CAUSAL) -> dict[str, str]:
+    """A table of the reference's auto classes, as its source says: model_type -> name of the model's class.
+
+    Raises:
+      LookupError: no such table.
+    """
+    path = root / "models/auto/modeling_auto.py"
+    for node in ast.parse(path.read_text(encoding="utf-8")).body if path.is_file() else ():
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == table:
+            assert isinstance(node.value, ast.Call)
+            return dict(ast.literal_eval(node.value.args[0]))
+    raise LookupError(f"no {table} in {path}")
+
+
+def modelling(root: Path, model_type: str) -> list[Path]:
+    """The modules of a type's model; of one without its own, that of the class that it generates with."""
+    if own := sorted(homes(root)[model_type].parent.glob("modeling_*.py")):
+        return own
+    name = registered(root).get(model_type)
+    modules = sorted(root.glob("models/*/modeling_*.py")) if name else []
+    return [path for path in modules if f"\nclass {name}(" in path.read_text(encoding="utf-8")]
+
+
+@cache
+def homes(root: Path) -> dict[str, Path]:
     """The module of every model_type's config class."""
     declared = re.compile(r'^    model_type(?:: \w+)? = "(.+)"$', re.MULTILINE)
     return {

@@ -16,6 +16,7 @@ import numpy as np
 
 from exporter.families.layout import (
     Array,
+    alone,
     apart,
     as_is,
     half_of_heads,
@@ -30,6 +31,7 @@ from exporter.families.names import Experts, LatentNames, Linear, Names, Tables
 from exporter.families.parts import Part, Weight
 from exporter.families.state_weights import StateWeights
 from exporter.spec import (
+    Activation,
     AttentionSpec,
     LatentSpec,
     LayerSpec,
@@ -97,7 +99,14 @@ class _Table:
             yield from self.linear("head.project_out", self.prefix + names.project_out, *sizes[::-1], False)
 
     def head(self, head: str | None) -> Iterator[Weight]:
-        sizes = (self.spec.decoder.embedding.size, self.spec.vocab_size)
+        sizes, names, hidden = (
+            (self.spec.decoder.embedding.size, self.spec.vocab_size),
+            self.names,
+            self.spec.hidden_size,
+        )
+        if block := self.spec.head.block:
+            yield from self.linear("head.dense", names.head_dense, hidden, hidden, block.bias)
+            yield from self.norm("head.norm", names.head_norm, block.norm, hidden)
         if head is not None:
             yield Weight("head.kernel", ((Part(head, sizes[::-1], transpose),),))
         if self.names.head_bias:
@@ -156,6 +165,9 @@ class _Table:
         yield from self.qk_norm(f"{ours}attention.k_norm", stored + names.k_norm, spec, spec.kv_heads)
         if spec.sinks:
             yield Weight(f"{ours}attention.sinks", ((Part(stored + names.sinks, (spec.heads,), as_is),),))
+        if spec.difference:
+            parts = [Part(stored + name, (spec.head_dim,), as_is) for name in names.lambdas]
+            yield Weight(f"{ours}attention.lambdas", (tuple(parts),))
 
     def latent(
         self, ours: str, stored: str, names: LatentNames, spec: AttentionSpec, latent: LatentSpec
@@ -240,8 +252,19 @@ class _Table:
         else:
             width = spec.width * (2 if spec.gated else 1)
             yield from self.linear(f"{ours}up", up, self.spec.hidden_size, width, spec.up_bias)
+        if spec.activation is Activation.XIELU:
+            yield self.xielu(f"{ours}xielu", stored + self.names.activation)
         for weight in self.linear(f"{ours}down", down, spec.width, self.spec.hidden_size, spec.down_bias):
             yield replace(weight, wide=spec.wide_down)
+
+    def xielu(self, target: str, stored: str) -> Weight:
+        """Four numbers; two of them are constants that a checkpoint may lack."""
+        learned = [Part(f"{stored}.{name}", (1,), as_is) for name in ("alpha_p", "alpha_n")]
+        constants = [
+            Part(f"{stored}.{name}", (), alone, partial(np.full, (), value))
+            for name, value in (("beta", 0.5), ("eps", -1e-6))
+        ]
+        return Weight(target, ((*learned, *constants),))
 
     def experts(self, ours: str, stored: str, spec: MoeSpec) -> Iterator[Weight]:
         names = self.names

@@ -19,8 +19,17 @@ def read(config: ConfigReader) -> ModelSpec:
     """Llama with latent attention."""
     shape, latent = read_latent_sizes(
         config,
-        rank=512, query_rank=1536, plain=128, rotated=64, value=128,
-        vocab=128256, hidden=2048, width=6144, layers=32, heads=16, max_length=131072,
+        rank=512,
+        query_rank=1536,
+        plain=128,
+        rotated=64,
+        value=128,
+        vocab=128256,
+        hidden=2048,
+        width=6144,
+        layers=32,
+        heads=16,
+        max_length=131072,
     )
     attention = read_latent_attention(config, shape, latent, read_layout(config))
     norm = rms_norm(config)

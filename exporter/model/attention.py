@@ -7,10 +7,12 @@ rows (a prompt's beams); its product then runs over all of them together.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from exporter.model.differential import Change, difference
 from exporter.model.layers import Weights, linear, norm, times
 from exporter.model.rotary import Position, rotate
 from exporter.spec import AttentionSpec, QkNormScope
@@ -118,6 +120,14 @@ def attend(
     Returns:
       [rows, k, heads * width of the values].
     """
+    if spec.difference is not None:
+        plain = replace(spec, difference=None)
+
+        def changed(change: Change) -> tf.Tensor:
+            own = [(segment._replace(values=change(segment.values)), copies) for segment, copies in segments]
+            return attend(query, own, plain, weights)
+
+        return difference(changed, spec, weights)
     dtype, kinds = query.dtype, {copies for _, copies in segments if copies is not None}
     common = kinds.pop() if len(kinds) == 1 else 1
     query = times(query, spec.scale)

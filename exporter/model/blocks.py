@@ -13,12 +13,14 @@ a bucket were longer.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from exporter.choices import Target
 from exporter.model.attention import MASKED, Bias, Segment
+from exporter.model.differential import Change, difference
 from exporter.model.layers import Weights
 from exporter.model.xla_ops import update_entry
 from exporter.spec import AttentionSpec
@@ -67,7 +69,15 @@ class Sums(NamedTuple):
 
 
 def attend_in_blocks(query: tf.Tensor, spans: list[Span], spec: AttentionSpec, weights: Weights) -> tf.Tensor:
-    """[batch, length, heads, head_dim] -> [batch, length, heads * values' width]; one softmax over all spans."""
+    """[batch, length, heads, head_dim] -> [batch, length, heads * width of values]; one softmax over all."""
+    if spec.difference is not None:
+        plain = replace(spec, difference=None)
+
+        def changed(change: Change) -> tf.Tensor:
+            own = [span._replace(values=change(span.values)) for span in spans]
+            return attend_in_blocks(query, own, plain, weights)
+
+        return difference(changed, spec, weights)
     batch, length = tf.shape(query)[0], tf.shape(query)[1]
     size = _block_size(length)
     # [batch, length, heads, head_dim] -> [blocks, batch * kv_heads, groups * size, head_dim]
@@ -97,9 +107,7 @@ def _padded(x: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     return tf.pad(x, [[0, 0], [more, 0], *[[0, 0]] * (len(x.shape) - 2)])
 
 
-def _before(
-    queries: tf.Tensor, size: tf.Tensor, width: int, spec: AttentionSpec, weights: Weights
-) -> Sums:
+def _before(queries: tf.Tensor, size: tf.Tensor, width: int, spec: AttentionSpec, weights: Weights) -> Sums:
     """The sums before any key: an attention's sinks are scores that carry no value."""
     shape = tf.shape(queries)[:3]
     total = tf.zeros(tf.concat([shape, [width]], axis=0))

@@ -77,7 +77,7 @@ class CacheState(NamedTuple):
 
 
 class LayerPrompt(NamedTuple):
-    """One layer's prompt segment, [batch * kv_heads, kept, head_dim] each; no values where keys are both."""
+    """One layer's prompt segment, [batch * kv_heads, kept, head_dim] each; values () where keys are both."""
 
     keys: tf.Tensor
     values: Any

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from exporter.model.layers import INT8_UNIT, Weights, linear, norm, times
+from exporter.model.layers import INT8_UNIT, Weights, linear, norm, plain, times
 from exporter.spec import EmbeddingSpec, ModelSpec, PositionKind
 
 
@@ -45,6 +45,9 @@ def logits_of(spec: ModelSpec, weights: Weights, x: tf.Tensor) -> tf.Tensor:
     """[rows, k, hidden] after the final norm -> float32 [rows, k, vocab]."""
     if "head.project_out.kernel" in weights:
         x = linear(x, weights, "head.project_out")
+    if block := spec.head.block:
+        x = plain(block.activation, linear(x, weights, "head.dense"))
+        x = norm(x, weights, "head.norm", block.norm)
     kernel = "head.kernel" if "head.kernel" in weights else "embedding.tokens"
     head = {"head.kernel": weights[kernel]}
     if f"{kernel}_scale" in weights:

@@ -1,4 +1,4 @@
-"""Multi-head latent attention (DeepSeek-AI 2024, section 2.1): the cache keeps one vector a token for all heads.
+"""Multi-head latent attention (DeepSeek-AI 2024, section 2.1): the cache keeps one vector for all heads.
 
 A token's latent is a compressed vector ``c`` [rank] and a rotated part [rotated] of the key. A head's key is
 (``c`` times its part of ``k_b``, rotated part), its value ``c`` times its part of ``v_b``.
@@ -29,7 +29,7 @@ from exporter.spec import AttentionSpec, LatentSpec
 def project_latent(
     x: tf.Tensor, weights: Weights, spec: AttentionSpec, position: Position
 ) -> tuple[tf.Tensor, tf.Tensor, tuple[()]]:
-    """[rows, k, hidden] -> query [rows, k, heads, plain + rotated], latents [rows, k, rank + rotated], no values."""
+    """[rows, k, hidden] -> query [rows, k, heads, plain + rotated], latents [rows, k, rank + rotated], ()."""
     latent = _latent(spec)
     query = _by_heads(_queries(x, weights, latent), spec.heads)
     kept = linear(x, weights, "attention.kv_a")

@@ -116,6 +116,14 @@ def _gelu_tanh(x: tf.Tensor) -> tf.Tensor:
     return 0.5 * x * (1.0 + tf.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)))
 
 
+def _xielu(learned: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """``learned``: [4], the curvatures of both sides before softplus, the slope at 0, an epsilon."""
+    positive, negative, slope, epsilon = tf.unstack(tf.cast(learned, tf.float32))
+    right = tf.math.softplus(positive) * x * x
+    left = (tf.math.expm1(tf.minimum(x, epsilon)) - x) * (slope + tf.math.softplus(negative))
+    return tf.where(x > 0, right, left) + slope * x
+
+
 ACTIVATIONS: Mapping[Activation, Callable[[tf.Tensor], tf.Tensor]] = {
     Activation.GELU: _gelu,
     Activation.GELU_TANH: _gelu_tanh,
@@ -135,13 +143,18 @@ _GPT_OSS_ALPHA, _GPT_OSS_LIMIT = 1.702, 7.0
 def activate(x: tf.Tensor, spec: MlpSpec) -> tf.Tensor:
     """The first projection's output -> the second's input: [..., width or 2 * width] -> [..., width]."""
     if not spec.gated:
-        return _in_float32(ACTIVATIONS[spec.activation], x)
+        return plain(spec.activation, x)
     gate, up = tf.split(x, 2, axis=-1)
     if spec.activation is Activation.GPT_OSS:
         gate = tf.minimum(gate, _GPT_OSS_LIMIT)
         up = tf.clip_by_value(up, -_GPT_OSS_LIMIT, _GPT_OSS_LIMIT)
         return (up + 1.0) * gate * tf.sigmoid(_GPT_OSS_ALPHA * gate)
-    return _in_float32(ACTIVATIONS[spec.activation], times(gate, spec.gate_scale)) * up
+    return plain(spec.activation, times(gate, spec.gate_scale)) * up
+
+
+def plain(activation: Activation, x: tf.Tensor) -> tf.Tensor:
+    """An activation that has learned nothing, in float32."""
+    return _in_float32(ACTIVATIONS[activation], x)
 
 
 def _in_float32(function: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.Tensor:
@@ -150,5 +163,9 @@ def _in_float32(function: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.
 
 def mlp(x: tf.Tensor, weights: Weights, spec: MlpSpec, scope: str) -> tf.Tensor:
     """A dense feed-forward block."""
-    down = linear(activate(linear(x, weights, f"{scope}up"), spec), weights, f"{scope}down")
-    return times(down, spec.down_scale)
+    inner = linear(x, weights, f"{scope}up")
+    if spec.activation is Activation.XIELU:
+        inner = _in_float32(partial(_xielu, weights[f"{scope}xielu"]), inner)
+    else:
+        inner = activate(inner, spec)
+    return times(linear(inner, weights, f"{scope}down"), spec.down_scale)

@@ -115,7 +115,8 @@ def angles(spec: RotarySpec, positions: tf.Tensor, seen: tf.Tensor) -> tuple[tf.
       Two float32 [rows, k, dim / 2], multiplied by the attention factor.
     """
     turned = tf.cast(positions, tf.float32)[..., tf.newaxis] * _at_length(spec, seen)
-    return tf.cos(turned) * spec.attention_factor, tf.sin(turned) * spec.attention_factor
+    sine = -tf.sin(turned) if spec.backwards else tf.sin(turned)
+    return tf.cos(turned) * spec.attention_factor, sine * spec.attention_factor
 
 
 def _at_length(spec: RotarySpec, seen: tf.Tensor) -> tf.Tensor:

@@ -84,7 +84,7 @@ def entry_of(segment: Segment, entry: Entry) -> Segment:
 
 
 def put(stack: T, value: T, entry: Entry) -> T:
-    """``stack`` with ``value`` as one entry of its first axis, tensor by tensor; ``value`` without ``entry``."""
+    """``stack`` with ``value`` as one entry of its first axis, by tensor; ``value`` without ``entry``."""
     if entry is None:
         return value
     return tf.nest.map_structure(partial(update_entry, index=entry), stack, value)  # type: ignore[no-any-return]

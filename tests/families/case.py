@@ -46,9 +46,30 @@ class FamilyCases:
 
 def tiered(families: Iterable[FamilyCases], quick: Set[str]) -> list[Any]:
     """Parameters of a test: families whose model_type is not ``quick`` are for the full tier."""
-    marks = {True: [], False: [pytest.mark.full]}
     return [
-        pytest.param(family, id=family.model_type, marks=marks[family.model_type in quick])
+        pytest.param(family, id=family.model_type, marks=marked(family.model_type not in quick))
+        for family in families
+    ]
+
+
+def every_case(families: Iterable[FamilyCases]) -> list[Any]:
+    """Parameters of a test: each case of each family, those that are ``full`` for the full tier."""
+    return [
+        pytest.param(family, case, id=f"{family.model_type}-{index}", marks=marked(case.full))
+        for family in families
+        for index, case in enumerate(family.cases)
+    ]
+
+
+def first_cases(families: Iterable[FamilyCases], quick: Set[str] | None = None) -> list[Any]:
+    """Parameters of a test: each family's first case; all but ``quick`` families are for the full tier."""
+    return [
+        pytest.param(
+            family,
+            family.cases[0],
+            id=family.model_type,
+            marks=marked(family.cases[0].full if quick is None else family.model_type not in quick),
+        )
         for family in families
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.families import (
     cases_gpt,
     cases_kin,
+    cases_kin2,
     cases_latent,
     cases_llama,
     cases_mixtures,
@@ -22,6 +23,7 @@ FAMILIES: tuple[FamilyCases, ...] = (
     *cases_llama.CASES,
     *MORE,
     *cases_kin.CASES,
+    *cases_kin2.CASES,
     *cases_latent.CASES,
     *cases_mixtures.CASES,
     *cases_mixtures2.CASES,

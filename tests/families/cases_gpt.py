@@ -15,6 +15,7 @@ CASES: tuple[FamilyCases, ...] = (
             Case(
                 "n_inner, relu, odd head count",
                 {"n_embd": 30, "n_head": 3, "n_inner": 50, "activation_function": "relu"},
+                full=True,
             ),
             Case(
                 "scale_attn_by_inverse_layer_idx, unscaled attention, silu",
@@ -31,6 +32,7 @@ CASES: tuple[FamilyCases, ...] = (
                     "tie_word_embeddings": False,
                     "activation_function": "gelu",
                 },
+                full=True,
             ),
             Case(
                 "quick_gelu, 5 heads, epsilon",
@@ -44,6 +46,6 @@ CASES: tuple[FamilyCases, ...] = (
             "task_specific_params": {"text-generation": {"do_sample": True}},
         },
         v4_removed=("dtype",),
-        known_as="GPT-2, DistilGPT2, DialoGPT",
+        known_as="GPT-2, DistilGPT2, DialoGPT, GPT-SW3",
     ),
 )

@@ -61,8 +61,9 @@ CASES: tuple[FamilyCases, ...] = (
                     "rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1000.0},
                 },
                 attention="sdpa",
+                full=True,
             ),
-            Case("multi-query alibi, parallel", {"alibi": True}, attention="sdpa"),
+            Case("multi-query alibi, parallel", {"alibi": True}, attention="sdpa", full=True),
         ),
         v4={
             **V4_ROPE,
@@ -82,7 +83,7 @@ CASES: tuple[FamilyCases, ...] = (
         SIZES,
         (
             Case("grouped heads", {}),
-            Case("sliding_window, no biases", {"sliding_window": 5, "use_bias": False}),
+            Case("sliding_window, no biases", {"sliding_window": 5, "use_bias": False}, full=True),
             Case(
                 "untied head, head_dim, yarn",
                 {
@@ -95,6 +96,7 @@ CASES: tuple[FamilyCases, ...] = (
                         "original_max_position_embeddings": 16,
                     },
                 },
+                full=True,
             ),
         ),
         v4={**V4_ROPE, "norm_type": "layer_norm", "mlp_type": "default"},
@@ -114,6 +116,7 @@ CASES: tuple[FamilyCases, ...] = (
             Case(
                 "use_qkv_bias, half of each head turns, tied head",
                 {"use_qkv_bias": True, "partial_rotary_factor": 0.5, "tie_word_embeddings": True},
+                full=True,
             ),
         ),
         v4={**V4_ROPE, "partial_rotary_factor": 0.25},
@@ -131,9 +134,11 @@ CASES: tuple[FamilyCases, ...] = (
                 {"embedding_multiplier": 12.0, "logits_scaling": 8.0, "residual_multiplier": 0.22},
             ),
             Case(
-                "biases, tied head", {"attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True}
+                "biases, tied head",
+                {"attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True},
+                full=True,
             ),
-            Case("head_dim, multi-head", {"head_dim": 12, "num_key_value_heads": 4}),
+            Case("head_dim, multi-head", {"head_dim": 12, "num_key_value_heads": 4}, full=True),
         ),
         v4=V4_ROPE,
         v4_removed=V4_REMOVED,
@@ -154,6 +159,7 @@ CASES: tuple[FamilyCases, ...] = (
                     "logit_scale": 0.8,
                     "num_key_value_heads": None,
                 },
+                full=True,
             ),
         ),
         v4={**V4_ROPE, "rope_theta": 500000.0, "model_max_length": 131072, "pretraining_tp": 1},
@@ -174,6 +180,7 @@ CASES: tuple[FamilyCases, ...] = (
                     "layer_types": ["full_attention", "sliding_attention"],
                     "attention_bias": True,
                 },
+                full=True,
             ),
             Case(
                 "all windowed, untied head, logit_scale",
@@ -183,6 +190,7 @@ CASES: tuple[FamilyCases, ...] = (
                     "tie_word_embeddings": False,
                     "sliding_window": 3,
                 },
+                full=True,
             ),
         ),
         v4={
@@ -211,7 +219,7 @@ CASES: tuple[FamilyCases, ...] = (
         (
             Case("norms without weights", {}),
             Case("clip_qkv, biases", {"clip_qkv": 0.7, "attention_bias": True}),
-            Case("tied head, multi-head", {"tie_word_embeddings": True, "num_key_value_heads": 4}),
+            Case("tied head, multi-head", {"tie_word_embeddings": True, "num_key_value_heads": 4}, full=True),
         ),
         v4={**V4_ROPE, "pretraining_tp": 1},
         v4_removed=V4_REMOVED,
@@ -232,6 +240,7 @@ CASES: tuple[FamilyCases, ...] = (
                     "head_dim": 12,
                     "rms_norm_eps": 1e-3,
                 },
+                full=True,
             ),
             Case(
                 "tied head, llama3 rope",
@@ -246,6 +255,7 @@ CASES: tuple[FamilyCases, ...] = (
                         "rope_theta": 1000.0,
                     },
                 },
+                full=True,
             ),
         ),
         v4=V4_ROPE,
@@ -275,6 +285,7 @@ CASES: tuple[FamilyCases, ...] = (
                         },
                     },
                 },
+                full=True,
             ),
             Case(
                 "version 4's rope_scaling, biases, tied head",
@@ -286,6 +297,7 @@ CASES: tuple[FamilyCases, ...] = (
                     "attention_bias": True,
                     "tie_word_embeddings": True,
                 },
+                full=True,
             ),
         ),
         v4={**V4_ROPE, "rope_theta": 500000.0},
@@ -309,6 +321,7 @@ CASES: tuple[FamilyCases, ...] = (
                     "attention_bias": True,
                     "mlp_bias": True,
                 },
+                full=True,
             ),
             Case(
                 "no_rope_layer_interval, untied head",
@@ -317,6 +330,7 @@ CASES: tuple[FamilyCases, ...] = (
                     "no_rope_layer_interval": 2,
                     "tie_word_embeddings": False,
                 },
+                full=True,
             ),
         ),
         v4={**V4_ROPE, "rope_theta": 2000000.0, "max_window_layers": 28, "pretraining_tp": 2},
@@ -346,7 +360,7 @@ CASES: tuple[FamilyCases, ...] = (
         },
         (
             Case("yarn, growing queries", {}),
-            Case("sliding_window, tied head", {"sliding_window": 5, "tie_word_embeddings": True}),
+            Case("sliding_window, tied head", {"sliding_window": 5, "tie_word_embeddings": True}, full=True),
             Case(
                 "default rope, faster growth",
                 {
@@ -357,6 +371,7 @@ CASES: tuple[FamilyCases, ...] = (
                         "original_max_position_embeddings": 2,
                     },
                 },
+                full=True,
             ),
         ),
         v4={"torch_dtype": "float32"},

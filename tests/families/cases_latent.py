@@ -121,7 +121,7 @@ CASES: tuple[FamilyCases, ...] = (
                 full=True,
             ),
             Case(
-                "no groups, two shared experts, all layers mixed, rope linear, tied head (Kimi K2, Moonlight)",
+                "no groups, two shared experts, all mixed, rope linear, tied head (Kimi K2, Moonlight)",
                 {
                     "n_group": 1,
                     "topk_group": 1,
@@ -224,7 +224,13 @@ CASES: tuple[FamilyCases, ...] = (
         (
             Case(
                 "queries that grow with their position, yarn",
-                {"rope_parameters": {**YARN, "original_max_position_embeddings": 5, "llama_4_scaling_beta": 0.3}},
+                {
+                    "rope_parameters": {
+                        **YARN,
+                        "original_max_position_embeddings": 5,
+                        "llama_4_scaling_beta": 0.3,
+                    }
+                },
             ),
             Case(
                 "default yarn, groups, whole queries, halves turn",
@@ -274,11 +280,15 @@ CASES: tuple[FamilyCases, ...] = (
                 },
                 full=True,
             ),
-            Case("rope dynamic, gelu", {
-                "rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 100.0},
-                "max_position_embeddings": 8,
-                "hidden_act": "gelu",
-            }, full=True),
+            Case(
+                "rope dynamic, gelu",
+                {
+                    "rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 100.0},
+                    "max_position_embeddings": 8,
+                    "hidden_act": "gelu",
+                },
+                full=True,
+            ),
         ),
         v4={**V4_ROPE, "embedding_initializer_range": 0.1},
         v4_removed=V4_REMOVED,

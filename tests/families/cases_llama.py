@@ -66,10 +66,14 @@ CASES: tuple[FamilyCases, ...] = (
                 "tied head, attention_bias, mlp_bias, head_dim",
                 {"tie_word_embeddings": True, "attention_bias": True, "mlp_bias": True, "head_dim": 12},
             ),
-            Case("rope linear, multi-query", {**rope("linear", factor=2.0), "num_key_value_heads": 1}),
+            Case(
+                "rope linear, multi-query",
+                {**rope("linear", factor=2.0), "num_key_value_heads": 1},
+                full=True,
+            ),
             # 10 positions, so that some rows are within them, some beyond, and some cross while they decode.
             Case("rope dynamic", {**rope("dynamic", factor=2.0), "max_position_embeddings": 10}),
-            Case("rope yarn", rope("yarn", factor=4.0, original_max_position_embeddings=16)),
+            Case("rope yarn", rope("yarn", factor=4.0, original_max_position_embeddings=16), full=True),
             Case(
                 "rope yarn with mscale, betas, truncate",
                 rope(
@@ -82,8 +86,9 @@ CASES: tuple[FamilyCases, ...] = (
                     beta_slow=2.0,
                     truncate=False,
                 ),
+                full=True,
             ),
-            Case("rope llama3, rope_theta", rope("llama3", **{**LLAMA3, "rope_theta": 500000.0})),
+            Case("rope llama3, rope_theta", rope("llama3", **{**LLAMA3, "rope_theta": 500000.0}), full=True),
             Case("rope longrope", rope("longrope", **LONGROPE, original_max_position_embeddings=10)),
         ),
         v4={**V4, "pretraining_tp": 1},
@@ -97,9 +102,11 @@ CASES: tuple[FamilyCases, ...] = (
         GROUPED,
         (
             Case("sliding window shorter than prompt and new tokens", {"sliding_window": 4}),
-            Case("no window, head_dim", {"sliding_window": None, "head_dim": 6}),
+            Case("no window, head_dim", {"sliding_window": None, "head_dim": 6}, full=True),
             Case(
-                "window reached while decoding, tied head", {"sliding_window": 9, "tie_word_embeddings": True}
+                "window reached while decoding, tied head",
+                {"sliding_window": 9, "tie_word_embeddings": True},
+                full=True,
             ),
         ),
         v4=V4,
@@ -116,8 +123,11 @@ CASES: tuple[FamilyCases, ...] = (
             Case(
                 "use_sliding_window from max_window_layers on",
                 {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1},
+                full=True,
             ),
-            Case("tied head, rope yarn", {"tie_word_embeddings": True, **rope("yarn", factor=4.0)}),
+            Case(
+                "tied head, rope yarn", {"tie_word_embeddings": True, **rope("yarn", factor=4.0)}, full=True
+            ),
         ),
         v4={**V4, "use_sliding_window": False, "sliding_window": 4096},
         v4_removed=V5_ONLY,
@@ -130,7 +140,9 @@ CASES: tuple[FamilyCases, ...] = (
         {**GROUPED, "head_dim": 12},
         (
             Case("query and key norms", {}),
-            Case("attention_bias, tied head", {"attention_bias": True, "tie_word_embeddings": True}),
+            Case(
+                "attention_bias, tied head", {"attention_bias": True, "tie_word_embeddings": True}, full=True
+            ),
             Case(
                 "windows by layer_types",
                 {
@@ -138,6 +150,7 @@ CASES: tuple[FamilyCases, ...] = (
                     "sliding_window": 5,
                     "layer_types": ["sliding_attention", "full_attention"],
                 },
+                full=True,
             ),
         ),
         v4={**V4, "sliding_window": None},
@@ -151,8 +164,12 @@ CASES: tuple[FamilyCases, ...] = (
         {**GROUPED, "head_dim": 12},
         (
             Case("multi-query", {"num_key_value_heads": 1}),
-            Case("attention_bias", {"attention_bias": True}),
-            Case("hidden_act relu, untied head", {"hidden_act": "relu", "tie_word_embeddings": False}),
+            Case("attention_bias", {"attention_bias": True}, full=True),
+            Case(
+                "hidden_act relu, untied head",
+                {"hidden_act": "relu", "tie_word_embeddings": False},
+                full=True,
+            ),
         ),
         v4={**V4, "hidden_act": "gelu", "hidden_activation": None},
         v4_removed=V5_ONLY,
@@ -168,10 +185,13 @@ CASES: tuple[FamilyCases, ...] = (
                 "soft caps, alternating windows",
                 {"attn_logit_softcapping": 5.0, "final_logit_softcapping": 3.0},
             ),
-            Case("no soft caps", {"attn_logit_softcapping": None, "final_logit_softcapping": None}),
+            Case(
+                "no soft caps", {"attn_logit_softcapping": None, "final_logit_softcapping": None}, full=True
+            ),
             Case(
                 "layer_types, attention_bias",
                 {"layer_types": ["full_attention", "sliding_attention"], "attention_bias": True},
+                full=True,
             ),
         ),
         v4={**V4, "hidden_act": "gelu_pytorch_tanh", "cache_implementation": "hybrid"},
@@ -194,8 +214,11 @@ CASES: tuple[FamilyCases, ...] = (
                         "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
                     },
                 },
+                full=True,
             ),
-            Case("final soft cap", {"attn_logit_softcapping": 5.0, "final_logit_softcapping": 3.0}),
+            Case(
+                "final soft cap", {"attn_logit_softcapping": 5.0, "final_logit_softcapping": 3.0}, full=True
+            ),
         ),
         v4={
             "torch_dtype": "float32",
@@ -224,10 +247,12 @@ CASES: tuple[FamilyCases, ...] = (
                         "rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 8.0}},
                     }
                 },
+                full=True,
             ),
             Case(
                 "attention_bias, multi-query",
                 {"text_config": {**GEMMA3, "attention_bias": True, "num_key_value_heads": 1}},
+                full=True,
             ),
         ),
         v4={
@@ -249,8 +274,12 @@ CASES: tuple[FamilyCases, ...] = (
         SIZES,
         (
             Case("partial rotary", {}),
-            Case("qk_layernorm, grouped heads", {"qk_layernorm": True, "num_key_value_heads": 2}),
-            Case("partial_rotary_factor, gelu", {"partial_rotary_factor": 0.75, "hidden_act": "gelu"}),
+            Case("qk_layernorm, grouped heads", {"qk_layernorm": True, "num_key_value_heads": 2}, full=True),
+            Case(
+                "partial_rotary_factor, gelu",
+                {"partial_rotary_factor": 0.75, "hidden_act": "gelu"},
+                full=True,
+            ),
         ),
         v4={**V4, "partial_rotary_factor": 0.5},
         v4_removed=V5_ONLY,
@@ -270,8 +299,13 @@ CASES: tuple[FamilyCases, ...] = (
                     "max_position_embeddings": 128,
                     "original_max_position_embeddings": 32,
                 },
+                full=True,
             ),
-            Case("sliding window, partial rotary", {"sliding_window": 5, "partial_rotary_factor": 0.5}),
+            Case(
+                "sliding window, partial rotary",
+                {"sliding_window": 5, "partial_rotary_factor": 0.5},
+                full=True,
+            ),
         ),
         v4={
             **V4,
@@ -290,8 +324,16 @@ CASES: tuple[FamilyCases, ...] = (
         SIZES,
         (
             Case("parallel branches, quarter rotary", {}),
-            Case("sequential branches, half rotary", {"use_parallel_residual": False, "rotary_pct": 0.5}),
-            Case("no attention_bias, tied head", {"attention_bias": False, "tie_word_embeddings": True}),
+            Case(
+                "sequential branches, half rotary",
+                {"use_parallel_residual": False, "rotary_pct": 0.5},
+                full=True,
+            ),
+            Case(
+                "no attention_bias, tied head",
+                {"attention_bias": False, "tie_word_embeddings": True},
+                full=True,
+            ),
         ),
         v4={"torch_dtype": "float32", "rotary_emb_base": 10000, "rotary_pct": 0.25, "rope_scaling": None},
         v4_removed=V5_ONLY,
@@ -318,6 +360,7 @@ CASES: tuple[FamilyCases, ...] = (
             Case(
                 "no biases, norms without weights",
                 {"enable_bias": False, "layer_norm_elementwise_affine": False},
+                full=True,
             ),
             Case(
                 "no final norm, gelu, untied head",
@@ -326,6 +369,7 @@ CASES: tuple[FamilyCases, ...] = (
                     "activation_function": "gelu",
                     "tie_word_embeddings": False,
                 },
+                full=True,
             ),
         ),
         v4={"torch_dtype": "float32", "prefix": "</s>", "activation_dropout": 0.0},

@@ -18,6 +18,7 @@ CASES: tuple[FamilyCases, ...] = (
             Case(
                 "sliding_window, one expert, gelu",
                 {"sliding_window": 5, "num_experts_per_tok": 1, "hidden_act": "gelu"},
+                full=True,
             ),
             Case(
                 "all of three experts, head_dim, tied head",
@@ -27,6 +28,7 @@ CASES: tuple[FamilyCases, ...] = (
                     "head_dim": 12,
                     "tie_word_embeddings": True,
                 },
+                full=True,
             ),
         ),
         v4={**V4_ROPE, "rope_theta": 1000000.0},
@@ -56,6 +58,7 @@ CASES: tuple[FamilyCases, ...] = (
                     "decoder_sparse_step": 2,
                     "tie_word_embeddings": True,
                 },
+                full=True,
             ),
         ),
         v4={**V4_ROPE, "sliding_window": 4096},
@@ -76,6 +79,7 @@ CASES: tuple[FamilyCases, ...] = (
                     "mlp_only_layers": [1],
                     "attention_bias": True,
                 },
+                full=True,
             ),
             Case(
                 "use_sliding_window, 9 experts, tied head",
@@ -86,6 +90,7 @@ CASES: tuple[FamilyCases, ...] = (
                     "num_experts_per_tok": 4,
                     "tie_word_embeddings": True,
                 },
+                full=True,
             ),
         ),
         v4={**V4_ROPE, "num_experts": 5, "max_window_layers": 2},
@@ -99,7 +104,11 @@ CASES: tuple[FamilyCases, ...] = (
         {**SIZES, "head_dim": 8, "num_local_experts": 5, "num_experts_per_tok": 2, "sliding_window": 5},
         (
             Case("windowed and full layers, sinks, yarn", {}),
-            Case("no attention biases, tied head", {"attention_bias": False, "tie_word_embeddings": True}),
+            Case(
+                "no attention biases, tied head",
+                {"attention_bias": False, "tie_word_embeddings": True},
+                full=True,
+            ),
             Case(
                 "full layers only, default rope, all experts",
                 {
@@ -107,6 +116,7 @@ CASES: tuple[FamilyCases, ...] = (
                     "num_experts_per_tok": 5,
                     "rope_parameters": {"rope_type": "default", "rope_theta": 1000.0},
                 },
+                full=True,
             ),
         ),
         v4={

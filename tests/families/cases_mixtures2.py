@@ -17,6 +17,28 @@ DEEPSEEK: dict[str, Any] = {
 GROUPS: dict[str, Any] = {"n_routed_experts": 6, "n_group": 3, "topk_group": 2}
 NO_WIDTH = {key: value for key, value in DEEPSEEK.items() if key != "intermediate_size"}
 NO_SHARED = {key: value for key, value in DEEPSEEK.items() if key != "n_shared_experts"}
+LLAMA4: dict[str, Any] = {
+    **SIZES,
+    "head_dim": 8,
+    "intermediate_size_mlp": 40,
+    "num_local_experts": 4,
+    "attention_chunk_size": 5,
+    "interleave_moe_layer_step": 2,
+    "no_rope_layer_interval": 2,
+    "floor_scale": 4,
+    "attn_scale": 0.5,
+}
+VISION = {
+    "hidden_size": 8,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 8,
+    "patch_size": 4,
+    "vision_output_dim": 8,
+    "projector_input_dim": 8,
+    "projector_output_dim": 8,
+}
 
 CASES: tuple[FamilyCases, ...] = (
     FamilyCases(
@@ -117,20 +139,38 @@ CASES: tuple[FamilyCases, ...] = (
         known_as="GLM-4.5, GLM-4.6, GLM-4.7",
     ),
     FamilyCases(
+        "llama4",
+        "Llama4Config",
+        "Llama4ForConditionalGeneration",
+        {"vision_config": VISION, "image_token_index": 90, "boi_token_index": 91, "eoi_token_index": 92},
+        (
+            Case("text part of a checkpoint that reads images", {"text_config": LLAMA4}),
+            Case(
+                "two experts, moe_layers, no qk norm, no chunks, biases",
+                {
+                    "text_config": {
+                        **LLAMA4,
+                        "num_experts_per_tok": 2,
+                        "moe_layers": [0],
+                        "use_qk_norm": False,
+                        "attention_chunk_size": None,
+                        "attention_bias": True,
+                    }
+                },
+                full=True,
+            ),
+        ),
+        v4={"torch_dtype": "float32", "text_config": {**LLAMA4, "rope_theta": 500000.0}},
+        v4_removed=("dtype",),
+        known_as="Llama 4 (Scout, Maverick; text alone)",
+    ),
+    FamilyCases(
         "llama4_text",
         "Llama4TextConfig",
         "Llama4ForCausalLM",
-        {**SIZES, "head_dim": 8, "intermediate_size_mlp": 40, "num_local_experts": 4, "attention_chunk_size": 5},
+        LLAMA4,
         (
-            Case(
-                "chunks, a layer without positions, a dense layer, temperature tuning",
-                {
-                    "interleave_moe_layer_step": 2,
-                    "no_rope_layer_interval": 2,
-                    "floor_scale": 4,
-                    "attn_scale": 0.5,
-                },
-            ),
+            Case("chunks, a layer without positions, a dense layer, temperature tuning", {}),
             Case(
                 "two experts, moe_layers, no qk norm, no chunks, biases, tied head",
                 {
@@ -274,13 +314,12 @@ CASES: tuple[FamilyCases, ...] = (
         (
             Case("mixtures, shared expert", {}),
             Case(
-                "groups, no norm_topk_prob, biases, part of each head turns, tied head",
+                "groups, no norm_topk_prob, biases, tied head",
                 {
                     **GROUPS,
                     "norm_topk_prob": False,
                     "routed_scaling_factor": 2.5,
                     "attention_bias": True,
-                    "partial_rotary_factor": 0.5,
                     "tie_word_embeddings": True,
                 },
                 full=True,

@@ -24,6 +24,7 @@ MORE: tuple[FamilyCases, ...] = (
             Case(
                 "6 heads (not a power of 2), untied head",
                 {"hidden_size": 36, "n_head": 6, "tie_word_embeddings": False},
+                full=True,
             ),
             Case(
                 "apply_residual_connection_post_layernorm, pretraining_tp",
@@ -33,7 +34,7 @@ MORE: tuple[FamilyCases, ...] = (
                     "layer_norm_epsilon": 1e-3,
                 },
             ),
-            Case("11 heads", {"hidden_size": 44, "n_head": 11}),
+            Case("11 heads", {"hidden_size": 44, "n_head": 11}, full=True),
         ),
         v4={
             **V4,
@@ -66,7 +67,11 @@ MORE: tuple[FamilyCases, ...] = (
         },
         (
             Case("4 heads", {}),
-            Case("6 heads, clip_qkv", {"d_model": 36, "n_heads": 6, "attn_config": {"clip_qkv": 0.5}}),
+            Case(
+                "6 heads, clip_qkv",
+                {"d_model": 36, "n_heads": 6, "attn_config": {"clip_qkv": 0.5}},
+                full=True,
+            ),
             Case(
                 "softmax_scale, untied head, epsilon",
                 {
@@ -74,6 +79,7 @@ MORE: tuple[FamilyCases, ...] = (
                     "tie_word_embeddings": False,
                     "layer_norm_epsilon": 1e-3,
                 },
+                full=True,
             ),
         ),
         v4={
@@ -107,10 +113,12 @@ MORE: tuple[FamilyCases, ...] = (
             Case(
                 "whole heads turn, n_inner, relu",
                 {"rotary_dim": 8, "n_inner": 50, "activation_function": "relu"},
+                full=True,
             ),
             Case(
                 "tied head, epsilon",
                 {"tie_word_embeddings": True, "rotary_dim": 2, "layer_norm_epsilon": 1e-3},
+                full=True,
             ),
         ),
         v4={**V4, **SUMMARY, "n_ctx": 64, "rotary": True, "scale_attn_weights": True},
@@ -124,10 +132,15 @@ MORE: tuple[FamilyCases, ...] = (
         {"vocab_size": VOCAB, "n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 4},
         (
             Case("one head a block", {}),
-            Case("two heads a block, gelu", {"n_embd": 48, "n_head": 8, "activation_function": "gelu"}),
+            Case(
+                "two heads a block, gelu",
+                {"n_embd": 48, "n_head": 8, "activation_function": "gelu"},
+                full=True,
+            ),
             Case(
                 "tied head, n_inner, whole heads turn",
                 {"tie_word_embeddings": True, "n_inner": 40, "rotary_dim": 8},
+                full=True,
             ),
         ),
         v4={**V4, **SUMMARY, "scale_attn_weights": True},
@@ -152,8 +165,9 @@ MORE: tuple[FamilyCases, ...] = (
             Case(
                 "local only, window longer than prompt",
                 {"attention_types": [[["local"], 2]], "window_size": 15},
+                full=True,
             ),
-            Case("window of one, intermediate_size", {"window_size": 1, "intermediate_size": 50}),
+            Case("window of one, intermediate_size", {"window_size": 1, "intermediate_size": 50}, full=True),
             Case(
                 "global only, untied head, relu",
                 {
@@ -161,6 +175,7 @@ MORE: tuple[FamilyCases, ...] = (
                     "tie_word_embeddings": False,
                     "activation_function": "relu",
                 },
+                full=True,
             ),
         ),
         v4={**V4, **SUMMARY},
@@ -178,6 +193,7 @@ MORE: tuple[FamilyCases, ...] = (
             Case(
                 "unscaled attention, untied head, relu",
                 {"scale_attn_weights": False, "tie_word_embeddings": False, "activation_function": "relu"},
+                full=True,
             ),
         ),
         v4={**V4, **SUMMARY, "inference_runner": 0, "pad_key_length": True, "max_sequence_length": None},
@@ -198,10 +214,15 @@ MORE: tuple[FamilyCases, ...] = (
         },
         (
             Case("scaled embedding", {}),
-            Case("unscaled embedding, relu", {"scale_embedding": False, "activation_function": "relu"}),
+            Case(
+                "unscaled embedding, relu",
+                {"scale_embedding": False, "activation_function": "relu"},
+                full=True,
+            ),
             Case(
                 "untied head, 3 heads, pad_token_id 0",
                 {"tie_word_embeddings": False, "d_model": 30, "attention_heads": 3, "pad_token_id": 0},
+                full=True,
             ),
         ),
         v4=V4,
@@ -222,8 +243,12 @@ MORE: tuple[FamilyCases, ...] = (
         },
         (
             Case("scaled embedding", {}),
-            Case("unscaled embedding, gelu_new", {"scale_embedding": False, "hidden_act": "gelu_new"}),
-            Case("untied head, 2 heads", {"tie_word_embeddings": False, "num_attention_heads": 2}),
+            Case(
+                "unscaled embedding, gelu_new",
+                {"scale_embedding": False, "hidden_act": "gelu_new"},
+                full=True,
+            ),
+            Case("untied head, 2 heads", {"tie_word_embeddings": False, "num_attention_heads": 2}, full=True),
         ),
         v4=V4,
         v4_removed=("dtype",),

@@ -28,6 +28,7 @@ Floats = npt.NDArray[np.float32]
 
 def is_mixture(config: Any) -> bool:
     """Whether a reference's config is of a mixture of experts."""
+    config = config.get_text_config()
     return any(hasattr(config, name) for name in ("num_experts_per_tok", "moe_topk"))
 
 

@@ -9,6 +9,7 @@ import pytest
 from exporter.model import blocks
 from exporter.targets import compiled_for
 from tests.families import reference
+from tests.families.case import marked
 from tests.families.cases import FAMILIES, Case, FamilyCases
 from tests.families.test_parity import LENGTHS, NEW, Builder, assert_close, padded, sequences
 
@@ -30,7 +31,7 @@ CASES = [
         family,
         case,
         id=f"{family.model_type}-{index}",
-        marks=[] if family.model_type in QUICK else [pytest.mark.full],
+        marks=marked(case.full or family.model_type not in QUICK),
     )
     for family in FAMILIES
     for index, case in enumerate(family.cases)

@@ -18,10 +18,11 @@ from exporter.families import FAMILIES as READERS
 from exporter.families import load_weights, read_spec
 from exporter.families.names import Names
 from tests.families import reference
+from tests.families.case import first_cases
 from tests.families.cases import FAMILIES, Case, FamilyCases
 from tests.families.conftest import Built
 
-FIRST = [pytest.param(family, family.cases[0], id=family.model_type) for family in FAMILIES]
+FIRST = first_cases(FAMILIES)
 #: Keys whose default is null, with which no model of the reference runs.
 REQUIRED: dict[str, dict[str, Any]] = {
     "deepseek_v2": {"num_experts_per_tok": 6},
@@ -106,7 +107,8 @@ def test_tied_head_stored_or_not(build: Builder, tmp_path: Path, family: FamilyC
     head, tokens = f"{names.head}.weight", f"{names.prefix}{names.tokens}.weight"
     tied = {**tensors, head: tensors[tokens].copy()}
     if not spec.head.tied:
-        reference.edit_config(tmp_path, {"tie_word_embeddings": True})
+        text, ties = Checkpoint(tmp_path).config.get("text_config"), {"tie_word_embeddings": True}
+        reference.edit_config(tmp_path, {"text_config": {**text, **ties}} if text else ties)
     without = {name: value for name, value in tied.items() if name != head}
     put(tmp_path, without)
     expected = weights_of(tmp_path)

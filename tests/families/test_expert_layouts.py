@@ -39,9 +39,11 @@ def with_two_layouts() -> list[Any]:
 
 
 @pytest.mark.parametrize("model_type", with_two_layouts())
-def test_joined_experts_are_those_stored_apart(build: Builder, tmp_path: Path, model_type: str) -> None:
+def test_joined_experts_are_those_stored_apart(
+    build: Builder, tmp_path: Path, model_type: str, full: bool
+) -> None:
     family = BY_TYPE[model_type]
-    for number, case in enumerate(family.cases):
+    for number, case in enumerate(family.cases if full else family.cases[:1]):
         built = build(family, case)
         path = reference.save(built.oracle, tmp_path / str(number), save_original_format=False)
         stored = Checkpoint(path).tensors

@@ -115,7 +115,11 @@ def test_a_program_carries_one_latent_a_token(beams: int) -> None:
 
     hlo = program.experimental_get_compiler_ir(prompt_of([[3, 4, 5]] * rows, 9))(stage="optimized_hlo")
     carried = [
-        [shape for shape in re.findall(r"f32\[([\d,]+)\]", line) if shape.split(",")[1:2] == [str(new * beams)]]
+        [
+            shape
+            for shape in re.findall(r"f32\[([\d,]+)\]", line)
+            if shape.split(",")[1:2] == [str(new * beams)]
+        ]
         for line in hlo.splitlines()
         if " while(" in line and f"f32[{rows},{new * beams},{width}]" in line
     ]

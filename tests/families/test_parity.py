@@ -14,6 +14,7 @@ import tensorflow as tf
 from exporter.generation.step import Prompt
 from exporter.model import Transformer
 from tests.families import reference
+from tests.families.case import every_case, first_cases
 from tests.families.cases import FAMILIES, VOCAB, Case, FamilyCases
 from tests.families.conftest import Built
 
@@ -24,23 +25,22 @@ BUCKET, NEW = 12, 6
 # Of a row's range of logits; see "What parity means" in docs/design.md.
 TOLERANCE = 1e-4
 
-CASES = [
-    pytest.param(
-        family, case, id=f"{family.model_type}-{index}", marks=[pytest.mark.full] if case.full else []
-    )
-    for family in FAMILIES
-    for index, case in enumerate(family.cases)
-]
+CASES = every_case(FAMILIES)
 BUCKETS = [13, *(pytest.param(size, marks=pytest.mark.full) for size in (12, 16, 24))]
-FIRST = [
-    pytest.param(
-        family,
-        family.cases[0],
-        id=family.model_type,
-        marks=[pytest.mark.full] if family.cases[0].full else [],
-    )
-    for family in FAMILIES
-]
+QUICK = {
+    "llama": "rotary",
+    "gpt2": "learned positions",
+    "bloom": "ALiBi",
+    "mistral": "windows",
+    "gemma2": "soft caps, every other layer windowed",
+    "ministral3": "queries that grow",
+    "gpt_oss": "sinks, windows, a mixture",
+    "apertus": "a learned activation",
+    "qwen3_5_text": "a state beside keys and values",
+    "nanochat": "norms behind the rotation",
+}
+# A compilation costs seconds: one of each mechanism in the quick run.
+COMPILED = first_cases(FAMILIES, QUICK.keys())
 Builder = Callable[[FamilyCases, Case], Built]
 Floats = npt.NDArray[np.float32]
 
@@ -117,7 +117,7 @@ def greedy(model: Transformer, tokens: tf.Tensor, lengths: tf.Tensor) -> tf.Tens
     return tf.while_loop(lambda step, *_: step < NEW, body, (1, chosen, written, cache.state))[2]
 
 
-@pytest.mark.parametrize(("family", "case"), FIRST)
+@pytest.mark.parametrize(("family", "case"), COMPILED)
 def test_compiled_greedy_in_one_bucket(build: Builder, family: FamilyCases, case: Case) -> None:
     built, rows = build(family, case), sequences()
     open_shapes = [tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)]

@@ -68,6 +68,30 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("gpt_oss", {"swiglu_limit": 6.0}, "swiglu_limit=6.0"),
     ("gpt_oss", {"quantization_config": {"quant_method": "gptq"}}, "quantization_config.quant_method='gptq'"),
     ("mixtral", {"quantization_config": {"quant_method": "mxfp4"}}, "the weights are quantised"),
+    ("helium", {"head_dim": 64}, "num_attention_heads=20 times head_dim=64 must be hidden_size=2560"),
+    ("exaone4", {"sliding_window": None}, "sliding_window=None needs layer_types"),
+    ("cwm", {"sliding_window": None}, "there is no sliding_window"),
+    ("diffllama", {"num_key_value_heads": 1}, "num_key_value_heads=1 must be even"),
+    ("diffllama", {"attention_dropout": 0.1}, "attention_dropout must be 0"),
+    ("internlm3", {"qkv_bias": True}, "qkv_bias must be as bias=False"),
+    ("iquestcoder", {"clip_qkv": 8.0}, "clip_qkv=8.0 is not supported"),
+    ("granite_swa", {"layer_rope_theta": [1.0]}, "layer_rope_theta=[1.0] must be a list of 24 numbers"),
+    (
+        "hunyuan_v1_dense",
+        {"rope_scaling": {"type": "dynamic", "alpha": 1e12, "factor": 1.0}},
+        "rope_scaling.alpha=1000000000000.0 must be at most",
+    ),
+    (
+        "apertus1p5_text",
+        {"output_vocab_size": 7},
+        "output_vocab_size=7 is not supported: a head",
+    ),
+    (
+        "modernbert-decoder",
+        {"rope_scaling": {"rope_type": "linear", "factor": 2.0}},
+        "what it adds to either kind of layer is not built",
+    ),
+    ("ctrl", {"n_embd": 15, "n_head": 3}, "n_embd=15 must be even"),
 ]
 
 

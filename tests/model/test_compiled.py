@@ -61,7 +61,9 @@ def copied_in_loops(hlo: str, smallest: int) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(("kind", "copies"), [("learned positions", 1), ("rotary", 1), ("rotary", 2), ("latent", 2)])
+@pytest.mark.parametrize(
+    ("kind", "copies"), [("learned positions", 1), ("rotary", 1), ("rotary", 2), ("latent", 2)]
+)
 def test_no_copy_of_a_cache_in_the_loop(kind: str, copies: int) -> None:
     # Heads wide enough that a cache is larger than the scores, which may be moved.
     wide = {"learned positions": {"n_embd": 128}, "rotary": {"head_dim": 64}, "latent": {"kv_lora_rank": 124}}
