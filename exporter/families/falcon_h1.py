@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exporter.families.bamba import BAMBA_NAMES, HARMLESS
+from exporter.families.bamba import BAMBA_NAMES
 from exporter.families.family import Family
 from exporter.families.mamba2 import hybrid_state
 from exporter.families.reader import ConfigReader
@@ -76,4 +76,6 @@ def _factor(config: ConfigReader, key: str) -> float:
     return config.number(key, 1.0)
 
 
-FALCON_H1 = Family(read, BAMBA_NAMES, harmless=(*HARMLESS, "mamba_expand"))
+# Of the reference's generate, of the sizes of chunks, and what is worked out anew.
+HARMLESS = ("layer_types", "mamba_chunk_size", "mamba_expand", "num_logits_to_keep", "partial_rotary_factor")
+FALCON_H1 = Family(read, BAMBA_NAMES, harmless=HARMLESS)

@@ -86,7 +86,6 @@ HARMLESS = (
     "layer_types",
     "layers_block_type",
     "layers_num_experts",
-    "num_logits_to_keep",
     "use_associative_scan",
     "use_mamba_kernels",
     "use_mambapy",

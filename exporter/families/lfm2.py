@@ -41,7 +41,8 @@ def read(config: ConfigReader) -> ModelSpec:
         max_length=128000,
     )
     mlp = MlpSpec(_width(config, shape), Activation.SILU, gated=True)
-    layers = [replace(layer, mlp=mlp) for layer in lfm2_layers(config, shape)]
+    kinds = _kinds(config, shape.layers)
+    layers = [replace(layer, mlp=mlp) for layer in lfm2_layers(config, shape, kinds)]
     return shape.model("lfm2", layers, lfm2_norm(config), HeadSpec(tied(config, True)))
 
 
@@ -49,8 +50,8 @@ def lfm2_norm(config: ConfigReader) -> NormSpec:
     return NormSpec(NormKind.RMS, config.number("norm_eps", 1e-5), round_first=True)
 
 
-def lfm2_layers(config: ConfigReader, shape: Shape) -> list[LayerSpec]:
-    """Layers without their feed-forward blocks."""
+def lfm2_layers(config: ConfigReader, shape: Shape, kinds: list[str]) -> list[LayerSpec]:
+    """Layers of these kinds without their feed-forward blocks."""
     norm = lfm2_norm(config)
     attention = shape.attention(
         rotary=read_rotary(config, shape.head_dim, shape.max_length, theta=1_000_000.0), qk_norm=norm
@@ -63,7 +64,7 @@ def lfm2_layers(config: ConfigReader, shape: Shape) -> list[LayerSpec]:
             attention_norm=norm,
             mlp_norm=norm,
         )
-        for mixer in (attention if kind == FULL else conv for kind in _kinds(config, shape.layers))
+        for mixer in (attention if kind == FULL else conv for kind in kinds)
     ]
 
 

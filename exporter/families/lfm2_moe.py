@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exporter.families.experts import ROUTER_TRAINING, read_mixture
+from exporter.families.experts import read_mixture
 from exporter.families.family import Family
 from exporter.families.lfm2 import NAMES as DENSE_NAMES
-from exporter.families.lfm2 import lfm2_layers, lfm2_norm
+from exporter.families.lfm2 import CONV, lfm2_layers, lfm2_norm
 from exporter.families.names import Experts
 from exporter.families.reader import ConfigReader
-from exporter.families.shape import read_shape, tied
+from exporter.families.shape import FULL, read_shape, tied
 from exporter.spec import Activation, HeadSpec, MlpSpec, ModelSpec, MoeSpec, RouterSpec, Score
 
 
@@ -27,10 +27,12 @@ def read(config: ConfigReader) -> ModelSpec:
         max_length=128000,
     )
     dense, plain = config.integer("num_dense_layers", 2, 0), MlpSpec(shape.width, Activation.SILU, gated=True)
-    mixture = _mixture(config)
+    mixture, kinds = _mixture(config), config.choices("layer_types", (FULL, CONV), shape.layers)
+    if kinds is None:
+        config.problem(f"layer_types must say of every layer whether it is {FULL!r} or {CONV!r}")
     layers = [
         replace(layer, mlp=plain if index < dense else mixture)
-        for index, layer in enumerate(lfm2_layers(config, shape))
+        for index, layer in enumerate(lfm2_layers(config, shape, kinds or []))
     ]
     return shape.model("lfm2_moe", layers, lfm2_norm(config), HeadSpec(tied(config, True)))
 
@@ -61,4 +63,4 @@ NAMES = replace(
     expert_layout=Experts.APART,
     joined=JOINED,
 )
-LFM2_MOE = Family(read, NAMES, harmless=ROUTER_TRAINING, aliases={"tie_embedding": "tie_word_embeddings"})
+LFM2_MOE = Family(read, NAMES, aliases={"tie_embedding": "tie_word_embeddings"})

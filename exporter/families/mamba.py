@@ -59,11 +59,10 @@ HARMLESS = (
     "time_step_init_scheme",
     "time_step_scale",
     "use_associative_scan",
-    "use_falcon_mambapy",
     "use_mambapy",
 )
 NAMES = replace(MAMBA2_NAMES, state=mamba_names("mixer"))
 FALCON_NAMES = replace(NAMES, renames=(), state=mamba_names("mixer", "", "", ""))
 
 MAMBA = Family(partial(read, model_type="mamba"), NAMES, harmless=HARMLESS)
-FALCON_MAMBA = Family(partial(read, model_type="falcon_mamba"), FALCON_NAMES, harmless=HARMLESS)
+FALCON_MAMBA = Family(partial(read, model_type="falcon_mamba"), FALCON_NAMES, harmless=(*HARMLESS, "use_falcon_mambapy"))

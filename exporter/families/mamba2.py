@@ -139,9 +139,8 @@ def mamba2_names(module: str) -> StateNames:
     )
 
 
-#: Of training, and of the sizes of chunks, which change no result.
+#: Of training.
 HARMLESS = (
-    "chunk_size",
     "rescale_prenorm_residual",
     "time_step_floor",
     "time_step_max",
@@ -162,4 +161,4 @@ NAMES = Names(
     renames=((r"embedding\.", "embeddings."),),
     state=mamba2_names("mixer"),
 )
-MAMBA2 = Family(read, NAMES, harmless=HARMLESS)
+MAMBA2 = Family(read, NAMES, harmless=(*HARMLESS, "chunk_size"))

@@ -93,7 +93,7 @@ def read_wrapped(
 ) -> ModelSpec:
     """The text model of a checkpoint with a vision tower."""
     text = config.section("text_config")
-    text.harmless(*HARMLESS, "intermediate_size")  # the mixtures have none; the tower does
+    text.harmless(*ROUTER_TRAINING, "intermediate_size")  # the mixtures have none; the tower does
     expect_kind(text, encoder_decoder=False)
     shares = config.flag("tie_word_embeddings", False)
     text.expect("tie_word_embeddings", shares, why="it contradicts the outer tie_word_embeddings")
@@ -162,9 +162,8 @@ def _sparse(config: ConfigReader, shape: Shape) -> Callable[[int], MlpSpec | Moe
     return lambda layer: plain if layer in dense or (layer + 1) % step else mixture
 
 
-HARMLESS = ROUTER_TRAINING
 # What only the class that reads images looks at.
-IMAGES = ("image_token_id", "video_token_id", "vision_config", "vision_end_token_id", "vision_start_token_id")
+IMAGES = ("image_token_id", "video_token_id", "vision_config")
 _DELTA = StateNames(
     inputs=("linear_attn.in_proj_qkvz",),
     rates=("linear_attn.in_proj_ba",),
@@ -189,14 +188,12 @@ def _names(state: StateNames, renames: tuple[tuple[str, str], ...] = ()) -> Name
 # Drafting heads and the vision tower are no part of the model, and listed as such.
 TEXT_NAMES = _names(_APART, ((r"^model\.language_model\.", "model."),))
 
-QWEN3_NEXT = Family(read_next, _names(_DELTA), harmless=HARMLESS)
-QWEN3_5_TEXT = Family(read_text, TEXT_NAMES, harmless=HARMLESS)
-QWEN3_5 = Family(
-    lambda config: read_wrapped(config, read_text, "qwen3_5"), TEXT_NAMES, harmless=(*HARMLESS, *IMAGES)
-)
-QWEN3_5_MOE_TEXT = Family(read_moe_text, TEXT_NAMES, harmless=HARMLESS)
+QWEN3_NEXT = Family(read_next, _names(_DELTA), harmless=ROUTER_TRAINING)
+QWEN3_5_TEXT = Family(read_text, TEXT_NAMES)
+QWEN3_5 = Family(lambda config: read_wrapped(config, read_text, "qwen3_5"), TEXT_NAMES, harmless=IMAGES)
+QWEN3_5_MOE_TEXT = Family(read_moe_text, TEXT_NAMES, harmless=ROUTER_TRAINING)
 QWEN3_5_MOE = Family(
     lambda config: read_wrapped(config, read_moe_text, "qwen3_5_moe"),
     TEXT_NAMES,
-    harmless=(*HARMLESS, *IMAGES),
+    harmless=(*ROUTER_TRAINING, *IMAGES),
 )
