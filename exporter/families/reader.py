@@ -276,7 +276,9 @@ def _same(value: Any, other: Any) -> bool:
 
 
 def _decoded(value: Any) -> Any:
-    """The number that ``{"__float__": "Infinity"}`` stands for; any other value as it is."""
+    """The number that ``{"__float__": "Infinity"}`` stands for, in lists too; any other value as it is."""
+    if isinstance(value, list):
+        return [_decoded(item) for item in value]
     if isinstance(value, dict) and value.keys() == {"__float__"} and isinstance(value["__float__"], str):
         return _FLOATS.get(value["__float__"], value)
     return value

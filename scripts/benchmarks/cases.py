@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 #: ``model_type`` of the reference, or a published checkpoint.
-Kind = Literal["gpt2", "t5", "deepseek_v3", "published"]
+Kind = Literal["gpt2", "t5", "deepseek_v3", "lfm2", "qwen3_5_text", "published"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,25 @@ class Shape:
     position_scale: float = 1.0
 
 
+_LFM2: dict[str, Any] = {
+    "hidden_size": 1024,
+    "intermediate_size": 6656,
+    "num_hidden_layers": 16,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "full_attn_idxs": [2, 5, 8, 10, 12, 14],
+    "vocab_size": 32768,
+}
+_QWEN3_5: dict[str, Any] = {
+    "hidden_size": 1024,
+    "intermediate_size": 3584,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+    "linear_num_value_heads": 16,
+    "tie_word_embeddings": True,
+    "vocab_size": 32768,
+}
 _LATENT = {
     "hidden_size": 768,
     "intermediate_size": 2048,
@@ -50,6 +69,9 @@ SHAPES = {
     "t5-small": Shape("t5", {}),
     "SmolLM2-135M-Instruct": Shape("published"),
     "gemma-3-270m": Shape("published"),
+    # LFM2-350M and Qwen3.5-0.8B, with a smaller vocabulary: the table would count most.
+    "lfm2-350m": Shape("lfm2", _LFM2),
+    "qwen3.5-0.8b": Shape("qwen3_5_text", _QWEN3_5),
     "mla-190m": Shape("deepseek_v3", _LATENT),
     "mla-tiny": Shape(
         "deepseek_v3", {**_LATENT, "hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 512}
@@ -185,6 +207,13 @@ LIMITS = (
     Limit("export", TEXT, 30.0),
     Limit("load", TEXT, 3.0),
     Limit("tokenizer", TEXT, 0.02),
+)
+
+#: Models that carry a state beside keys and values; measured, and no target yet.
+HYBRID_CASES = tuple(
+    Case(shape, "greedy", batch, prompt)
+    for shape in ("lfm2-350m", "qwen3.5-0.8b")
+    for batch, prompt in ((1, 32), (8, 512))
 )
 
 #: Every case that a target or a limit names, once, in order.

@@ -59,7 +59,7 @@ PEERS = {
     "tf-eager": Peer("tf", "transformers_tf", "eager", _GREEDY, seed=True),
     "tf-graph": Peer("tf", "transformers_tf", "graph", _GREEDY, seed=True),
     "tf-xla": Peer("tf", "transformers_tf", "xla", seed=True),
-    "torch": Peer("main", "transformers_torch", "dynamic", (*_SOME, "mla-*"), seed=True),
+    "torch": Peer("main", "transformers_torch", "dynamic", (*_SOME, "mla-*", "lfm2-*", "qwen3.5-*"), seed=True),
     "torch-static": Peer("main", "transformers_torch", "static", _GREEDY),
     "keras-hub": Peer("keras-hub", "keras_hub_gpt2", cases=_GREEDY),
     "ctranslate2": Peer("ctranslate2", "ctranslate2_cpu", "float32"),

@@ -7,7 +7,16 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.benchmarks.cases import LIMITS, SWEEPS, TARGET_CASES, TARGETS, Case, Limit, Target
+from scripts.benchmarks.cases import (
+    HYBRID_CASES,
+    LIMITS,
+    SWEEPS,
+    TARGET_CASES,
+    TARGETS,
+    Case,
+    Limit,
+    Target,
+)
 from scripts.benchmarks.harness import Bench, Result
 from scripts.benchmarks.peers import PEERS
 
@@ -52,7 +61,8 @@ def write(bench: Bench, path: Path, facts: dict[str, str], more: Sequence[str] =
 def speeds(bench: Bench) -> str:
     """Cases by peers."""
     rows = [["case", *PEERS]]
-    for case in TARGET_CASES:
+    hybrids = [case for case in HYBRID_CASES if bench.result("genserve", case)]
+    for case in (*TARGET_CASES, *hybrids):
         ours = bench.result("genserve", case)
         rows.append([case.name, *(_speed(bench.result(peer, case), ours, peer) for peer in PEERS)])
     return table(rows)
