@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.benchmarks.cases import PUBLISHED_CASES, SEED_CASES, Case
+from scripts.benchmarks.cases import MODEL_CASES, SEED_CASES, Case
 from scripts.benchmarks.harness import Bench, Result
 from scripts.benchmarks.peers import PEERS
 from scripts.benchmarks.report import MISSING, table
@@ -34,6 +34,16 @@ figures to click through, in one
 file: [performance-article.html](performance-article.html).
 """
 
+_MODELS = """\
+# Models beside PyTorch
+
+Written by `scripts/benchmark models`; do not edit. Tokens per second of genserve's SavedModel and of
+transformers on PyTorch, float32, 32 tokens a row, the median call: the published checkpoints of
+[real-models.md](real-models.md), and random weights in the shapes of models whose mechanisms GPT-2 lacks:
+latent attention (`mla`, like DeepSeek-V3), short convolutions (`lfm2`) and gated delta nets (`qwen3.5`), with
+smaller vocabularies. In brackets: genserve's speed relative to PyTorch's.
+"""
+
 
 def write(bench: Bench, path: Path, facts: dict[str, str]) -> None:
     """Writes the report at ``path`` and the page beside it (``.html``), where there are results."""
@@ -42,20 +52,29 @@ def write(bench: Bench, path: Path, facts: dict[str, str]) -> None:
         return
     sections = [
         _INTRODUCTION,
-        "\n".join(f"- {name}: {fact}" for name, fact in facts.items()) + "\n",
+        _listed(facts),
         "## Tokens per second\n\nIn brackets: genserve's speed relative to the peer's.\n\n"
         + _by_case(bench, SEED_CASES, _speed),
         "## Seconds of the first call\n\nTracing and compiling included; genserve compiles while a server "
         "starts, before any request.\n\n" + _by_case(bench, SEED_CASES, _first),
         "## Calls after which compiling has paid\n\nSo many calls of the same shape, and the whole time is "
         "less than eager TensorFlow's.\n\n" + _by_case(bench, SEED_CASES, _paid),
-        "## Published models\n\nTokens per second on the checkpoints of [real-models.md](real-models.md), "
-        "greedy, 32 tokens each.\n\n" + _by_case(bench, PUBLISHED_CASES, _speed, ("torch", "genserve")),
     ]
     path.write_text("\n".join(sections), encoding="utf-8")
     page = _PAGE.read_text(encoding="utf-8")
     data = json.dumps({"facts": facts, "peers": COMPARED, "rows": rows}).replace("<", "\\u003c")
     path.with_suffix(".html").write_text(page.replace("{{data}}", data), encoding="utf-8")
+
+
+def write_models(bench: Bench, path: Path, facts: dict[str, str]) -> None:
+    """Writes docs/performance-models.md, where there are results."""
+    if any(bench.result("genserve", case) for case in MODEL_CASES):
+        speeds = _by_case(bench, MODEL_CASES, _speed, ("torch", "genserve"))
+        path.write_text("\n".join([_MODELS, _listed(facts), speeds]), encoding="utf-8")
+
+
+def _listed(facts: dict[str, str]) -> str:
+    return "\n".join(f"- {name}: {fact}" for name, fact in facts.items()) + "\n"
 
 
 def measurements(bench: Bench) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from dataclasses import dataclass
 
-from scripts.benchmarks.cases import PUBLISHED_CASES, SEED_CASES, Case
+from scripts.benchmarks.cases import MODEL_CASES, SEED_CASES, Case
 
 #: Environment -> what pip installs into .venv-bench-NAME; "main" is the project's own .venv.
 ENVIRONMENTS: dict[str, tuple[str, ...]] = {
@@ -48,7 +48,7 @@ class Peer:
             return True
         if case in SEED_CASES:
             return self.seed
-        if case in PUBLISHED_CASES:
+        if case in MODEL_CASES:
             return (self.runner, self.variant) == ("transformers_torch", "dynamic")
         ours = case.text or case.strategy in ("lookup", "processors")
         return not ours and any(fnmatch.fnmatch(case.name, pattern) for pattern in self.cases)
@@ -59,7 +59,7 @@ PEERS = {
     "tf-eager": Peer("tf", "transformers_tf", "eager", _GREEDY, seed=True),
     "tf-graph": Peer("tf", "transformers_tf", "graph", _GREEDY, seed=True),
     "tf-xla": Peer("tf", "transformers_tf", "xla", seed=True),
-    "torch": Peer("main", "transformers_torch", "dynamic", (*_SOME, "mla-*", "lfm2-*", "qwen3.5-*"), seed=True),
+    "torch": Peer("main", "transformers_torch", "dynamic", (*_SOME, "mla-tiny.*"), seed=True),
     "torch-static": Peer("main", "transformers_torch", "static", _GREEDY),
     "keras-hub": Peer("keras-hub", "keras_hub_gpt2", cases=_GREEDY),
     "ctranslate2": Peer("ctranslate2", "ctranslate2_cpu", "float32"),

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.benchmarks.cases import (
-    HYBRID_CASES,
     LIMITS,
     SWEEPS,
     TARGET_CASES,
@@ -61,8 +60,7 @@ def write(bench: Bench, path: Path, facts: dict[str, str], more: Sequence[str] =
 def speeds(bench: Bench) -> str:
     """Cases by peers."""
     rows = [["case", *PEERS]]
-    hybrids = [case for case in HYBRID_CASES if bench.result("genserve", case)]
-    for case in (*TARGET_CASES, *hybrids):
+    for case in TARGET_CASES:
         ours = bench.result("genserve", case)
         rows.append([case.name, *(_speed(bench.result(peer, case), ours, peer) for peer in PEERS)])
     return table(rows)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scripts.benchmarks import article
-from scripts.benchmarks.cases import PUBLISHED_CASES, SEED_CASES, TARGET_CASES, Case
+from scripts.benchmarks.cases import MODEL_CASES, SEED_CASES, TARGET_CASES, Case
 from scripts.benchmarks.harness import Bench, Result, RunFailedError, Settings
 from scripts.benchmarks.peers import PEERS
 
@@ -31,7 +31,7 @@ def test_every_way_of_the_article_is_asked_every_case() -> None:
     assert article.COMPARED == ("tf-eager", "tf-graph", "tf-xla", "torch", "genserve")
     assert all(PEERS[peer].can(case) for peer in article.COMPARED for case in SEED_CASES)
     assert {case.strategy for case in SEED_CASES} == {"sample", "beam-4"}
-    asked = {peer for peer in PEERS if any(PEERS[peer].can(case) for case in PUBLISHED_CASES)}
+    asked = {peer for peer in PEERS if any(PEERS[peer].can(case) for case in MODEL_CASES)}
     assert asked == {"genserve", "torch"}
     assert not set(SEED_CASES) & set(TARGET_CASES)
 
@@ -80,4 +80,4 @@ def test_a_published_model_that_is_missing_is_named(
 ) -> None:
     monkeypatch.setenv("GENSERVE_REAL_MODELS", str(tmp_path))
     with pytest.raises(RunFailedError, match=r"SmolLM2-135M-Instruct: .*real_models\.py"):
-        bench.measure("genserve", PUBLISHED_CASES[0])
+        bench.measure("genserve", MODEL_CASES[0])
