@@ -22,8 +22,8 @@ from exporter.model.embedding import embed, logits_of
 from exporter.model.layers import norm
 from exporter.model.rotary import Position, Turning, position_at
 from exporter.model.runs import Entry, Place, Turns, entry_of, put, run_turns, taken, turns_of
-from exporter.model.variables import graph_name, variables
 from exporter.model.state import State
+from exporter.model.variables import graph_name, variables
 from exporter.spec import LayerSpec, ModelSpec
 from exporter.targets import current_target
 

@@ -224,8 +224,8 @@ SEED_CASES = tuple(
     for batch, prompt in ((1, 32), (8, 32), (8, 256))
 )
 
-#: Beside the reference, without targets: the published models of the real tier, and mechanisms that GPT-2 lacks
-#: (latent attention, short convolutions, delta nets).
+#: Beside the reference, without targets: the published models of the real tier, and mechanisms that GPT-2
+#: lacks (latent attention, short convolutions, delta nets).
 MODEL_CASES = tuple(
     Case(shape, "forced", batch, prompt, 32)
     for shape in ("SmolLM2-135M-Instruct", "gemma-3-270m", "mla-190m", "lfm2-350m", "qwen3.5-0.8b")
