@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -109,6 +108,8 @@ def bench(
 
     Exits 7 if no request was answered, or if no rate of a sweep is within the goal.
     """
+    import asyncio
+
     from exporter.cli.bench_output import Progress, print_report
     from exporter.cli.chat import read_manifest
     from exporter.cli.values import assignments, seconds

@@ -48,6 +48,8 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._shown is not None:
+            if self._run is not None:
+                self._shown.update(self._task, completed=len(self._run.outcomes))
             self._shown.stop()
 
     def phase(self, what: str) -> None:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from exporter.client.address import Model
 from exporter.client.connect import Server
 
-_LINE = re.compile(r"([^\s{#]+)(?:\{(.*)\})?\s+(\S+)")
+_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|Inf|NaN)"
+_LINE = re.compile(rf"([^\s{{#]+)(?:\{{(.*)\}})?\s+({_NUMBER})(?:\s|$)")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _ESCAPED = re.compile(r"\\(.)")
 
@@ -24,7 +25,7 @@ class Sample(NamedTuple):
 
 
 class Page:
-    """The samples of a page; names are TensorFlow's with colons for slashes."""
+    """The samples of a page; names are TensorFlow's with colons for slashes. Other lines are passed over."""
 
     def __init__(self, text: str) -> None:
         found = (_LINE.match(line) for line in text.splitlines())

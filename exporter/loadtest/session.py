@@ -65,6 +65,7 @@ class Session:
         self._current: Run | None = None
         self._best: _Measured | None = None
         self._found: tuple[float | None, bool] = (None, False)
+        self._rate = settings.load.rate
 
     async def run(self) -> LoadReport:
         """Raises ServingError where nothing is answered at all, OptionError for rows that cannot be sent."""
@@ -159,7 +160,7 @@ class Session:
         assert goal is not None
         if self._steps:
             await self._warm_up()
-        late = 0
+        late, self._rate = 0, rate
 
         def too_late(run: Run, outcome: Outcome) -> bool:
             nonlocal late
@@ -217,10 +218,9 @@ class Session:
     def _load_facts(self) -> LoadFacts:
         settings, load = self._settings, self._settings.load
         found = self._found[0] if settings.goal else None
-        last = self._steps[-1].rate if self._steps else load.rate
         return LoadFacts(
             mode=load.mode,  # type: ignore[arg-type]
-            rate=(found or last) if settings.goal else load.rate,
+            rate=found or self._rate,
             concurrency=load.concurrency,
             requests=load.requests,
             seconds=load.seconds,

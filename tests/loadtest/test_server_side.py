@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from exporter.client.metrics_page import Page
 from exporter.gateway.admission import Admission
 from exporter.gateway.metrics import Metrics as GatewayMetrics
 from exporter.loadtest.server_side import Pages
@@ -69,4 +70,13 @@ def test_a_gateway() -> None:
 
 
 def test_a_page_of_something_else() -> None:
-    assert Pages(URL, "toy", "", "python_info{} 1\n").difference() is None
+    for text in ("python_info{} 1\n", "<html> <body>\n", '{"a": 1}', "a b c"):
+        assert Pages(URL, "toy", "", text).difference() is None
+
+
+def test_numbers_of_pages() -> None:
+    page = Page('a 1\na{b="c"} 2.5e+06 1700000000\na{b="}"} -3\nd{le="+Inf"} +Inf\ne .5\n# f 1\n')
+    assert page.total("a") == 2.5e6 - 2
+    assert page.total("a", b="c") == 2.5e6
+    assert page.total("d") == float("inf")
+    assert (page.total("e"), page.total("f")) == (0.5, None)
