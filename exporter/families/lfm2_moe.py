@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from exporter.families.experts import read_mixture
 from exporter.families.family import Family
-from exporter.families.lfm2 import NAMES as DENSE_NAMES
 from exporter.families.lfm2 import CONV, lfm2_layers, lfm2_norm
+from exporter.families.lfm2 import NAMES as DENSE_NAMES
 from exporter.families.names import Experts
 from exporter.families.reader import ConfigReader
 from exporter.families.shape import FULL, read_shape, tied
@@ -63,4 +63,6 @@ NAMES = replace(
     expert_layout=Experts.APART,
     joined=JOINED,
 )
-LFM2_MOE = Family(read, NAMES, aliases={"tie_embedding": "tie_word_embeddings"})
+LFM2_MOE = Family(
+    read, NAMES, harmless=("output_router_logits",), aliases={"tie_embedding": "tie_word_embeddings"}
+)

@@ -65,4 +65,6 @@ NAMES = replace(MAMBA2_NAMES, state=mamba_names("mixer"))
 FALCON_NAMES = replace(NAMES, renames=(), state=mamba_names("mixer", "", "", ""))
 
 MAMBA = Family(partial(read, model_type="mamba"), NAMES, harmless=HARMLESS)
-FALCON_MAMBA = Family(partial(read, model_type="falcon_mamba"), FALCON_NAMES, harmless=(*HARMLESS, "use_falcon_mambapy"))
+FALCON_MAMBA = Family(
+    partial(read, model_type="falcon_mamba"), FALCON_NAMES, harmless=(*HARMLESS, "use_falcon_mambapy")
+)
