@@ -47,7 +47,7 @@ def read_v2(config: ConfigReader) -> ModelSpec:
 
 
 def _v2_mixture(config: ConfigReader, bias: bool) -> MoeSpec:
-    """Softmax scores, of the best groups of experts or of all; ``norm_topk_prob`` is not looked at."""
+    """Softmax scores, of the best groups of experts or of all; they are never made to add up to one."""
     expert = gated_mlp(config, config.integer("moe_intermediate_size", 1407))
     router = RouterSpec(scale=config.number("routed_scaling_factor", 1.0), wide=True)
     if config.choice("topk_method", {"greedy": False, "group_limited_greedy": True}, "greedy"):
@@ -93,7 +93,7 @@ NAMES = deepseek_experts(LATENT_NAMES)
 DEEPSEEK_V2 = Family(
     read_v2,
     NAMES,
-    harmless=(*ROUTER_TRAINING[:1], *COMPUTED, "n_group", "norm_topk_prob", "topk_group"),
+    harmless=(*ROUTER_TRAINING[:1], *COMPUTED, "n_group", "topk_group"),
     aliases={"num_experts": "n_routed_experts"},
 )
 DEEPSEEK_V3 = Family(

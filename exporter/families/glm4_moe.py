@@ -13,8 +13,6 @@ from exporter.families.rope import read_rotary
 from exporter.families.shape import Keys, gated_mlp, read_shape, rms_norm, tied
 from exporter.spec import HeadSpec, LayerSpec, ModelSpec
 
-_EXPERTS = {"experts": 128, "top_k": 8}
-
 
 def read_glm4_moe(config: ConfigReader) -> ModelSpec:
     """The first layers are dense; half of every head turns."""
@@ -35,7 +33,7 @@ def read_glm4_moe(config: ConfigReader) -> ModelSpec:
         qkv_bias=config.flag("attention_bias", False),
         qk_norm=norm if config.flag("use_qk_norm", False) else None,
     )
-    mixture = read_deepseek_mixture(config, width=1408, **_EXPERTS)
+    mixture = read_deepseek_mixture(config, width=1408, experts=128, top_k=8)
     dense = config.integer("first_k_dense_replace", 1, 0)
     mixed = [layer >= dense for layer in range(shape.layers)]
     layers = some_mixed([attention] * shape.layers, mixed, mixture, gated_mlp(config, shape.width), norm)
@@ -64,7 +62,7 @@ def read_solar_open(config: ConfigReader) -> ModelSpec:
     norm = rms_norm(config, 1e-5)
     turning = read_rotary(config, shape.head_dim, shape.max_length, theta=1_000_000.0)
     attention = shape.attention(rotary=turning, qkv_bias=config.flag("attention_bias", False))
-    mixture = read_deepseek_mixture(config, width=1280, **_EXPERTS)
+    mixture = read_deepseek_mixture(config, width=1280, experts=128, top_k=8)
     layer = LayerSpec(attention, mixture, attention_norm=norm, mlp_norm=norm)
     return shape.model("solar_open", [layer] * shape.layers, norm, HeadSpec(tied(config)))
 

@@ -118,4 +118,5 @@ def _scale(section: ConfigReader, kind: RopeKind, size: int) -> float:
     every = None if kind is RopeKind.DEFAULT else section.optional_number("mscale_all_dim")
     if not every:
         return float(size**-0.5)
-    return float(size**-0.5 * magnitude(section.number("factor", positive=True), every) ** 2)
+    temperature = magnitude(section.number("factor", positive=True), every)
+    return float(size**-0.5 * temperature * temperature)

@@ -23,7 +23,7 @@ from exporter.model.layers import norm
 from exporter.model.rotary import Position, Turning, position_at
 from exporter.model.runs import Entry, Place, Turns, entry_of, put, run_turns, taken, turns_of
 from exporter.model.state import State
-from exporter.model.variables import variables
+from exporter.model.variables import graph_name, variables
 from exporter.spec import LayerSpec, ModelSpec
 from exporter.targets import current_target
 
@@ -79,7 +79,7 @@ class Transformer(tf.Module):
         self.prefix = {
             name: value
             if isinstance(value, tf.Variable)
-            else tf.Variable(value, trainable=False, name=f"prefix_{name.replace('.', '_')}")
+            else tf.Variable(value, trainable=False, name=f"prefix_{graph_name(name)}")
             for name, value in (self.read_prefix(tokens) if values is None else values).items()
         }
         self.prefix_tokens = tuple(tokens)

@@ -21,18 +21,19 @@ def variables(weights: Mapping[str, npt.NDArray[Any] | tf.Variable]) -> dict[str
 def _variable(name: str, value: npt.NDArray[Any] | tf.Variable) -> tf.Variable:
     if isinstance(value, tf.Variable):
         return value
-    return tf.Variable(value, trainable=False, name=_graph_name(name))
+    return tf.Variable(value, trainable=False, name=graph_name(name))
 
 
 def unwritten_variables(infos: Mapping[str, WeightInfo]) -> dict[str, tf.Variable]:
     """Variables that have a shape and a dtype, and no memory: to be traced over and saved, not to be run."""
     return {
         name: UninitializedVariable(
-            trainable=False, name=_graph_name(name), shape=info.shape, dtype=tf.as_dtype(info.dtype)
+            trainable=False, name=graph_name(name), shape=info.shape, dtype=tf.as_dtype(info.dtype)
         )
         for name, info in infos.items()
     }
 
 
-def _graph_name(name: str) -> str:
+def graph_name(name: str) -> str:
+    """A name that TensorFlow takes for a variable, and can save it under."""
     return re.sub(r"[.:]", "_", name)

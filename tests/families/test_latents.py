@@ -101,7 +101,7 @@ def test_bytes_are_those_of_the_latent() -> None:
     assert baked_bytes(spec, 100, "bfloat16") == 100 * 70_272 + 2 * 7168
 
 
-@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("beams", [pytest.param(1, marks=pytest.mark.full), 3])
 def test_a_program_carries_one_latent_a_token(beams: int) -> None:
     """Sizes unlike any others: no segment has an axis of heads, and there are no values beside the keys."""
     rows, new, width, layers = 5, 37, 10 + 4, 2

@@ -146,7 +146,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 QUICK = {
     "gpt2": ("beams", "beams, n-grams", "penalties", "lookup"),
     "mistral": ("beams", "lookup"),
-    "deepseek_v3": ("beams", "lookup"),
+    "deepseek_v3": ("beams",),
     "t5": ("beams", "penalties"),
     "bart": ("beams, forced",),
 }

@@ -118,6 +118,7 @@ def test_a_prefix_is_baked_into_stacks(kind: str, stacks: int) -> None:
         first, cache = each.prefill(prompt, max_new_tokens=4)
         found.append([first, each.extend(tf.constant([[3], [9]]), cache)[0]])
     assert len(loop.prefix) == stacks + 1, "and the last token's state"
+    assert all(variable.name.count(":") == 1 for variable in loop.prefix.values()), "or nothing saves it"
     for ours, expected in zip(found[1], found[0], strict=True):
         np.testing.assert_allclose(ours, expected, atol=1e-5 * np.ptp(expected), rtol=0)
 
