@@ -29,7 +29,8 @@ HARMLESS = frozenset(
     base_model_fsdp_plan base_model_pp_plan base_model_tp_plan bos_token_id chunk_size_feed_forward dtype
     eos_token_id experts_implementation gradient_checkpointing id2label init_std initializer_factor
     initializer_range is_decoder label2id model_type name_or_path num_labels output_attentions
-    output_cross_attentions output_hidden_states pad_token_id problem_type return_dict sep_token_id tie_last_hidden_states
+    output_cross_attentions output_hidden_states pad_token_id problem_type return_dict sep_token_id
+    tie_last_hidden_states
     torch_dtype transformers_version transformers_weights use_cache
     """.split()  # noqa: SIM905
 )
