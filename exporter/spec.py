@@ -238,6 +238,7 @@ class AttentionSpec:
     qk_norm_scope: QkNormScope = QkNormScope.HEAD
     qk_norm_last: bool = False  # heads are normalised after they are turned, not before
     sinks: bool = False  # a learned logit per head that takes probability and carries no value
+    wide_sinks: bool = False  # they stay in float32 in half-precision models
     gated: bool = False  # what is read is multiplied by the sigmoid of one more projection of the input
     position_scale: tuple[float, int] | None = None  # query *= 1 + beta * log(1 + position // length)
     position_scale_offset: int = 0  # added to the position there

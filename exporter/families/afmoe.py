@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exporter.families.experts import ROUTER_TRAINING, gated_experts, read_mixture, some_mixed
+from exporter.families.experts import ROUTER_OUTPUT, gated_experts, read_mixture, some_mixed
 from exporter.families.family import Family
 from exporter.families.llama import LLAMA_NAMES
 from exporter.families.reader import ConfigReader
@@ -84,5 +84,5 @@ AFMOE = Family(
         correction="mlp.expert_bias",
         shared=(f"{SHARED}gate_proj", f"{SHARED}up_proj", f"{SHARED}down_proj"),
     ),
-    harmless=ROUTER_TRAINING,
+    harmless=ROUTER_OUTPUT,
 )

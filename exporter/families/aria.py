@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exporter.families.experts import read_mixture
+from exporter.families.experts import ROUTER_OUTPUT, read_mixture
 from exporter.families.family import Family
 from exporter.families.llama import LLAMA_NAMES
 from exporter.families.names import Experts
@@ -45,5 +45,5 @@ JOINED = replace(
 ARIA_TEXT = Family(
     read,
     replace(JOINED, experts=("", "mlp.experts.fc1.weight", "mlp.experts.fc2.weight"), joined=JOINED),
-    harmless=("pretraining_tp",),
+    harmless=ROUTER_OUTPUT,
 )

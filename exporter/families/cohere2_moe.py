@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from exporter.families.experts import ROUTER_TRAINING, gated_experts, read_layer_types, read_mixture
+from exporter.families.experts import ROUTER_OUTPUT, gated_experts, read_layer_types, read_mixture
 from exporter.families.family import Family
 from exporter.families.llama import LLAMA_NAMES
 from exporter.families.reader import ConfigReader
@@ -98,5 +98,5 @@ SHARED = "mlp.shared_experts."
 COHERE2_MOE = Family(
     read,
     gated_experts(LLAMA_NAMES, shared=(f"{SHARED}gate_proj", f"{SHARED}up_proj", f"{SHARED}down_proj")),
-    harmless=ROUTER_TRAINING,
+    harmless=ROUTER_OUTPUT,
 )

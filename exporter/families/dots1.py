@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from exporter.families.deepseek_router import read_deepseek_mixture
-from exporter.families.experts import ROUTER_TRAINING, some_mixed
+from exporter.families.experts import ROUTER_OUTPUT, some_mixed
 from exporter.families.family import Family
 from exporter.families.glm4_moe import ALIASES, NAMES
 from exporter.families.reader import ConfigReader
@@ -39,4 +39,4 @@ def read(config: ConfigReader) -> ModelSpec:
     return shape.model("dots1", layers, norm, HeadSpec(tied(config)))
 
 
-DOTS1 = Family(read, NAMES, harmless=ROUTER_TRAINING, aliases=ALIASES)
+DOTS1 = Family(read, NAMES, harmless=ROUTER_OUTPUT, aliases=ALIASES)

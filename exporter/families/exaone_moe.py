@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from exporter.families.deepseek_router import deepseek_experts, read_deepseek_mixture
 from exporter.families.exaone4 import read_exaone_attentions
-from exporter.families.experts import ROUTER_TRAINING, read_layer_types, some_mixed
+from exporter.families.experts import ROUTER_OUTPUT, read_layer_types, some_mixed
 from exporter.families.family import Family
 from exporter.families.llama import LLAMA_NAMES
 from exporter.families.reader import ConfigReader
@@ -41,5 +41,5 @@ EXAONE_MOE = Family(
         replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm"),
         renames=((r"mlp\.e_score_correction_bias", "mlp.gate.e_score_correction_bias"),),
     ),
-    harmless=ROUTER_TRAINING,
+    harmless=ROUTER_OUTPUT,
 )

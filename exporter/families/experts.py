@@ -10,8 +10,9 @@ from exporter.families.names import Experts, Names
 from exporter.families.reader import ConfigReader
 from exporter.spec import AttentionSpec, LayerSpec, MlpSpec, MoeSpec, NormSpec, RouterSpec
 
-# Config keys of every mixture's training.
-ROUTER_TRAINING = ("output_router_logits", "router_aux_loss_coef")
+# Config keys of what a mixture's Python call gives out, and of its training.
+ROUTER_OUTPUT = ("output_router_logits",)
+ROUTER_TRAINING = (*ROUTER_OUTPUT, "router_aux_loss_coef")
 
 
 def read_mixture(

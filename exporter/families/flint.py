@@ -44,7 +44,7 @@ def _attentions(config: ConfigReader, shape: Shape, norm: NormSpec) -> list[Atte
         config, shape.layers, window, lambda layer: layer >= 2 and layer % 4 != 1 and layer != last
     )
     turning = read_rotary(config, shape.head_dim, shape.max_length)
-    attention = shape.attention(qkv_bias=bias, out_bias=bias, qk_norm=norm, sinks=True)
+    attention = shape.attention(qkv_bias=bias, out_bias=bias, qk_norm=norm, sinks=True, wide_sinks=True)
     return [replace(attention, window=size, rotary=None if size is None else turning) for size in windows]
 
 

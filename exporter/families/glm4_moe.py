@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from exporter.families.deepseek_router import deepseek_experts, read_deepseek_mixture
-from exporter.families.experts import ROUTER_TRAINING, some_mixed
+from exporter.families.experts import ROUTER_OUTPUT, some_mixed
 from exporter.families.family import Family
 from exporter.families.llama import LLAMA_NAMES
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
 from exporter.families.shape import Keys, gated_mlp, read_shape, rms_norm, tied
 from exporter.spec import HeadSpec, LayerSpec, ModelSpec
-
-# Of predicting several tokens at once: their layers come behind the model's, which does without.
-MTP = ("num_mtp_layers", "num_nextn_predict_layers")
-_EXPERTS = {"experts": 128, "top_k": 8}
 
 
 def read_glm4_moe(config: ConfigReader) -> ModelSpec:
@@ -28,6 +24,7 @@ def read_glm4_moe(config: ConfigReader) -> ModelSpec:
         layers=46,
         heads=96,
         kv_heads=8,
+        head_dim=_head_dim(config),
         max_length=131072,
     )
     norm = rms_norm(config, 1e-5)
@@ -36,11 +33,17 @@ def read_glm4_moe(config: ConfigReader) -> ModelSpec:
         qkv_bias=config.flag("attention_bias", False),
         qk_norm=norm if config.flag("use_qk_norm", False) else None,
     )
-    mixture = read_deepseek_mixture(config, width=1408, **_EXPERTS)
+    mixture = read_deepseek_mixture(config, width=1408, experts=128, top_k=8)
     dense = config.integer("first_k_dense_replace", 1, 0)
     mixed = [layer >= dense for layer in range(shape.layers)]
     layers = some_mixed([attention] * shape.layers, mixed, mixture, gated_mlp(config, shape.width), norm)
     return shape.model("glm4_moe", layers, norm, HeadSpec(tied(config)))
+
+
+def _head_dim(config: ConfigReader) -> int:
+    """Where head_dim is absent: heads need not fill the hidden size."""
+    hidden, heads = config.integer("hidden_size", 4096), config.integer("num_attention_heads", 96)
+    return max(1, hidden // heads)
 
 
 def read_solar_open(config: ConfigReader) -> ModelSpec:
@@ -59,7 +62,7 @@ def read_solar_open(config: ConfigReader) -> ModelSpec:
     norm = rms_norm(config, 1e-5)
     turning = read_rotary(config, shape.head_dim, shape.max_length, theta=1_000_000.0)
     attention = shape.attention(rotary=turning, qkv_bias=config.flag("attention_bias", False))
-    mixture = read_deepseek_mixture(config, width=1280, **_EXPERTS)
+    mixture = read_deepseek_mixture(config, width=1280, experts=128, top_k=8)
     layer = LayerSpec(attention, mixture, attention_norm=norm, mlp_norm=norm)
     return shape.model("solar_open", [layer] * shape.layers, norm, HeadSpec(tied(config)))
 
@@ -67,5 +70,5 @@ def read_solar_open(config: ConfigReader) -> ModelSpec:
 NAMES = deepseek_experts(replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm"))
 ALIASES = {"num_local_experts": "n_routed_experts"}
 
-GLM4_MOE = Family(read_glm4_moe, NAMES, harmless=(*ROUTER_TRAINING, *MTP), aliases=ALIASES)
-SOLAR_OPEN = Family(read_solar_open, NAMES, harmless=ROUTER_TRAINING, aliases=ALIASES)
+GLM4_MOE = Family(read_glm4_moe, NAMES, harmless=ROUTER_OUTPUT, aliases=ALIASES)
+SOLAR_OPEN = Family(read_solar_open, NAMES, harmless=ROUTER_OUTPUT, aliases=ALIASES)

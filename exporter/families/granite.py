@@ -9,14 +9,23 @@ from exporter.families.llama import LLAMA_NAMES
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
 from exporter.families.shape import Shape, gated_mlp, read_shape, read_windows, rms_norm, tied
-from exporter.spec import AttentionSpec, EmbeddingSpec, HeadSpec, LayerSpec, ModelSpec, NormSpec
+from exporter.spec import (
+    AttentionSpec,
+    EmbeddingSpec,
+    HeadSpec,
+    LayerSpec,
+    MlpSpec,
+    ModelSpec,
+    MoeSpec,
+    NormSpec,
+)
 
 
 def read_granite(config: ConfigReader) -> ModelSpec:
     """Llama with factors on the embedding, the scores, the branches and the logits."""
     shape = read_shape(config, vocab=32000, hidden=4096, width=11008, layers=32, heads=32, max_length=2048)
     norm = rms_norm(config)
-    layer = granite_layer(config, shape, norm, granite_attention(config, shape, 1.0))
+    layer = granite_layer(config, norm, granite_attention(config, shape, 1.0), granite_mlp(config, shape))
     return granite_model(config, "granite", shape, [layer] * shape.layers, norm, scale=granite_scale(config))
 
 
@@ -24,7 +33,8 @@ def read_hyperclovax(config: ConfigReader) -> ModelSpec:
     """The same with norms behind the branches; the factor of the logits is not its inverse."""
     shape = read_shape(config, vocab=32000, hidden=4096, width=11008, layers=32, heads=32, max_length=2048)
     norm, after = rms_norm(config), config.flag("use_post_norm", True)
-    layer = granite_layer(config, shape, norm, granite_attention(config, shape, shape.head_dim**-0.5))
+    attention = granite_attention(config, shape, shape.head_dim**-0.5)
+    layer = granite_layer(config, norm, attention, granite_mlp(config, shape))
     if after:
         layer = replace(layer, attention_out_norm=norm, mlp_out_norm=norm)
     scale = config.number("logits_scaling", 1.0)
@@ -43,9 +53,9 @@ def read_granite_swa(config: ConfigReader) -> ModelSpec:
         kv_heads=4,
         max_length=8192,
     )
-    norm = rms_norm(config, 1e-5)
+    norm, mlp = rms_norm(config, 1e-5), granite_mlp(config, shape)
     attentions = granite_windows(config, shape)
-    layers = [granite_layer(config, shape, norm, attention) for attention in attentions]
+    layers = [granite_layer(config, norm, attention, mlp) for attention in attentions]
     return granite_model(config, "granite_swa", shape, layers, norm, scale=granite_scale(config), ties=True)
 
 
@@ -79,10 +89,16 @@ def granite_attention(config: ConfigReader, shape: Shape, scale: float) -> Atten
     )
 
 
-def granite_layer(config: ConfigReader, shape: Shape, norm: NormSpec, attention: AttentionSpec) -> LayerSpec:
+def granite_mlp(config: ConfigReader, shape: Shape) -> MlpSpec:
+    return gated_mlp(config, shape.width, bias=config.flag("mlp_bias", False))
+
+
+def granite_layer(
+    config: ConfigReader, norm: NormSpec, attention: AttentionSpec, mlp: MlpSpec | MoeSpec
+) -> LayerSpec:
     return LayerSpec(
         attention,
-        gated_mlp(config, shape.width, bias=config.flag("mlp_bias", False)),
+        mlp,
         attention_norm=norm,
         mlp_norm=norm,
         residual_scale=config.number("residual_multiplier", 1.0),

@@ -37,7 +37,7 @@ def read_granitemoe_swa(config: ConfigReader) -> ModelSpec:
     shape = _shape(config)
     mixture, norm = _shared_mixture(config, shape), rms_norm(config)
     attentions = granite_windows(config, shape)
-    layers = [replace(granite_layer(config, shape, norm, attention), mlp=mixture) for attention in attentions]
+    layers = [granite_layer(config, norm, attention, mixture) for attention in attentions]
     return granite_model(config, "granitemoe_swa", shape, layers, norm, scale=granite_scale(config))
 
 
@@ -47,7 +47,7 @@ def _shape(config: ConfigReader) -> Shape:
 
 def _model(config: ConfigReader, model_type: str, shape: Shape, mixture: MoeSpec) -> ModelSpec:
     norm, attention = rms_norm(config), granite_attention(config, shape, 1.0)
-    layer = replace(granite_layer(config, shape, norm, attention), mlp=mixture)
+    layer = granite_layer(config, norm, attention, mixture)
     return granite_model(config, model_type, shape, [layer] * shape.layers, norm, scale=granite_scale(config))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exporter.families.experts import ROUTER_TRAINING, gated_experts, read_mixture
+from exporter.families.experts import ROUTER_OUTPUT, gated_experts, read_mixture
 from exporter.families.family import Family
 from exporter.families.hunyuan import NAMES, read_hunyuan_attention
 from exporter.families.reader import ConfigReader
@@ -41,6 +41,6 @@ HUNYUAN_MOE = Family(
         router="mlp.gate.wg",
         shared=(f"{SHARED}gate_proj", f"{SHARED}up_proj", f"{SHARED}down_proj"),
     ),
-    harmless=ROUTER_TRAINING,
+    harmless=ROUTER_OUTPUT,
     aliases={"num_experts_per_tok": "moe_topk", "num_local_experts": "num_experts"},
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from exporter.families.deepseek_router import deepseek_experts
-from exporter.families.experts import ROUTER_TRAINING, read_layer_types, read_mixture, some_mixed
+from exporter.families.experts import ROUTER_OUTPUT, read_layer_types, read_mixture, some_mixed
 from exporter.families.family import Family
 from exporter.families.llama import LLAMA_NAMES
 from exporter.families.reader import ConfigReader
@@ -62,6 +62,6 @@ HY_V3 = Family(
         ),
     ),
     # Both sums of the shared block and the rest are one addition, rounded once.
-    harmless=(*ROUTER_TRAINING, "enable_moe_fp32_combine"),
+    harmless=(*ROUTER_OUTPUT, "enable_moe_fp32_combine"),
     aliases={"num_local_experts": "num_experts"},
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from exporter.families.experts import ROUTER_TRAINING, read_mixture, some_mixed
+from exporter.families.experts import ROUTER_OUTPUT, read_mixture, some_mixed
 from exporter.families.family import Family, expect_kind
 from exporter.families.llama import LLAMA_NAMES
 from exporter.families.names import Experts
@@ -52,7 +52,7 @@ def read_wrapped(config: ConfigReader) -> ModelSpec:
     """The text model of a checkpoint with a vision tower; it has its own word on its head."""
     config.harmless("tie_word_embeddings")
     text = config.section("text_config")
-    text.harmless(*HARMLESS)
+    text.harmless(*ROUTER_OUTPUT)
     expect_kind(text, encoder_decoder=False)
     return replace(read(text), model_type="llama4")
 
@@ -127,9 +127,8 @@ NAMES = replace(
     shared=(f"{SHARED}gate_proj", f"{SHARED}up_proj", f"{SHARED}down_proj"),
 )
 # What only the class that reads images looks at.
-IMAGES = ("boi_token_index", "eoi_token_index", "image_token_index", "vision_config")
-HARMLESS = (*ROUTER_TRAINING, "router_jitter_noise")
-LLAMA4_TEXT = Family(read, NAMES, harmless=HARMLESS)
+IMAGES = ("image_token_id", "vision_config")
+LLAMA4_TEXT = Family(read, NAMES, harmless=ROUTER_OUTPUT)
 LLAMA4 = Family(
     read_wrapped,
     replace(
@@ -140,5 +139,4 @@ LLAMA4 = Family(
         unused=(r"^vision_model\.", r"^multi_modal_projector\."),
     ),
     harmless=IMAGES,
-    aliases={"image_token_id": "image_token_index"},
 )

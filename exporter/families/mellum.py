@@ -13,7 +13,6 @@ from exporter.families.experts import (
     some_mixed,
 )
 from exporter.families.family import Family
-from exporter.families.glm4_moe import MTP
 from exporter.families.llama import LLAMA_NAMES
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import nested_rotaries
@@ -60,6 +59,6 @@ def _mixture(config: ConfigReader) -> MoeSpec:
 MELLUM = Family(
     read,
     gated_experts(replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm")),
-    harmless=(*ROUTER_TRAINING, *MTP, "mtp_layer_types", "mtp_mlp_layer_types"),
+    harmless=(*ROUTER_TRAINING, "num_mtp_layers", "mtp_layer_types", "mtp_mlp_layer_types"),
     aliases={"num_experts": "num_local_experts"},
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from exporter.families.deepseek_router import deepseek_experts, read_deepseek_mixture
-from exporter.families.experts import ROUTER_TRAINING, read_layer_types, some_mixed
+from exporter.families.experts import ROUTER_OUTPUT, read_layer_types, some_mixed
 from exporter.families.family import Family
 from exporter.families.glm4_moe import ALIASES
 from exporter.families.llama import LLAMA_NAMES
@@ -67,6 +67,6 @@ MIMO_V2_FLASH = Family(
         replace(LLAMA_NAMES, sinks="self_attn.sinks"),
         renames=((r"self_attn\.attention_sink_bias", "self_attn.sinks"),),
     ),
-    harmless=ROUTER_TRAINING,
+    harmless=ROUTER_OUTPUT,
     aliases=ALIASES,
 )

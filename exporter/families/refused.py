@@ -37,7 +37,7 @@ _REASONS = {
         roc_bert roformer xlm-roberta xlm-roberta-xl xmod
     """,
     "it reads its text in an order of its own (permutation or both directions)": "xlm xlnet",
-    "a token chooses among the heads of its attention (mixture of attention heads)": "jetmoe",
+    "its attention is a mixture too: each token chooses among its heads": "jetmoe",
     "its branches are added with weights that fall with depth": "beam",
     "its attention is gated with a softplus, layer by layer with other numbers of heads": "laguna",
     "its router adds its corrections to logits, not to scores": "kolibri1",

@@ -5,8 +5,8 @@ with all others reads cannot change what the reference computes. Read means: an 
 called a config, ``getattr`` or ``hasattr`` on it, ``self`` inside a config class, a name taken out of its
 keyword arguments or out of ``config_dict``, a field of the base class. A family's own fields that are
 declared and never looked at are not read. Names that are computed are told by the lists of strings in the
-function that computes them. What is found is checked in tests against every attribute that the reference
-really touches while it loads and generates.
+function that computes them; what a class can record has an ``output_`` name. What is found is checked in
+tests against every attribute that the reference really touches while it loads and generates.
 """
 
 from __future__ import annotations
@@ -164,6 +164,12 @@ class _Reads(ast.NodeVisitor):
             self.config.update(field.id for field in fields if isinstance(field, ast.Name))
         if not _OTHER_CLASSES.search(node.name):
             self.generic_visit(node)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        if ast.unparse(node.targets[0]) == "_can_record_outputs" and isinstance(node.value, ast.Dict):
+            recorded = [name for key in node.value.keys if key for name in _string(key)]
+            self.config.update(f"output_{name}" for name in recorded)
+        self.generic_visit(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         if not _OTHER_FUNCTIONS.match(node.name):

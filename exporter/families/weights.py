@@ -182,7 +182,8 @@ class _Table:
         yield from self.qk_norm(f"{ours}attention.q_norm", stored + names.q_norm, spec, spec.heads)
         yield from self.qk_norm(f"{ours}attention.k_norm", stored + names.k_norm, spec, spec.kv_heads)
         if spec.sinks:
-            yield Weight(f"{ours}attention.sinks", ((Part(stored + names.sinks, (spec.heads,), as_is),),))
+            part = Part(stored + names.sinks, (spec.heads,), as_is)
+            yield Weight(f"{ours}attention.sinks", ((part,),), strict=spec.wide_sinks)
         if spec.difference:
             parts = [Part(stored + name, (spec.head_dim,), as_is) for name in names.lambdas]
             yield Weight(f"{ours}attention.lambdas", (tuple(parts),))

@@ -127,7 +127,7 @@ CASES: tuple[FamilyCases, ...] = (
         (
             Case("windows that turn, a dense layer, shared expert", {}),
             Case(
-                "groups, no norm_topk_prob, mlp_layer_types, no windows, tied head",
+                "groups, no norm_topk_prob, mlp_layer_types, layer_types, tied head",
                 {
                     "num_experts": 6,
                     "n_group": 3,
@@ -135,8 +135,7 @@ CASES: tuple[FamilyCases, ...] = (
                     "norm_topk_prob": False,
                     "num_shared_experts": 2,
                     "mlp_layer_types": ["sparse", "dense"],
-                    "sliding_window": None,
-                    "layer_types": ["full_attention"] * 2,
+                    "layer_types": ["full_attention", "sliding_attention"],
                     "tie_word_embeddings": True,
                 },
                 full=True,
