@@ -52,10 +52,17 @@ def tiered(families: Iterable[FamilyCases], quick: Set[str]) -> list[Any]:
     ]
 
 
-def every_case(families: Iterable[FamilyCases]) -> list[Any]:
-    """Parameters of a test: each case of each family, those that are ``full`` for the full tier."""
+def every_case(families: Iterable[FamilyCases], quick: Set[str] | None = None) -> list[Any]:
+    """Parameters of a test: each case of each family.
+
+    For the full tier are those that are ``full``, and all of families that are not ``quick``.
+    """
+
+    def later(family: FamilyCases, case: Case) -> bool:
+        return case.full or (quick is not None and family.model_type not in quick)
+
     return [
-        pytest.param(family, case, id=f"{family.model_type}-{index}", marks=marked(case.full))
+        pytest.param(family, case, id=f"{family.model_type}-{index}", marks=marked(later(family, case)))
         for family in families
         for index, case in enumerate(family.cases)
     ]

@@ -9,7 +9,7 @@ import pytest
 from exporter.model import blocks
 from exporter.targets import compiled_for
 from tests.families import reference
-from tests.families.case import marked
+from tests.families.case import every_case
 from tests.families.cases import FAMILIES, Case, FamilyCases
 from tests.families.test_parity import LENGTHS, NEW, Builder, assert_close, padded, sequences
 
@@ -26,16 +26,7 @@ QUICK = {
     "gpt_oss": "sinks, windows, a mixture",
     "qwen3_moe": "a mixture",
 }
-CASES = [
-    pytest.param(
-        family,
-        case,
-        id=f"{family.model_type}-{index}",
-        marks=marked(case.full or family.model_type not in QUICK),
-    )
-    for family in FAMILIES
-    for index, case in enumerate(family.cases)
-]
+CASES = every_case(FAMILIES, QUICK.keys())
 
 
 @pytest.fixture(autouse=True)
