@@ -39,7 +39,7 @@ def export(
       GenserveError: whichever step refuses; nothing has been published then. Its class says what is wrong
         (``exporter.errors``), its message the field, the value and what is allowed.
 
-    Example:
+    Examples:
         >>> import exporter
         >>> options = {"max_new_tokens": 8, "prompt_lengths": [16], "batch_sizes": [1]}
         >>> result = exporter.export("demo:stories", "models", **options, extra_signatures=[])
@@ -78,7 +78,7 @@ def inspect(model: str | Path, revision: str | None = None) -> Report:
     Raises:
       CheckpointError: there is no checkpoint.
 
-    Example:
+    Examples:
         >>> import exporter
         >>> found = exporter.inspect("demo:stories")
         >>> found.model_type, found.supported, found.parameters

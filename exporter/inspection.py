@@ -13,7 +13,23 @@ from exporter.checkpoint import Checkpoint, StoredTensor, open_checkpoint
 from exporter.errors import CheckpointError, UnsupportedError
 from exporter.families import FAMILIES, read_spec, unread_notes
 from exporter.families.load import check
-from exporter.spec import AttentionSpec, ModelSpec, MoeSpec
+from exporter.spec import (
+    AttentionSpec,
+    GatedDeltaSpec,
+    Mamba2Spec,
+    MambaSpec,
+    ModelSpec,
+    MoeSpec,
+    ShortConvSpec,
+)
+
+#: What layers carry beside keys and values.
+STATES: dict[type[Any], str] = {
+    GatedDeltaSpec: "gated delta net",
+    Mamba2Spec: "Mamba 2",
+    MambaSpec: "Mamba",
+    ShortConvSpec: "short convolution",
+}
 
 
 @dataclass(frozen=True)
@@ -126,8 +142,9 @@ def _bytes_by_dtype(tensors: Mapping[str, StoredTensor]) -> dict[str, int]:
 
 
 def _numbers(spec: ModelSpec) -> dict[str, Any]:
-    """The architecture's sizes; those of attention are the first layer's."""
-    layers, attention = spec.decoder.layers, spec.decoder.layers[0].attention
+    """The architecture's sizes; those of attention are the first layer's that has one, 0 where none has."""
+    layers, attentions = spec.decoder.layers, spec.decoder.attentions
+    attention = attentions[0] if attentions else None
     mixtures = [layer.mlp for layer in layers if isinstance(layer.mlp, MoeSpec)]
     return {
         "kind": spec.kind,
@@ -135,13 +152,14 @@ def _numbers(spec: ModelSpec) -> dict[str, Any]:
         "encoder_layers": len(spec.encoder.layers) if spec.encoder else 0,
         "hidden_size": spec.hidden_size,
         "vocab_size": spec.vocab_size,
-        "heads": attention.heads,
-        "kv_heads": attention.kv_heads,
-        "head_dim": attention.head_dim,
-        "latent": attention.latent is not None,
+        "heads": attention.heads if attention else 0,
+        "kv_heads": attention.kv_heads if attention else 0,
+        "head_dim": attention.head_dim if attention else 0,
+        "latent": attention is not None and attention.latent is not None,
         "context_length": spec.context_length,
         "context_is_hard": spec.context_is_hard,
-        "windows": [layer.attention.window for layer in layers],
+        "windows": [layer.attention and layer.attention.window for layer in layers],
+        "states": [layer.state and STATES[type(layer.state)] for layer in layers],
         "experts": mixtures[0].experts if mixtures else 0,
         "experts_per_token": mixtures[0].top_k if mixtures else 0,
         "tied_head": spec.head.tied,
@@ -150,7 +168,7 @@ def _numbers(spec: ModelSpec) -> dict[str, Any]:
 
 def _facts(spec: ModelSpec) -> list[tuple[str, str]]:
     """Name and value of what is worth a line."""
-    layers, attention = spec.decoder.layers, spec.decoder.layers[0].attention
+    layers, attentions, states = spec.decoder.layers, spec.decoder.attentions, spec.decoder.states
     bound = "" if spec.context_is_hard or spec.context_length is None else " (as trained; not a bound)"
     facts = [
         ("kind", spec.kind.replace("_", "-")),
@@ -159,13 +177,18 @@ def _facts(spec: ModelSpec) -> list[tuple[str, str]]:
             f"{len(layers)}" + (f" and {len(spec.encoder.layers)} encoder layers" if spec.encoder else ""),
         ),
         ("hidden size", f"{spec.hidden_size}, vocabulary {spec.vocab_size}"),
-        ("attention", _attention(attention)),
+        *([("attention", _attention(attentions[0], len(attentions), len(layers)))] if attentions else []),
+        *(
+            [("state", f"{STATES[type(states[0])]} in {len(states)} of {len(layers)} layers")]
+            if states
+            else []
+        ),
         ("context length", f"{spec.context_length or 'unbounded'}{bound}"),
         ("output head", "tied to the embedding" if spec.head.tied else "weights of its own"),
     ]
-    windows = sorted({layer.attention.window for layer in layers if layer.attention.window is not None})
+    windows = sorted({attention.window for attention in attentions if attention.window is not None})
     if windows:
-        windowed = sum(layer.attention.window is not None for layer in layers)
+        windowed = sum(attention.window is not None for attention in attentions)
         facts.append(
             ("sliding window", f"{', '.join(map(str, windows))} in {windowed} of {len(layers)} layers")
         )
@@ -177,7 +200,7 @@ def _facts(spec: ModelSpec) -> list[tuple[str, str]]:
     return facts
 
 
-def _attention(spec: AttentionSpec) -> str:
+def _attention(spec: AttentionSpec, count: int, layers: int) -> str:
     positions = "rotary" if spec.rotary else "ALiBi" if spec.alibi else ""
     scaling = f" ({spec.rotary.kind.value})" if spec.rotary and spec.rotary.kind.value != "default" else ""
     key, value = spec.widths
@@ -185,4 +208,5 @@ def _attention(spec: AttentionSpec) -> str:
     heads = f"{spec.heads} heads of {width}, {spec.kv_heads} of keys and values"
     if latent := spec.latent:
         heads = f"{spec.heads} heads of {key} (values of {value}), of one latent of {latent.width} a token"
+    heads += "" if count == layers else f", in {count} of {layers} layers"
     return f"{heads}, {positions}{scaling}" if positions else heads

@@ -9,8 +9,9 @@ comment names it.
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from exporter.errors import UnsupportedError
 
@@ -240,6 +241,8 @@ class AttentionSpec:
     sinks: bool = False  # a learned logit per head that takes probability and carries no value
     wide_sinks: bool = False  # they stay in float32 in half-precision models
     gated: bool = False  # what is read is multiplied by the sigmoid of one more projection of the input
+    in_scale: float = 1.0  # multiplies the input
+    out_scale: float = 1.0  # multiplies what the layer adds
     position_scale: tuple[float, int] | None = None  # query *= 1 + beta * log(1 + position // length)
     position_scale_offset: int = 0  # added to the position there
     value_dim: int | None = None  # features of a head's value; None: head_dim
@@ -261,11 +264,156 @@ class AttentionSpec:
 
 
 @dataclass(frozen=True)
+class ShortConvSpec:
+    """A gated short convolution (LFM2): C * conv(B * x), where B, C and x are projections of the input.
+
+    ``kernel`` counts the token itself and those before it.
+    """
+
+    channels: int
+    kernel: int
+    bias: bool = False
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """What the convolution looks back at: [tokens, channels]."""
+        return self.kernel - 1, self.channels
+
+    @property
+    def memory(self) -> tuple[int, ...] | None:
+        """The shape of what is carried beside the window, in float32; None without."""
+        return None
+
+
+@dataclass(frozen=True)
+class GatedDeltaSpec:
+    """A gated delta net (Yang et al. 2024): a map from keys to values that decays and is corrected.
+
+    Query, key and value go through a convolution of ``kernel`` tokens and ``activation`` first. ``norm`` runs
+    over each head of what is read, before the gate. A ``write_scale`` of 2 lets a map's values change sign.
+    """
+
+    key_heads: int
+    value_heads: int
+    key_dim: int
+    value_dim: int
+    kernel: int
+    activation: Activation
+    norm: NormSpec
+    write_scale: float = 1.0
+
+    @property
+    def channels(self) -> tuple[int, int, int]:
+        """Of query, key and value."""
+        keys = self.key_heads * self.key_dim
+        return keys, keys, self.value_heads * self.value_dim
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """As of ShortConvSpec."""
+        return self.kernel - 1, sum(self.channels)
+
+    @property
+    def memory(self) -> tuple[int, ...] | None:
+        """As of ShortConvSpec: [heads, key_dim, value_dim]."""
+        return self.value_heads, self.key_dim, self.value_dim
+
+
+@dataclass(frozen=True)
+class Mamba2Spec:
+    """A selective state space with one decay a head (Dao and Gu 2024).
+
+    Attributes:
+      groups: heads of one group share B and C.
+      states: the size of a state, of each of a head's features.
+      activation: behind the convolution.
+      conv_bias, in_bias, out_bias: which weights have one.
+      norm: over each group of the output; None without.
+      norm_first: the norm comes before the gate, not after it.
+      limits: of the time steps while a prompt is read; the reference does not apply them while it generates.
+      scales: factors of gate, x, B, C and time steps behind the projection (Falcon-H1's mup_vector).
+      in_scale, out_scale: factors of what the layer reads and of what it adds.
+    """
+
+    heads: int
+    head_dim: int
+    groups: int
+    states: int
+    kernel: int
+    activation: Activation
+    conv_bias: bool = True
+    in_bias: bool = False
+    out_bias: bool = False
+    norm: NormSpec | None = None
+    norm_first: bool = False
+    limits: tuple[float, float] = (0.0, math.inf)
+    scales: tuple[float, float, float, float, float] = (1.0, 1.0, 1.0, 1.0, 1.0)
+    in_scale: float = 1.0
+    out_scale: float = 1.0
+
+    @property
+    def width(self) -> int:
+        """Features of all heads."""
+        return self.heads * self.head_dim
+
+    @property
+    def channels(self) -> tuple[int, int, int]:
+        """Of x, B and C."""
+        return self.width, self.groups * self.states, self.groups * self.states
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """As of ShortConvSpec."""
+        return self.kernel - 1, sum(self.channels)
+
+    @property
+    def memory(self) -> tuple[int, ...] | None:
+        """As of ShortConvSpec: [heads, states, head_dim]."""
+        return self.heads, self.states, self.head_dim
+
+
+@dataclass(frozen=True)
+class MambaSpec:
+    """A selective state space with a decay of its own for every feature and state (Gu and Dao 2023).
+
+    Attributes:
+      channels: features.
+      states: the size of each feature's state.
+      rank: of the projection to time steps.
+      activation: behind the convolution, and of the gate.
+      norm: over each of time steps, B and C; None without.
+    """
+
+    channels: int
+    states: int
+    rank: int
+    kernel: int
+    activation: Activation
+    conv_bias: bool = True
+    bias: bool = False
+    norm: NormSpec | None = None
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """As of ShortConvSpec."""
+        return self.kernel - 1, self.channels
+
+    @property
+    def memory(self) -> tuple[int, ...] | None:
+        """As of ShortConvSpec: [states, channels]."""
+        return self.states, self.channels
+
+
+StateSpec: TypeAlias = ShortConvSpec | GatedDeltaSpec | Mamba2Spec | MambaSpec
+
+
+@dataclass(frozen=True)
 class MlpSpec:
     """Feed-forward block; ``gated`` multiplies activation(gate) by a second projection (Shazeer 2020).
 
     ``wide_down`` keeps the second projection of a float16 model in float32, and so the residual stream behind
-    it (the reference's ``_keep_in_fp32_modules``).
+    it (the reference's ``_keep_in_fp32_modules``). ``gate_scale`` and ``down_scale`` multiply what the gate's
+    and the second projection give.
     """
 
     width: int
@@ -274,6 +422,8 @@ class MlpSpec:
     up_bias: bool = False
     down_bias: bool = False
     wide_down: bool = False
+    gate_scale: float = 1.0
+    down_scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -328,15 +478,16 @@ class MoeSpec:
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """One transformer layer. Norms that are None are absent.
+    """One transformer layer. Norms and branches that are None are absent.
 
     ``attention_out_norm`` and ``mlp_out_norm`` run over a branch's output before it is added;
     ``residual_scale`` multiplies that output. ``cross_attention`` stands between attention and feed-forward
-    block in the decoder of an encoder-decoder model.
+    block in the decoder of an encoder-decoder model. A layer with both attention and a ``state`` adds both
+    branches; they read the same norm. ``wide_residual``: the residual stream is in float32 from here on.
     """
 
-    attention: AttentionSpec
-    mlp: MlpSpec | MoeSpec
+    attention: AttentionSpec | None = None
+    mlp: MlpSpec | MoeSpec | None = None
     block: Block = Block.SEQUENTIAL
     attention_norm: NormSpec | None = None
     mlp_norm: NormSpec | None = None
@@ -346,6 +497,8 @@ class LayerSpec:
     cross_norm: NormSpec | None = None
     cross_out_norm: NormSpec | None = None
     residual_scale: float = 1.0
+    state: StateSpec | None = None
+    wide_residual: bool = False
 
 
 @dataclass(frozen=True)
@@ -402,6 +555,16 @@ class StackSpec:
     vocab_size: int | None = None
     hidden_size: int | None = None
 
+    @property
+    def attentions(self) -> tuple[AttentionSpec, ...]:
+        """Of the layers that have one."""
+        return tuple(layer.attention for layer in self.layers if layer.attention)
+
+    @property
+    def states(self) -> tuple[StateSpec, ...]:
+        """Of the layers that carry one."""
+        return tuple(layer.state for layer in self.layers if layer.state)
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -446,8 +609,8 @@ class ModelSpec:
             raise UnsupportedError(
                 f"{wanted} exceeds the {self.context_length} positions of this {self.model_type} checkpoint"
             )
-        for layer in self.decoder.layers:
-            rotary = layer.attention.rotary
+        for attention in self.decoder.attentions:
+            rotary = attention.rotary
             if rotary and rotary.kind is RopeKind.LONGROPE and total > rotary.original_length:
                 raise UnsupportedError(
                     f"{wanted} crosses original_max_position_embeddings={rotary.original_length}, where "

@@ -11,7 +11,19 @@ from typing import Annotated
 import typer
 
 from exporter import __version__
-from exporter.cli import batch, chat, doctor, export, gateway, generate, plan, questions, serving, versions
+from exporter.cli import (
+    batch,
+    bench,
+    chat,
+    doctor,
+    export,
+    gateway,
+    generate,
+    plan,
+    questions,
+    serving,
+    versions,
+)
 from exporter.cli.quiet import quiet
 from exporter.cli.unexpected import unexpected
 from exporter.errors import GenserveError, missing_extra
@@ -34,6 +46,7 @@ app.command()(serving.serve)
 app.command()(generate.generate)
 app.command()(chat.chat)
 app.command()(batch.batch)
+app.command()(bench.bench)
 app.command()(gateway.gateway)
 app.command()(serving.warm)
 app.command()(versions.versions)

@@ -79,6 +79,19 @@ def endpoint(url: str | None, grpc: str | None, ca: Path | None) -> str:
     return grpc if "://" in grpc else f"{'grpcs' if ca is not None else 'grpc'}://{grpc}"
 
 
+def seconds(option: str, text: str) -> float:
+    """``"500ms"`` -> 0.5, ``"30s"`` or ``"30"`` -> 30.0, ``"2m"`` -> 120.0."""
+    import re
+
+    match = re.fullmatch(r"(\d+\.?\d*|\.\d+)(ms|s|m|h)?", text.strip())
+    value = (
+        float(match[1]) * {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}[match[2] or "s"] if match else 0.0
+    )
+    if not 0 < value < float("inf"):
+        raise OptionError(f"{option}: {text!r} must be a time above 0, such as 500ms, 30s or 5m")
+    return value
+
+
 def version_manifest(version: Path) -> Manifest:
     """The manifest of an exported version's directory; raises OptionError where there is none."""
     from pydantic import ValidationError

@@ -39,7 +39,8 @@ class Client(Closing):
     Args:
       url: ``http://HOST:8501``, ``https://HOST[:PORT][/PATH]``, ``grpc://HOST:8500`` or ``grpcs://HOST:PORT``.
       model: the servable's name.
-      version, label: which version answers; None: the newest. Not both.
+      version: the number of the version that answers; None: the newest.
+      label: the label of the version that answers; not together with ``version``.
       token: sent as a bearer token, for a front that asks for one. Use it with TLS.
       ca: a PEM file with the authority that signed the server's certificate; None: those the system trusts.
       timeout: seconds until a call fails with DEADLINE_EXCEEDED, repetitions included; each call may set its

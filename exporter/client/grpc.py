@@ -89,10 +89,11 @@ class GrpcDialect:
             signatures.ParseFromString(response.metadata["signature_def"].value)
         except DecodeError as error:
             raise RequestError("UNKNOWN", f"metadata of another form: {error}") from None
-        return {
+        self._signatures = {
             name: SignatureInfo(_tensors(value.inputs), _tensors(value.outputs))
             for name, value in signatures.signature_def.items()
         }
+        return self._signatures
 
     def _request(self, name: str) -> Any:
         request = messages.new(name)

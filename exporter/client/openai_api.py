@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,12 +11,11 @@ from typing import Any
 
 import httpx
 
-from exporter.client.address import Address, check_token, read_ca
 from exporter.client.answers import Completion
 from exporter.client.closing import Closing
 from exporter.client.errors import RequestError
 from exporter.client.flow import Deadline, Retry, run
-from exporter.errors import OptionError
+from exporter.client.openai_answers import document_of, event_of, of_another_form, opened, refusal
 
 
 class OpenAiClient(Closing):
@@ -42,15 +40,9 @@ class OpenAiClient(Closing):
         timeout: float = 120.0,
         retries: int = 3,
     ) -> None:
-        address = Address.parse(url)
-        if address.kind != "rest":
-            raise OptionError(f"openai {url!r}: must start with http:// or https://")
-        self._url = url.rstrip("/").removesuffix("/v1") + "/v1"
+        self._url, settings = opened(url, token, ca)
         self._model, self._timeout, self._retry = model, timeout, Retry(retries)
-        pem = read_ca(ca, address)
-        verify = True if pem is None else ssl.create_default_context(cadata=pem.decode("latin-1"))
-        headers = {"Authorization": f"Bearer {key}"} if (key := check_token(token)) else {}
-        self._http = httpx.Client(headers=headers, verify=verify, trust_env=False)
+        self._http = httpx.Client(**settings)
 
     def complete(self, prompt: str, options: Mapping[str, Any]) -> Completion:
         """The answer to a prompt; ``options`` are fields of the body. A refused prompt has an ``error``."""
@@ -93,14 +85,12 @@ class OpenAiClient(Closing):
     def _deltas(self, body: Any) -> Iterator[dict[str, Any]]:
         ended = False
         for event in self._events(body):
-            if "error" in event:
-                raise RequestError("UNAVAILABLE", f"the answer broke off: {_said(event)}")
             try:
                 for choice in event["choices"][:1]:
                     yield dict(choice["delta"])
                     ended |= bool(choice.get("finish_reason"))
             except (LookupError, TypeError, ValueError):
-                raise RequestError("UNKNOWN", _of_another_form(json.dumps(event))) from None
+                raise RequestError("UNKNOWN", of_another_form(json.dumps(event))) from None
         if not ended:
             raise RequestError("UNAVAILABLE", "the answer broke off")
 
@@ -112,13 +102,13 @@ class OpenAiClient(Closing):
             ) as answer:
                 if not answer.is_success:
                     answer.read()
-                    raise _refusal(answer)
+                    raise refusal(answer)
                 for line in answer.iter_lines():
-                    name, _, value = line.partition(":")
-                    if value.strip() == "[DONE]":
+                    event = event_of(line)
+                    if event is None:
                         return
-                    if name == "data":
-                        yield _object(value)
+                    if event:
+                        yield event
         except httpx.TimeoutException:
             raise RequestError("DEADLINE_EXCEEDED", f"nothing came within {self._timeout:.3g} s") from None
         except httpx.HTTPError as error:
@@ -131,43 +121,7 @@ class OpenAiClient(Closing):
             raise RequestError("DEADLINE_EXCEEDED", f"no answer within {seconds:.3g} s") from None
         except httpx.HTTPError as error:
             raise RequestError("UNAVAILABLE", str(error)) from None
-        if not answer.is_success:
-            raise _refusal(answer)
-        try:
-            document = answer.json()
-            return {"choices": document["choices"], **document}
-        except (ValueError, LookupError, TypeError):
-            raise RequestError("UNKNOWN", _of_another_form(answer.text)) from None
+        return document_of(answer)
 
     def close(self) -> None:
         self._http.close()
-
-
-def _refusal(answer: httpx.Response) -> RequestError:
-    try:
-        message = _said(answer.json())
-    except ValueError:
-        message = _of_another_form(answer.text)
-    return RequestError.from_http(answer.status_code, message)
-
-
-def _said(document: Any) -> str:
-    """The message of an error's body."""
-    try:
-        return str(document["error"]["message"])
-    except (LookupError, TypeError):
-        return _of_another_form(json.dumps(document, ensure_ascii=False))
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        document = json.loads(text)
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        raise RequestError("UNKNOWN", _of_another_form(text))
-    return document
-
-
-def _of_another_form(text: str) -> str:
-    return f"an answer of another form: {text[:200]!r}"

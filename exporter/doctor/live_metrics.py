@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
 
+from exporter.client.metrics_page import Page
 from exporter.doctor.findings import Finding
-from exporter.doctor.metrics_page import Page
 from exporter.errors import ServingError
 from exporter.manifest import Manifest, TensorInfo
 from exporter.symptoms import SYMPTOMS

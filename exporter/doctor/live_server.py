@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from exporter.client import Client
-from exporter.client.address import Model
 from exporter.client.answers import SignatureInfo, VersionStatus
-from exporter.client.connect import Server
+from exporter.client.metrics_page import fetch
 from exporter.doctor.findings import Finding, failure
 from exporter.errors import ServingError
 from serving_configs.server_files import METRICS_PATH
@@ -74,9 +73,4 @@ def metrics_page(address: str, token: str | None, ca: Path | None, timeout: floa
     """The server's metrics; raises ServingError where it shows none."""
     if not address.startswith("http"):
         raise ServingError("they are on the REST port: give --url")
-    server = Server(address, Model("metrics", None, None), token, ca)
-    connection = server.connection()
-    try:
-        return str(connection.page(address.rstrip("/") + METRICS_PATH, timeout))
-    finally:
-        connection.close()
+    return fetch(address.rstrip("/") + METRICS_PATH, token, ca, timeout)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
 from exporter.errors import OptionError, UnsupportedError
@@ -11,7 +13,7 @@ from exporter.options import ExportOptions
 from exporter.prompts.chat import Chat
 from exporter.prompts.prefix import Prefix, check_prefix, check_rest
 from exporter.saved_model.buckets import resolve_buckets
-from exporter.spec import ModelSpec, RopeKind
+from exporter.spec import Mamba2Spec, ModelSpec, RopeKind
 
 
 def baked_prefix(prefix: Prefix | None, chat: Chat | None) -> Prefix | None:
@@ -49,9 +51,16 @@ def check_resume(
     spec: ModelSpec, buckets: Buckets, generation: GenerationOptions, prefix: Prefix | None
 ) -> None:
     """Refuses ``resume`` where what was read before would be read otherwise with the answer behind it."""
+    for state in spec.decoder.states:
+        if isinstance(state, Mamba2Spec) and state.limits != (0.0, math.inf):
+            raise UnsupportedError(
+                f"extra_signatures: resume: the reference limits time steps of {spec.model_type} to "
+                f"{state.limits} while it reads a prompt, and not while it generates, so that an answer that "
+                "is read again would go on otherwise"
+            )
     total = len(prefix.tokens if prefix else ()) + buckets.prompt_lengths[-1] + generation.max_new_tokens
-    for layer in spec.decoder.layers:
-        rotary = layer.attention.rotary
+    for attention in spec.decoder.attentions:
+        rotary = attention.rotary
         if rotary and rotary.kind is RopeKind.DYNAMIC and total > rotary.max_length:
             raise UnsupportedError(
                 "extra_signatures: resume: dynamic rope scaling turns all keys that are read at once by "
@@ -75,3 +84,16 @@ def check_score(path: Path, options: ExportOptions) -> None:
             "extra_signatures: score: continuations would be read by target.spm, which differs from "
             "source.spm, and only the source's tokenizer is compiled"
         )
+
+
+def check_rollback(
+    spec: ModelSpec, generation: GenerationOptions, presets: Mapping[str, GenerationOptions]
+) -> None:
+    """Refuses prompt lookup where a wrong guess cannot be taken back: a state keeps no tokens apart."""
+    asked = {"": generation, **{f"signatures: {name}: ": options for name, options in presets.items()}}
+    for place, options in asked.items() if spec.decoder.states else ():
+        if options.prompt_lookup_num_tokens:
+            raise UnsupportedError(
+                f"{place}prompt_lookup_num_tokens={options.prompt_lookup_num_tokens}: layers of "
+                f"{spec.model_type} carry a state from which wrong guesses cannot be taken back; allowed: 0"
+            )

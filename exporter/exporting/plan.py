@@ -22,7 +22,7 @@ from exporter.exporting.generation_settings import (
     preset_languages,
 )
 from exporter.exporting.guides import read_guides
-from exporter.exporting.limits import baked_prefix, check_resume, checked_buckets
+from exporter.exporting.limits import baked_prefix, check_resume, check_rollback, checked_buckets
 from exporter.exporting.memory import baked_bytes, cache_bytes_per_row
 from exporter.exporting.scanning import Scanned, resolve_scan
 from exporter.families import count_weights, load_weights, read_spec
@@ -186,6 +186,7 @@ def plan_export(options: ExportOptions, output: Path, checkpoint: Checkpoint | N
     languages = resolve_languages(checkpoint.path, options.source_lang, options.target_lang)
     of_presets = preset_languages(options, checkpoint.path)
     generation, presets = generation_settings(options, checkpoint, spec, languages, of_presets)
+    check_rollback(spec, generation, presets)
     guides = read_guides(options, generation, presets)
     prefix = resolve_prefix(options, checkpoint.path, spec)
     found = resolve_chat(options, checkpoint.path, spec, source)

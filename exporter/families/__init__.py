@@ -79,4 +79,4 @@ def count_weights(spec: ModelSpec, checkpoint: Checkpoint) -> int:
     from exporter.families.load import check
 
     found = check(spec, FAMILIES[spec.model_type].names_for(spec), checkpoint)
-    return sum(prod(part.shape) for part in found.parts)
+    return sum(prod(shape) for shape in {part.name: part.shape for part in found.parts}.values())

@@ -26,8 +26,9 @@ def read(config: ConfigReader) -> ModelSpec:
         partial_key="rotary_pct",
     )
     mlp = plain_mlp(config, width, "gelu", "hidden_act", bias=False)
-    layer = LayerSpec(shape.attention(rotary=rotary), mlp, attention_norm=norm, mlp_norm=norm)
-    last = replace(layer, attention=replace(layer.attention, out_bias=True))
+    attention = shape.attention(rotary=rotary)
+    layer = LayerSpec(attention, mlp, attention_norm=norm, mlp_norm=norm)
+    last = replace(layer, attention=replace(attention, out_bias=True))
     layers = [*[layer] * (shape.layers - 1), last]
     return shape.model("gpt_neox_japanese", layers, norm, HeadSpec(tied(config, True)))
 

@@ -22,8 +22,17 @@ UNIT = 128
 #: The largest number that is used: -128 has no counterpart.
 _MOST = 127
 #: A router decides which weights are read at all; a gate is one column; what makes keys and values of latents
-#: is multiplied from either side, and channels of one side are none of the other.
-_KEPT = ("moe.router.kernel", "moe.shared_gate.kernel", "attention.k_b.kernel", "attention.v_b.kernel")
+#: is multiplied from either side, and channels of one side are none of the other; rates and time steps say
+#: how fast a state forgets, over the whole text.
+_KEPT = (
+    "moe.router.kernel",
+    "moe.shared_gate.kernel",
+    "attention.k_b.kernel",
+    "attention.v_b.kernel",
+    "state.rates.kernel",
+    "state.select.kernel",
+    "state.step.kernel",
+)
 _TABLES = ("head.kernel", "embedding.tokens", "encoder.embedding.tokens")
 
 

@@ -66,3 +66,9 @@ def unfuse(array: Array, order: Fused, spec: AttentionSpec) -> Array:
         blocks = array.reshape(*lead, 4, 3, -1)
         parts = [blocks[..., 0, :], blocks[..., 2, :], blocks[..., 1, :]]
     return np.concatenate([part.reshape(*lead, -1) for part in parts], axis=-1)
+
+
+def half_of_heads(array: Array, heads: int, half: int) -> Array:
+    """[heads * 2 * size] or [heads * 2 * size, in]: the first or second half of each head -> [..., out]."""
+    rest = array.shape[1:]
+    return array.reshape(heads, 2, -1, *rest)[:, half].reshape(-1, *rest).T

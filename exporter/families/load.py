@@ -14,11 +14,12 @@ from exporter.errors import CheckpointError, did_you_mean, raise_all
 from exporter.families.adapted import adapted
 from exporter.families.dequantised import as_stored
 from exporter.families.names import Names, Tables
+from exporter.families.parts import Part, Weight
 from exporter.families.reader import QUANTISED
 from exporter.families.stored_names import by_reference_names, explain_prefix, foreign_prefix
 from exporter.families.stored_weights import StoredWeights
 from exporter.families.ties import find_tables, own_tables
-from exporter.families.weights import Part, Weight, plan
+from exporter.families.weights import plan
 from exporter.spec import ModelSpec
 
 #: Buffers that the reference computes, in whatever layer an old checkpoint stored them.

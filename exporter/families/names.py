@@ -44,6 +44,33 @@ class LatentNames:
 
 
 @dataclass(frozen=True)
+class StateNames:
+    """Names of the parts of a layer that carries a state, behind the layer's; "" where the family has none.
+
+    Attributes:
+      inputs: projections of the hidden state, side by side; a gated delta net with one alone keeps its rows
+        by key head.
+      rates: a gated delta net's projections to strengths and steps, as ``inputs``.
+      conv: the convolution, or those of its parts.
+      decay, dt_bias, skip: whole names.
+      select, step: Mamba's projections to time steps, B and C, and from there to channels.
+      norms: of time steps, B and C.
+    """
+
+    inputs: tuple[str, ...]
+    conv: tuple[str, ...]
+    out: str
+    rates: tuple[str, ...] = ()
+    decay: str = ""
+    dt_bias: str = ""
+    skip: str = ""
+    norm: str = ""
+    select: str = ""
+    step: str = ""
+    norms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Names:
     """A family's weight names, without ".weight" and ".bias"; ``{i}`` is the layer, ``{e}`` the expert.
 
@@ -70,6 +97,7 @@ class Names:
       common: the token table that encoder, decoder and head share, where they share one.
       head_dense, head_norm: of a block before the logits.
       head_bias: a bias of the logits, [1, vocab], that a checkpoint may lack.
+      state: of layers that carry a state.
       unused: regular expressions of stored tensors that inference does not need (masks, rotary tables).
     """
 
@@ -122,6 +150,7 @@ class Names:
     encoder: Names | None = None
     common: str = ""
     head_bias: str = ""
+    state: StateNames | None = None
 
     @property
     def base_prefix(self) -> str:

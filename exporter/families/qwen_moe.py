@@ -7,6 +7,7 @@ from dataclasses import replace
 from exporter.families.experts import ROUTER_TRAINING, gated_experts, read_mixture, softmax_router, some_mixed
 from exporter.families.family import Family
 from exporter.families.llama import LLAMA_NAMES
+from exporter.families.names import Names
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
 from exporter.families.shape import Shape, gated_mlp, read_shape, read_windows, rms_norm, tied
@@ -31,7 +32,7 @@ def read_qwen2_moe(config: ConfigReader) -> ModelSpec:
         qkv_bias=config.flag("qkv_bias", True),
     )
     shared = gated_mlp(config, config.integer("shared_expert_intermediate_size", 5632))
-    mixture = replace(_mixture(config, width=1408, experts=60, top_k=4), shared=shared, shared_gate=True)
+    mixture = replace(qwen_mixture(config, width=1408, experts=60, top_k=4), shared=shared, shared_gate=True)
     attentions = [replace(attention, window=size) for size in windows]
     return _model(config, "qwen2_moe", shape, attentions, mixture)
 
@@ -50,17 +51,20 @@ def read_qwen3_moe(config: ConfigReader) -> ModelSpec:
         qk_norm=rms_norm(config),
         window=window if config.flag("use_sliding_window", False) else None,
     )
-    mixture = _mixture(config, width=768, experts=128, top_k=8)
+    mixture = qwen_mixture(config, width=768, experts=128, top_k=8)
     return _model(config, "qwen3_moe", shape, [attention] * shape.layers, mixture)
 
 
-def _mixture(config: ConfigReader, *, width: int, experts: int, top_k: int) -> MoeSpec:
+def qwen_mixture(
+    config: ConfigReader, *, width: int, experts: int, top_k: int, normed: bool = False
+) -> MoeSpec:
+    """``width``, ``experts``, ``top_k`` and ``normed`` are defaults of the config's keys."""
     return read_mixture(
         config,
         gated_mlp(config, config.integer("moe_intermediate_size", width)),
         experts=config.integer("num_experts", experts),
         top_k=top_k,
-        router=softmax_router(config),
+        router=softmax_router(config, normalise=normed),
     )
 
 
@@ -76,12 +80,17 @@ def _model(
     return shape.model(model_type, layers, norm, HeadSpec(tied(config)))
 
 
-SHARED = "mlp.shared_expert."
-NAMES = gated_experts(
-    replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm"),
-    shared=(f"{SHARED}gate_proj", f"{SHARED}up_proj", f"{SHARED}down_proj"),
-    shared_gate="mlp.shared_expert_gate",
-)
+def qwen_experts(base: Names) -> Names:
+    """``base`` with the names of experts and of the one that all tokens share."""
+    shared = "mlp.shared_expert."
+    return gated_experts(
+        base,
+        shared=(f"{shared}gate_proj", f"{shared}up_proj", f"{shared}down_proj"),
+        shared_gate="mlp.shared_expert_gate",
+    )
+
+
+NAMES = qwen_experts(replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm"))
 
 QWEN2_MOE = Family(read_qwen2_moe, NAMES, harmless=ROUTER_TRAINING)
 QWEN3_MOE = Family(

@@ -30,8 +30,7 @@ HARMLESS = frozenset(
     eos_token_id experts_implementation gradient_checkpointing id2label init_std initializer_factor
     initializer_range is_decoder label2id model_type name_or_path num_labels output_attentions
     output_cross_attentions output_hidden_states pad_token_id problem_type return_dict sep_token_id
-    tie_last_hidden_states
-    torch_dtype transformers_version transformers_weights use_cache
+    tie_last_hidden_states torch_dtype transformers_version transformers_weights use_cache
     """.split()  # noqa: SIM905
 )
 
@@ -277,7 +276,9 @@ def _same(value: Any, other: Any) -> bool:
 
 
 def _decoded(value: Any) -> Any:
-    """The number that ``{"__float__": "Infinity"}`` stands for; any other value as it is."""
+    """The number that ``{"__float__": "Infinity"}`` stands for, in lists too; any other value as it is."""
+    if isinstance(value, list):
+        return [_decoded(item) for item in value]
     if isinstance(value, dict) and value.keys() == {"__float__"} and isinstance(value["__float__"], str):
         return _FLOATS.get(value["__float__"], value)
     return value

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 _REASONS = {
-    "its layers carry a recurrent state (linear attention, state space or convolution) instead of keys and "
-    "values, which this exporter does not build": """
-        bailing_hybrid bamba falcon_h1 falcon_mamba glm5_next_text granitemoehybrid inkling2_text
-        inkling_text jamba kimi_linear lfm2 lfm2_moe lfm3 mamba mamba2 minimax nemotron_h olmo_hybrid
-        qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next qwen4_exp_text recurrent_gemma
-        rwkv xlstm zamba zamba2 zaya
+    "its layers carry a recurrent state of a kind that this exporter does not build (of linear attention, "
+    "state space or convolution)": """
+        bailing_hybrid glm5_next_text inkling2_text inkling_text kimi_linear lfm3 minimax
+        qwen4_exp_text recurrent_gemma rwkv xlstm zamba zamba2 zaya
         inkling2_loop_text lara_mini
     """,
     "it reads images, sound or video beside text, and only text models are exported": """

@@ -36,11 +36,12 @@ def read_rotary(
 
     Args:
       theta, partial: defaults of the family; a ``partial`` of None means that its heads turn whole.
+      partial_key: "" where only the rope parameters may say otherwise.
       original_length: the family's default of a top-level original_max_position_embeddings.
       also_longrope: other names by which the family calls longrope.
       section: the parameters, where they are looked at besides.
     """
-    part = config.optional_number(partial_key, partial)
+    part = config.optional_number(partial_key, partial) if partial_key else partial
     return rotary(
         config,
         flat_parameters(config) if section is None else section,

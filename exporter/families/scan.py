@@ -165,12 +165,6 @@ class _Reads(ast.NodeVisitor):
         if not _OTHER_CLASSES.search(node.name):
             self.generic_visit(node)
 
-    def visit_Assign(self, node: ast.Assign) -> None:
-        if ast.unparse(node.targets[0]) == "_can_record_outputs" and isinstance(node.value, ast.Dict):
-            recorded = [name for key in node.value.keys if key for name in _string(key)]
-            self.config.update(f"output_{name}" for name in recorded)
-        self.generic_visit(node)
-
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         if not _OTHER_FUNCTIONS.match(node.name):
             before, self._kwargs = self._kwargs, not _OTHER_KWARGS.match(node.name) and self._self_is_config

@@ -120,7 +120,7 @@ def read_shape(
         vocab=config.integer("vocab_size", vocab),
         hidden=hidden,
         width=_width(config, keys.width, width) or 4 * hidden,
-        layers=config.integer(keys.layers, layers),
+        layers=config.integer(keys.layers, layers) if keys.layers else layers,
         heads=heads,
         kv_heads=kv or heads,
         head_dim=size or max(1, hidden // heads),

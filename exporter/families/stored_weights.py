@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from exporter.checkpoint import StoredTensor
 from exporter.families.layout import Array
-from exporter.families.weights import Part, Weight
+from exporter.families.parts import Part, Weight
 from exporter.weights import WeightInfo, Weights
 
 #: Columns of a transposed array that are copied at a time: a cache line of what is written.

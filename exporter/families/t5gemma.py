@@ -40,14 +40,16 @@ def _section(config: ConfigReader, side: str) -> ModelSpec:
 
 def _both_ways(layer: LayerSpec) -> LayerSpec:
     """An encoder's window reaches ``sliding_window`` tokens to each side, and the query's own is one more."""
-    window = layer.attention.window
-    return replace(layer, attention=replace(layer.attention, window=None if window is None else window + 1))
+    attention = layer.attention
+    assert attention is not None
+    window = None if attention.window is None else attention.window + 1
+    return replace(layer, attention=replace(attention, window=window))
 
 
 def _reading(layer: LayerSpec) -> LayerSpec:
     """A decoder's layer; its cross-attention has neither positions nor a window."""
-    attention = replace(layer.attention, rotary=None, window=None)
-    norm = layer.attention_norm
+    assert layer.attention is not None
+    attention, norm = replace(layer.attention, rotary=None, window=None), layer.attention_norm
     return replace(layer, cross_attention=attention, cross_norm=norm, cross_out_norm=norm)
 
 

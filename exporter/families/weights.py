@@ -9,7 +9,7 @@ product, which reads all of it at every step, is the use that counts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -19,6 +19,7 @@ from exporter.families.layout import (
     alone,
     apart,
     as_is,
+    half_of_heads,
     halves,
     latent_keys,
     latent_values,
@@ -27,6 +28,8 @@ from exporter.families.layout import (
     vaswani_positions,
 )
 from exporter.families.names import Experts, LatentNames, Linear, Names, Tables
+from exporter.families.parts import Part, Weight
+from exporter.families.state_weights import StateWeights
 from exporter.spec import (
     Activation,
     AttentionSpec,
@@ -39,33 +42,6 @@ from exporter.spec import (
     PositionKind,
     QkNormScope,
 )
-
-
-@dataclass(frozen=True)
-class Part:
-    """A stored tensor: its name, the shape it must have as stored, and what turns it into ours.
-
-    ``default`` makes what stands in for it in checkpoints that lack it.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    convert: Callable[[Array], Array]
-    default: Callable[[], Array] | None = None
-
-
-@dataclass(frozen=True)
-class Weight:
-    """One of our weights: groups of parts, joined on the last axis; several groups are stacked.
-
-    A ``wide`` one stays in float32 where the model is in float16, a ``strict`` one in bfloat16 too.
-    """
-
-    target: str
-    groups: tuple[tuple[Part, ...], ...]
-    stacked: bool = False
-    wide: bool = False
-    strict: bool = False
 
 
 def plan(spec: ModelSpec, names: Names, tables: Tables) -> Iterator[Weight]:
@@ -151,8 +127,12 @@ class _Table:
             f"{ours}attention_out_norm", stored + names.attention_out_norm, layer.attention_out_norm, hidden
         )
         yield from self.norm(f"{ours}mlp_out_norm", stored + names.mlp_out_norm, layer.mlp_out_norm, hidden)
-        yield from self.attention(ours, stored, layer.attention)
-        yield from self.relative(index, stored, layer.attention)
+        if layer.attention:
+            yield from self.attention(ours, stored, layer.attention)
+            yield from self.relative(index, stored, layer.attention)
+        if layer.state and names.state:
+            project = self._projections
+            yield from StateWeights(names.state, ours, stored, hidden, project).of(layer.state)
         if layer.cross_attention:
             yield from self.cross_attention(ours, stored, layer.cross_attention)
         yield from self.norm(f"{ours}cross_norm", stored + names.cross_norm, layer.cross_norm, hidden)
@@ -161,7 +141,7 @@ class _Table:
         )
         if isinstance(layer.mlp, MlpSpec):
             yield from self.mlp(f"{ours}mlp.", stored, (names.gate, names.up, names.down), layer.mlp)
-        else:
+        elif layer.mlp:
             yield from self.experts(ours, stored, layer.mlp)
 
     def attention(self, ours: str, stored: str, spec: AttentionSpec) -> Iterator[Weight]:
@@ -170,12 +150,14 @@ class _Table:
         widths, read = (spec.heads * key, spec.kv_heads * key, spec.kv_heads * value), spec.heads * value
         if spec.latent and names.latent:
             yield from self.latent(f"{ours}attention.", stored, names.latent, spec, spec.latent)
+        elif spec.gated and not names.attention_gate:
+            yield from self.gated_qkv(f"{ours}attention.", stored, spec)
         elif len(names.qkv) == 1:
             yield from self.fused_qkv(f"{ours}attention.qkv", stored + names.qkv[0], spec)
         else:
             projections = [(stored + name, width) for name, width in zip(names.qkv, widths, strict=True)]
             yield from self.joined(f"{ours}attention.qkv", projections, spec.qkv_bias)
-        if spec.gated:
+        if spec.gated and names.attention_gate:
             gate = (stored + names.attention_gate, hidden, read, False)
             yield from self.linear(f"{ours}attention.gate", *gate)
         yield from self.linear(f"{ours}attention.out", stored + names.out, read, hidden, spec.out_bias)
@@ -225,6 +207,19 @@ class _Table:
         yield from self.linear(
             f"{ours}cross.out", stored + self.names.cross_out, heads, hidden, spec.out_bias
         )
+
+    def gated_qkv(self, ours: str, stored: str, spec: AttentionSpec) -> Iterator[Weight]:
+        """The gate is stored with the query: of each head first the one, then the other."""
+        query, key, value = (stored + name for name in self.names.qkv)
+        width, others = spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
+        own, gate = (partial(half_of_heads, heads=spec.heads, half=half) for half in (0, 1))
+        sides: list[tuple[str, str, tuple[int, ...]]] = [("kernel", "weight", (self.spec.hidden_size,))]
+        sides += [("bias", "bias", ())] if spec.qkv_bias else []
+        for side, name, inputs in sides:
+            both, shape = f"{query}.{name}", (2 * width, *inputs)
+            rest = [Part(f"{part}.{name}", (others, *inputs), transpose) for part in (key, value)]
+            yield Weight(f"{ours}qkv.{side}", ((Part(both, shape, own), *rest),))
+            yield Weight(f"{ours}gate.{side}", ((Part(both, shape, gate),),))
 
     def fused_qkv(self, target: str, stored: str, spec: AttentionSpec) -> Iterator[Weight]:
         width = (spec.heads + 2 * spec.kv_heads) * spec.head_dim

@@ -29,8 +29,10 @@ class Sight(NamedTuple):
     chunked: bool = False
 
     @classmethod
-    def of(cls, attention: AttentionSpec, layer: int = 0) -> Sight:
-        """The sight of a layer's attention."""
+    def of(cls, attention: AttentionSpec | None, layer: int = 0) -> Sight:
+        """The sight of a layer's attention; of none where it has none."""
+        if attention is None:
+            return cls(None, None)
         relative = attention.relative
         own_table = relative is not None and relative.per_layer
         return cls(attention.window, attention.alibi, relative, layer if own_table else 0, attention.chunked)

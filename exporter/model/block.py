@@ -1,4 +1,4 @@
-"""One layer: attention and feed-forward block around the residual stream, arranged as ``Block`` says."""
+"""One layer: attention or state, and feed-forward block, around the residual stream as ``Block`` says."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from exporter.model.blocks import Span, attend_in_blocks
 from exporter.model.cache import LayerPrompt
 from exporter.model.latent import attend_latent, attend_latent_in_blocks, project_latent
 from exporter.model.layers import Weights, linear, mlp, norm, times
+from exporter.model.mechanisms import mixed
 from exporter.model.mixture import mixture
 from exporter.model.rotary import Position
 from exporter.model.runs import Entry, entry_of
+from exporter.model.state import State, begun
 from exporter.model.writing import write
-from exporter.spec import AttentionSpec, Block, LayerSpec, MlpSpec, MoeSpec
+from exporter.spec import AttentionSpec, Block, LayerSpec, MlpSpec, MoeSpec, StateSpec
 
 
 class Way(NamedTuple):
@@ -51,7 +53,8 @@ def prefill_layer(
     text: Text,
     memory: Segment | None,
     prefix: LayerPrompt | None,
-) -> tuple[tf.Tensor, tf.Tensor, Any]:
+    baked: State | None = None,
+) -> tuple[tf.Tensor, LayerPrompt | tuple[()], State | tuple[()]]:
     """The prompt attends to itself, to the baked prefix, and to what the encoder has read.
 
     Args:
@@ -61,28 +64,36 @@ def prefill_layer(
       text: the rows of ``x``.
       memory: the layer's cross-attention, None without.
       prefix: keys and values of the baked prefix, None without.
+      baked: the state that the baked prefix left, None without.
 
     Returns:
-      The new x, and keys and values [batch * kv_heads, length, head_dim].
+      The new x, keys and values [batch * kv_heads, length, head_dim], and the state; () for what the layer
+      lacks.
     """
-    kept: list[Any] = []
-    way = Way.of(spec.attention)
+    kept: list[LayerPrompt] = []
+    carried: list[State] = []
 
-    def attention(normed: tf.Tensor) -> tf.Tensor:
-        query, key, value = way.project(normed, weights, spec.attention, position)
-        kept.extend((key, value))
-        spans = [_own_span(spec.attention, start, text, key, value)]
+    def attention(spec: AttentionSpec, normed: tf.Tensor) -> tf.Tensor:
+        way, normed = Way.of(spec), times(normed, spec.in_scale)
+        query, key, value = way.project(normed, weights, spec, position)
+        kept.append(LayerPrompt(key, value))
+        spans = [_own_span(spec, start, text, key, value)]
         if prefix is not None and start is not None:
-            spans = [_prefix_span(spec.attention, start, text, prefix), *spans]
+            spans = [_prefix_span(spec, start, text, prefix), *spans]
         if last_only:
             segments = [span.seen_by(text.length[tf.newaxis] - 1) for span in spans]
-            context = way.attend(query[:, -1:], segments, spec.attention, weights)
-            return _attended(context, normed[:, -1:], weights, spec.attention)
-        context = way.attend_in_blocks(query, spans, spec.attention, weights)
-        return _attended(context, normed, weights, spec.attention)
+            context = way.attend(query[:, -1:], segments, spec, weights)
+            return _attended(context, normed[:, -1:], weights, spec)
+        return _attended(way.attend_in_blocks(query, spans, spec, weights), normed, weights, spec)
 
-    x = _around(spec, weights, x, attention, memory, 1, last_only)
-    return x, kept[0], kept[1]
+    def state(spec: StateSpec, normed: tf.Tensor) -> tf.Tensor:
+        real = text.positions(tf.range(text.length)) >= 0
+        branch, after = mixed(normed, weights, spec, begun(spec, normed, baked), real)
+        carried.append(after)
+        return branch[:, -1:] if last_only else branch
+
+    x = _around(spec, weights, x, Mixer(attention, state), memory, 1, last_only)
+    return x, kept[0] if kept else (), carried[0] if carried else ()
 
 
 def extend_layer(
@@ -93,13 +104,14 @@ def extend_layer(
     weights: Weights,
     x: tf.Tensor,
     position: Position,
-    prompt: Segment,
-    generated: Segment,
+    prompt: Segment | None,
+    generated: Segment | None,
     memory: Segment | None,
     prefix: Segment | None,
+    before: State | tuple[()],
     count: tf.Tensor,
     entry: Entry = None,
-) -> tuple[tf.Tensor, tf.Tensor, Any]:
+) -> tuple[tf.Tensor, tuple[Any, ...], State | tuple[()]]:
     """New tokens are written to the cache, then attend to the prompt and to what is generated.
 
     Args:
@@ -107,30 +119,53 @@ def extend_layer(
       sharing: rows per generated segment.
       wraps: the generated segment is a ring.
       x: [rows, k, hidden].
+      prompt, generated: None in a layer without attention.
       memory: the layer's cross-attention, None without.
       prefix: the baked prefix, None without.
+      before: the layer's state; () without.
       count: int32 [] or [rows], tokens generated before these.
       entry: the layer's place where ``generated`` holds those of several layers, stacked; None: its own.
 
     Returns:
-      The new x, and the generated keys and values.
+      The new x, the generated keys and values, and the state; () for what the layer lacks.
     """
     written: list[Any] = []
-    way = Way.of(spec.attention)
+    carried: list[State] = []
 
-    def attention(normed: tf.Tensor) -> tf.Tensor:
-        query, key, value = way.project(normed, weights, spec.attention, position)
-        buffers, heads = (generated.keys, generated.values), spec.attention.kv_heads
+    def attention(spec: AttentionSpec, normed: tf.Tensor) -> tf.Tensor:
+        assert prompt is not None
+        assert generated is not None
+        way, normed = Way.of(spec), times(normed, spec.in_scale)
+        query, key, value = way.project(normed, weights, spec, position)
+        buffers, heads = (generated.keys, generated.values), spec.kv_heads
         ways: Any = {"wraps": wraps, "sharing": sharing, "kv_heads": heads, "entry": entry}
         written.extend(write(buffers, (key, value), count, **ways))
         now = entry_of(Segment(written[0], written[1], generated.bias), entry)
         own = [(prompt, copies), (now, sharing)]
         baked: list[tuple[Segment, int | None]] = [] if prefix is None else [(prefix, None)]
-        context = way.attend(query, [*baked, *own], spec.attention, weights)
-        return _attended(context, normed, weights, spec.attention)
+        return _attended(way.attend(query, [*baked, *own], spec, weights), normed, weights, spec)
 
-    x = _around(spec, weights, x, attention, memory, copies, False)
-    return x, written[0], written[1]
+    def state(spec: StateSpec, normed: tf.Tensor) -> tf.Tensor:
+        assert isinstance(before, State)
+        branch, after = mixed(normed, weights, spec, before, None)
+        carried.append(after)
+        return branch
+
+    x = _around(spec, weights, x, Mixer(attention, state), memory, copies, False)
+    return x, tuple(written), carried[0] if carried else ()
+
+
+class Mixer(NamedTuple):
+    """What brings the columns of a layer together: functions of a spec and of the normalised input."""
+
+    attention: Callable[[AttentionSpec, tf.Tensor], tf.Tensor]
+    state: Callable[[StateSpec, tf.Tensor], tf.Tensor]
+
+    def branch(self, spec: LayerSpec, normed: tf.Tensor) -> tf.Tensor | None:
+        """The sum of both; None in a layer that has neither."""
+        found = [self.state(spec.state, normed)] if spec.state else []
+        found += [self.attention(spec.attention, normed)] if spec.attention else []
+        return sum(found[1:], found[0]) if found else None
 
 
 def _attended(context: tf.Tensor, normed: tf.Tensor, weights: Weights, spec: AttentionSpec) -> tf.Tensor:
@@ -138,7 +173,7 @@ def _attended(context: tf.Tensor, normed: tf.Tensor, weights: Weights, spec: Att
     if spec.gated:
         gate = linear(normed, weights, "attention.gate")
         context *= tf.cast(tf.sigmoid(tf.cast(gate, tf.float32)), context.dtype)
-    return linear(context, weights, "attention.out")
+    return times(linear(context, weights, "attention.out"), spec.out_scale)
 
 
 def _own_span(spec: AttentionSpec, start: int | None, text: Text, keys: tf.Tensor, values: Any) -> Span:
@@ -163,7 +198,7 @@ def _around(
     spec: LayerSpec,
     weights: Weights,
     x: tf.Tensor,
-    attention: Callable[[tf.Tensor], tf.Tensor],
+    mixer: Mixer,
     memory: Segment | None,
     copies: int,
     last_only: bool,
@@ -171,32 +206,47 @@ def _around(
     """Adds every branch to the residual stream; ``last_only`` as in ``prefill_layer``."""
     positions = slice(-1, None) if last_only else slice(None)
     if spec.block is Block.POST_NORM:
-        x = norm(_sum(x[:, positions], attention(x)), weights, "attention_norm", spec.attention_norm)
+        x = norm(_sum(x[:, positions], mixer.branch(spec, x)), weights, "attention_norm", spec.attention_norm)
         x = _read_memory(spec, weights, x, memory, copies)
         return norm(_sum(x, _fed(x, weights, spec.mlp)), weights, "mlp_norm", spec.mlp_norm)
-    normed = norm(x, weights, "attention_norm", spec.attention_norm)
-    branch = norm(attention(normed), weights, "attention_out_norm", spec.attention_out_norm)
+    normed, x = _normed(spec, weights, x)
+    branch = mixer.branch(spec, normed)
     x, normed = x[:, positions], normed[:, positions]
+    if branch is not None:
+        branch = norm(branch, weights, "attention_out_norm", spec.attention_out_norm)
     if spec.block is Block.PARALLEL:
         other = norm(x, weights, "mlp_norm", spec.mlp_norm) if spec.mlp_norm else normed
         return _sum(x, branch, _fed(other, weights, spec.mlp), scale=spec.residual_scale)
     x = _sum(normed if spec.block is Block.NORMED_RESIDUAL else x, branch, scale=spec.residual_scale)
     x = _read_memory(spec, weights, x, memory, copies)
     normed = norm(x, weights, "mlp_norm", spec.mlp_norm)
-    branch = norm(_fed(normed, weights, spec.mlp), weights, "mlp_out_norm", spec.mlp_out_norm)
-    return _sum(normed if spec.block is Block.NORMED_RESIDUAL else x, branch, scale=spec.residual_scale)
+    fed = _fed(normed, weights, spec.mlp)
+    if fed is not None:
+        fed = norm(fed, weights, "mlp_out_norm", spec.mlp_out_norm)
+    return _sum(normed if spec.block is Block.NORMED_RESIDUAL else x, fed, scale=spec.residual_scale)
 
 
-def _sum(x: tf.Tensor, *branches: tf.Tensor, scale: float = 1.0) -> tf.Tensor:
-    """``x`` and its branches, each times ``scale``; in the wider dtype, where one is in float32."""
+def _normed(spec: LayerSpec, weights: Weights, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """What the first branch reads, and the residual stream."""
+    if not spec.wide_residual:
+        return norm(x, weights, "attention_norm", spec.attention_norm), x
+    rounded = tf.cast(x, weights["attention_norm.scale"].dtype)
+    return norm(rounded, weights, "attention_norm", spec.attention_norm), tf.cast(x, tf.float32)
+
+
+def _sum(x: tf.Tensor, *branches: tf.Tensor | None, scale: float = 1.0) -> tf.Tensor:
+    """``x`` and the branches there are, each times ``scale``; in the wider dtype, where one is in float32."""
     for branch in branches:
-        dtype = x.dtype if branch.dtype == x.dtype else tf.float32
-        x = tf.cast(x, dtype) + tf.cast(times(branch, scale), dtype)
+        if branch is not None:
+            dtype = x.dtype if branch.dtype == x.dtype else tf.float32
+            x = tf.cast(x, dtype) + tf.cast(times(branch, scale), dtype)
     return x
 
 
-def _fed(x: tf.Tensor, weights: Weights, spec: MlpSpec | MoeSpec) -> tf.Tensor:
-    """[rows, k, hidden] -> [rows, k, hidden]."""
+def _fed(x: tf.Tensor, weights: Weights, spec: MlpSpec | MoeSpec | None) -> tf.Tensor | None:
+    """[rows, k, hidden] -> [rows, k, hidden]; None in a layer without."""
+    if spec is None:
+        return None
     return mixture(x, weights, spec) if isinstance(spec, MoeSpec) else mlp(x, weights, spec, "mlp.")
 
 

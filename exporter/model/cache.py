@@ -27,8 +27,12 @@ A model with a baked prefix has one more, for all prompts together, in front of 
 
     prefix     [kv_heads, kept, head_dim]              invariant; ``kept`` as above
 
-They have three axes, not four, because XLA:CPU makes batched products of three: with four it would reshape
-the updated segment for the product and, to fuse that, update a second copy of it.
+Segments have three axes, not four, because XLA:CPU makes batched products of three: with four it would
+reshape the updated segment for the product and, to fuse that, update a second copy of it.
+
+A layer without attention has no segments: None among the prompts, () in the state. One that carries a state
+(``exporter.model.state``) has that in ``states``, of every row by itself: it is copied where rows are
+reordered, and a token cannot be taken back from it.
 
 ``rows = batch * copies``, a prompt's rows adjacent. Normally every row has generated the same number of
 tokens (``count`` is a scalar), and a step writes one slice at one place for all rows. After ``per_row`` each
@@ -46,6 +50,7 @@ import tensorflow as tf
 
 from exporter.model.attention import Segment
 from exporter.model.bias import memory_bias
+from exporter.model.state import State
 
 # Up to so many rows of a prompt share their generated segments. Every row then looks at the slots of all and
 # masks the others', which costs arithmetic in proportion, but no copy when rows are reordered.
@@ -57,15 +62,18 @@ class CacheState(NamedTuple):
 
     Attributes:
       count: int32 [] or [rows], tokens generated so far.
-      keys, values: the generated segments, one a layer; () where a layer's keys are its values too.
+      keys, values: the generated segments, one a layer; () of a layer without attention, and values of ()
+        where a layer's keys are its values too.
       owners: int32 [rows, capacity], which of its prompt's rows wrote what a row has as token t; () where no
         segment is shared.
+      states: what each layer carries, a ``State``; () of a layer without.
     """
 
     count: tf.Tensor
-    keys: tuple[tf.Tensor, ...]
+    keys: tuple[Any, ...]
     values: tuple[Any, ...]
     owners: Any = ()
+    states: tuple[Any, ...] = ()
 
 
 class LayerPrompt(NamedTuple):
@@ -80,11 +88,17 @@ class Baked(NamedTuple):
 
     Attributes:
       length: tokens.
-      layers: keys and values of each layer, [kv_heads, kept, head_dim].
+      layers: keys and values of each layer, [kv_heads, kept, head_dim]; None of a layer without attention.
+      states: what each layer carries, [1, ...]; None of a layer without.
     """
 
     length: int = 0
-    layers: tuple[LayerPrompt, ...] = ()
+    layers: tuple[LayerPrompt | None, ...] = ()
+    states: tuple[State | None, ...] = ()
+
+    def at(self, place: int) -> tuple[LayerPrompt | None, State | None]:
+        """What one layer has of it."""
+        return (self.layers[place], self.states[place]) if self.layers else (None, None)
 
 
 NOTHING_BAKED = Baked()
@@ -112,7 +126,7 @@ class KVCache:
     """An immutable cache; see the module's docstring for the layout.
 
     Attributes:
-      prompts: one prompt segment a layer.
+      prompts: one prompt segment a layer; None of a layer without attention.
       windows: each layer's sliding window, None for a layer that sees everything.
       lengths: int32 [batch], tokens of each prompt (behind the baked prefix).
       prompt_length: int32 [], the bucket's length.
@@ -125,7 +139,7 @@ class KVCache:
       baked: the prefix in front of every prompt.
     """
 
-    prompts: tuple[LayerPrompt, ...]
+    prompts: tuple[LayerPrompt | None, ...]
     windows: tuple[int | None, ...]
     lengths: tf.Tensor
     prompt_length: tf.Tensor
@@ -141,22 +155,22 @@ class KVCache:
     @classmethod
     def of_prompt(
         cls,
-        prompts: tuple[LayerPrompt, ...],
+        prompts: tuple[LayerPrompt | None, ...],
         windows: tuple[int | None, ...],
         lengths: tf.Tensor,
         prompt_length: tf.Tensor,
         capacity: int,
         memory: Memory | None = None,
         baked: Baked = NOTHING_BAKED,
+        states: tuple[Any, ...] = (),
     ) -> KVCache:
         """A cache in which nothing is generated yet; ``prompts`` hold every column of the bucket."""
         kept = tuple(
             prompt
-            if window is None
-            else tf.nest.map_structure(lambda part, w=window: part[..., -w:, :], prompt)
+            and tf.nest.map_structure(lambda part, w=window: part if w is None else part[..., -w:, :], prompt)
             for prompt, window in zip(prompts, windows, strict=True)
         )
-        empty = CacheState(tf.zeros([], tf.int32), (), ())
+        empty = CacheState(tf.zeros([], tf.int32), (), (), states=states)
         held = cls(kept, windows, lengths, prompt_length, capacity, empty, memory=memory, baked=baked)
         return held._allocated()
 
@@ -172,7 +186,7 @@ class KVCache:
         loop.
         """
         rows = tf.shape(self.lengths)[0] * self.copies
-        state = CacheState(tf.zeros([rows], tf.int32), (), ())
+        state = CacheState(tf.zeros([rows], tf.int32), (), (), states=self.state.states)
         grown = replace(
             self,
             state=state,
@@ -197,7 +211,10 @@ class KVCache:
             return self._expand_shared(n)
         count = tf.repeat(self.state.count, n, axis=0) if self.per_row_counts else self.state.count
         repeated = self._map_segments(self._by_row(partial(tf.repeat, repeats=n, axis=-4)))
-        return replace(self, state=repeated._replace(count=count), copies=self.copies * n)
+        repeated = repeated._replace(
+            count=count, states=self._map_states(partial(tf.repeat, repeats=n, axis=0))
+        )
+        return replace(self, state=repeated, copies=self.copies * n)
 
     def _expand_shared(self, n: int) -> KVCache:
         """What is generated so far becomes every row's own."""
@@ -206,29 +223,33 @@ class KVCache:
             *stack, _, ring, head_dim = part.shape
             return tf.reshape(tf.repeat(part, n, axis=-2), [*stack, -1, ring * n, head_dim])
 
-        state = self._map_segments(side_by_side)
+        states = self._map_states(partial(tf.repeat, repeats=n, axis=0))
+        state = self._map_segments(side_by_side)._replace(states=states)
         expanded = replace(self, state=state, copies=n, shared=True)
         owners = tf.tile(expanded._own(), [1, self.capacity])
         return expanded.with_state(state._replace(owners=owners))
 
     def reorder(self, indices: tf.Tensor) -> KVCache:
         """Row i takes over row ``indices[i]`` of the same prompt; what the prompt left in the cache stays."""
+        states = self._map_states(partial(tf.gather, indices=indices))
         if self.shared:
             written = tf.range(self.capacity) < self.state.count
             owners = tf.where(written, tf.gather(self.state.owners, indices), self._own())
-            return self.with_state(self.state._replace(owners=owners))
+            return self.with_state(self.state._replace(owners=owners, states=states))
         count = tf.gather(self.state.count, indices) if self.per_row_counts else self.state.count
         moved = self._map_segments(self._by_row(partial(tf.gather, indices=indices, axis=-4)))
-        return self.with_state(moved._replace(count=count))
+        return self.with_state(moved._replace(count=count, states=states))
 
     def truncate(self, count: tf.Tensor) -> KVCache:
         """Forgets each row's newest ``count`` tokens (int32 [rows]).
 
         Raises:
-          ValueError: the cache was not prepared by ``per_row``.
+          ValueError: the cache was not prepared by ``per_row``, or a layer carries a state.
         """
         if not self.per_row_counts:
             raise ValueError("truncate needs a cache prepared by per_row(step) before the loop")
+        if any(self.state.states):
+            raise ValueError("truncate: no token can be taken back from a layer that carries a state")
         return replace(self, state=self.state._replace(count=self.state.count - count))
 
     def prompt_lengths(self) -> tf.Tensor:
@@ -302,6 +323,10 @@ class KVCache:
         keys, values = tf.nest.map_structure(change, (self.state.keys, self.state.values))
         return self.state._replace(keys=keys, values=values)
 
+    def _map_states(self, change: Callable[[tf.Tensor], tf.Tensor]) -> tuple[Any, ...]:
+        """What every layer carries, changed."""
+        return tf.nest.map_structure(change, self.state.states)  # type: ignore[no-any-return]
+
     def _by_row(self, change: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
         """A change of rows as one of generated segments, whose first axis is split into rows and heads."""
 
@@ -320,9 +345,10 @@ class KVCache:
             rows = tf.shape(like)[-3] * self.copies
             return tf.zeros([*stack, rows, self.ring(layer), head_dim], like.dtype)
 
-        keys = tuple(empty(layer, prompt.keys) for layer, prompt in enumerate(self.prompts))
-        values = tuple(
-            tf.nest.map_structure(partial(empty, layer), prompt.values)
-            for layer, prompt in enumerate(self.prompts)
-        )
+        def like(layer: int, part: Any) -> Any:
+            return tf.nest.map_structure(partial(empty, layer), part)
+
+        prompts = list(enumerate(self.prompts))
+        keys = tuple(like(layer, prompt.keys) if prompt else () for layer, prompt in prompts)
+        values = tuple(like(layer, prompt.values) if prompt else () for layer, prompt in prompts)
         return replace(self, state=self.state._replace(keys=keys, values=values))

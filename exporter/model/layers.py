@@ -149,7 +149,7 @@ def activate(x: tf.Tensor, spec: MlpSpec) -> tf.Tensor:
         gate = tf.minimum(gate, _GPT_OSS_LIMIT)
         up = tf.clip_by_value(up, -_GPT_OSS_LIMIT, _GPT_OSS_LIMIT)
         return (up + 1.0) * gate * tf.sigmoid(_GPT_OSS_ALPHA * gate)
-    return plain(spec.activation, gate) * up
+    return plain(spec.activation, times(gate, spec.gate_scale)) * up
 
 
 def plain(activation: Activation, x: tf.Tensor) -> tf.Tensor:
@@ -168,4 +168,4 @@ def mlp(x: tf.Tensor, weights: Weights, spec: MlpSpec, scope: str) -> tf.Tensor:
         inner = _in_float32(partial(_xielu, weights[f"{scope}xielu"]), inner)
     else:
         inner = activate(inner, spec)
-    return linear(inner, weights, f"{scope}down")
+    return times(linear(inner, weights, f"{scope}down"), spec.down_scale)

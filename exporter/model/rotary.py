@@ -22,8 +22,10 @@ class Turning(NamedTuple):
     position_scale_offset: int = 0
 
     @classmethod
-    def of(cls, attention: AttentionSpec) -> Turning:
-        """The turning of an attention."""
+    def of(cls, attention: AttentionSpec | None) -> Turning:
+        """The turning of a layer's attention; of none where it has none."""
+        if attention is None:
+            return cls(None, None)
         return cls(attention.rotary, attention.position_scale, attention.position_scale_offset)
 
 

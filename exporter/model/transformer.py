@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache as memo
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +22,16 @@ from exporter.model.embedding import embed, logits_of
 from exporter.model.layers import norm
 from exporter.model.rotary import Position, Turning, position_at
 from exporter.model.runs import Entry, Place, Turns, entry_of, put, run_turns, taken, turns_of
+from exporter.model.state import State
 from exporter.model.variables import graph_name, variables
 from exporter.spec import LayerSpec, ModelSpec
 from exporter.targets import current_target
 
 #: Of a baked prefix, beside keys and values: what its last token's layers made.
 _LAST_STATE = "last_state"
+
+
+Part = TypeVar("Part", LayerPrompt, State)
 
 
 class Transformer(tf.Module):
@@ -63,7 +67,7 @@ class Transformer(tf.Module):
         return self._layer_functions(current_target(), function, *static)
 
     def bake_prefix(self, tokens: Sequence[int], values: Mapping[str, Any] | None = None) -> None:
-        """Keeps keys and values of ``tokens`` as variables: every prompt has to begin with them from now on.
+        """Keeps what the layers make of ``tokens`` as variables: every prompt has to begin with them now.
 
         (``Unbaked`` reads others.) ``prefill`` then skips them and reads only what follows; logits "all" are
         those of the columns behind the first ``len(tokens)``.
@@ -81,25 +85,25 @@ class Transformer(tf.Module):
         self.prefix_tokens = tuple(tokens)
 
     def read_prefix(self, tokens: Sequence[int]) -> dict[str, tf.Tensor]:
-        """Keys and values of ``tokens``: ``layers.0.keys`` and so on, stacked as the weights are.
+        """Keys, values and states of ``tokens``: ``layers.0.keys`` and so on, stacked as the weights are.
 
         And ``last_state`` [1, 1, hidden], which the token behind them is predicted from.
         """
         prompt = Prompt(tf.constant([list(tokens)], tf.int32), tf.constant([len(tokens)]))
 
         @tf.function(autograph=False, jit_compile=True)
-        def read() -> tuple[tf.Tensor, tuple[LayerPrompt, ...]]:
+        def read() -> tuple[tf.Tensor, tuple[Any, ...]]:
             state, cache = self._read_prompts(prompt, max_new_tokens=1, last_only=True)
-            return state[:, -1:], cache.prompts
+            parts = zip(cache.prompts, cache.state.states, strict=True)
+            return state[:, -1:], tuple(_named(*part) for part in parts)
 
-        last, prompts = read()
-        segments = {
+        last, layers = read()
+        found = {
             f"{place.name}{name}": value
-            for place, parts in zip(self._places(), prompts, strict=True)
-            for name, value in parts._asdict().items()
-            if tf.is_tensor(value)
+            for place, parts in zip(self._places(), layers, strict=True)
+            for name, value in parts.items()
         }
-        return {_LAST_STATE: last, **segments}
+        return {_LAST_STATE: last, **found}
 
     def _places(self) -> list[Place]:
         return [place for run in self.runs for place in run.places]
@@ -107,15 +111,19 @@ class Transformer(tf.Module):
     def _baked(self, asked: bool) -> Baked:
         if not asked:
             return NOTHING_BAKED
-        layers = [
-            LayerPrompt(*(self._baked_part(f"{place.name}{name}") for name in LayerPrompt._fields))
-            for place in (self._places() if self.prefix else ())
-        ]
-        return Baked(len(self.prefix_tokens), tuple(layers))
+        places = self._places() if self.prefix else []
+        layers = tuple(self._baked_part(place, LayerPrompt) for place in places)
+        states = tuple(self._baked_part(place, State) for place in places)
+        return Baked(len(self.prefix_tokens), layers, states)
 
-    def _baked_part(self, name: str) -> Any:
-        """A segment of the prefix; () for values that are kept as keys."""
-        return tf.convert_to_tensor(self.prefix[name]) if name in self.prefix else ()
+    def _baked_part(self, place: Place, kind: type[Part]) -> Part | None:
+        """Of the baked prefix, what a layer has of this kind; None where it has nothing."""
+        names = {field: f"{place.name}{field}" for field in kind._fields}
+        found = {
+            field: tf.convert_to_tensor(self.prefix[name]) if name in self.prefix else ()
+            for field, name in names.items()
+        }
+        return kind(**found) if any(map(tf.is_tensor, found.values())) else None
 
     def prefill(
         self,
@@ -163,28 +171,40 @@ class Transformer(tf.Module):
         read = source.segments(1) if source else [None] * len(places)
 
         def step(place: Place, entry: Entry, state: Any) -> Any:
-            x, prompts = state
+            x, prompts, states = state
             attention, memory = place.spec.attention, read[place.index]
             only = last_only and place == places[-1] and not tf.is_tensor(entry)
-            x, *made = self._layer_function(prefill_layer, place.spec, baked.length, only)(
+            before, begun = baked.at(place.index)
+            x, made, carried = self._layer_function(prefill_layer, place.spec, baked.length, only)(
                 place.weights(weights, entry),
                 x,
                 turned[place.index],
                 Text(prompt.lengths, length, relative_table(weights, Sight.of(attention, place.layer))),
                 memory and entry_of(memory, entry),
-                taken(baked.layers[place.index], entry) if baked.layers else None,
+                before and taken(before, entry),
+                begun,
             )
-            own = map(partial(put, entry=entry), prompts.get(place.index, (None, None)), made)
-            return x, {**prompts, place.index: LayerPrompt(*own)}
+            if made:
+                own = map(partial(put, entry=entry), prompts.get(place.index, (None, None)), made)
+                prompts = {**prompts, place.index: LayerPrompt(*own)}
+            return x, prompts, {**states, place.index: carried} if carried else states
 
         prompts: dict[int, LayerPrompt] = {}
+        states: dict[int, State] = {}
         for run in self.runs:
             apart = last_only and run == self.runs[-1]
-            x, made = run_turns(run, step, (x, self._empty(run, x)), apart=apart)
+            x, made, carried = run_turns(run, step, (x, self._empty(run, x), {}), apart=apart)
             prompts |= made
-        windows = tuple(place.spec.attention.window for place in places)
+            states |= carried
         held = KVCache.of_prompt(
-            tuple(prompts.values()), windows, prompt.lengths, length, max_new_tokens, source, baked
+            tuple(prompts.get(place.index) for place in places),
+            tuple(place.spec.attention.window if place.spec.attention else None for place in places),
+            prompt.lengths,
+            length,
+            max_new_tokens,
+            source,
+            baked,
+            tuple(states.get(place.index, ()) for place in places),
         )
         return x, held
 
@@ -203,29 +223,30 @@ class Transformer(tf.Module):
         def step(place: Place, entry: Entry, state: Any) -> Any:
             x, written = state
             static = place.spec, cache.copies, cache.sharing, cache.wraps(place.index)
-            past, generated = biases[place.index]
-            (key, value), (new_key, new_value) = cache.prompts[place.index], written[place.index]
+            keys, values, before = written[place.index]
+            past, generated = _segments(cache, place.index, (keys, values), biases.get(place.index))
             memory, prefix = read[place.index], front[place.index]
-            x, *new = self._layer_function(extend_layer, *static)(
+            x, new, after = self._layer_function(extend_layer, *static)(
                 place.weights(weights, entry),
                 x,
                 turned[place.index],
-                entry_of(Segment(key, value, past), entry),
-                Segment(new_key, new_value, generated),
+                past and entry_of(past, entry),
+                generated,
                 memory and entry_of(memory, entry),
                 prefix and entry_of(prefix, entry),
+                before,
                 cache.state.count,
                 entry,
             )
-            return x, {**written, place.index: tuple(new)}
+            return x, {**written, place.index: (*(new or ((), ())), after)}
 
-        written = dict(enumerate(zip(state.keys, state.values, strict=True)))
+        written = dict(enumerate(zip(state.keys, state.values, state.states, strict=True)))
         for run in self.runs:
             own = {place.index: written[place.index] for place in run.places}
             x, new = run_turns(run, step, (x, own))
             written |= new
-        keys, values = zip(*written.values(), strict=True)
-        new_state = state._replace(count=state.count + k, keys=keys, values=values)
+        keys, values, states = zip(*written.values(), strict=True)
+        new_state = state._replace(count=state.count + k, keys=keys, values=values, states=states)
         return self._logits(weights, x), cache.with_state(new_state)
 
     def _empty(self, run: Turns, x: tf.Tensor, *, cross: bool = False) -> dict[int, LayerPrompt]:
@@ -234,11 +255,11 @@ class Transformer(tf.Module):
         found = {}
         for place in run.places if run.count > 1 else ():
             attention = place.spec.cross_attention if cross else place.spec.attention
-            assert attention is not None
-            shape = [run.count, batch * attention.kv_heads, length]
-            values = () if attention.latent else tf.zeros([*shape, attention.widths[1]], self.dtype)
-            keys = tf.zeros([*shape, attention.head_dim], self.dtype)
-            found[place.index] = LayerPrompt(keys, values)
+            if attention is not None:
+                shape = [run.count, batch * attention.kv_heads, length]
+                values = () if attention.latent else tf.zeros([*shape, attention.widths[1]], self.dtype)
+                keys = tf.zeros([*shape, attention.head_dim], self.dtype)
+                found[place.index] = LayerPrompt(keys, values)
         return found
 
     def _read_source(self, weights: Mapping[str, tf.Tensor], prompt: Prompt) -> Memory | None:
@@ -289,11 +310,11 @@ def _in_dtype(layers: Sequence[LayerSpec], dtype: tf.DType) -> tuple[LayerSpec, 
     """``layers`` with the name of the model's dtype where something is rounded to that."""
 
     def layer(layer: LayerSpec) -> LayerSpec:
-        alibi = layer.attention.alibi
-        if alibi is None or alibi.rounded != "model":
+        attention = layer.attention
+        if attention is None or attention.alibi is None or attention.alibi.rounded != "model":
             return layer
-        attention = replace(layer.attention, alibi=replace(alibi, rounded=dtype.name))
-        return replace(layer, attention=attention)
+        alibi = replace(attention.alibi, rounded=dtype.name)
+        return replace(layer, attention=replace(attention, alibi=alibi))
 
     return tuple(layer(each) for each in layers)
 
@@ -329,21 +350,38 @@ def _prefix_segments(baked: Baked, places: Sequence[Place], positions: tf.Tensor
         return [None] * len(places)
     bias = memo(lambda sight, kept: prefix_bias(sight, baked.length - kept, positions, tf.range(kept)))
     return [
-        Segment(keys, values, bias(Sight.of(place.spec.attention, place.layer), keys.shape[-2]))
-        for place, (keys, values) in zip(places, baked.layers, strict=True)
+        part and Segment(*part, bias(Sight.of(place.spec.attention, place.layer), part.keys.shape[-2]))
+        for place, part in zip(places, baked.layers, strict=True)
     ]
 
 
 def _step_biases(
     cache: KVCache, places: Sequence[Place], positions: tf.Tensor, k: int, weights: Mapping[str, tf.Tensor]
-) -> list[tuple[Bias, Bias]]:
-    """Biases of a step over the prompt and over the generated tokens; places of one sight share them."""
+) -> dict[int, tuple[Bias, Bias]]:
+    """Biases of a step over the prompt and over the generated tokens, by place; one sight shares them."""
     found: dict[Sight, tuple[Bias, Bias]] = {}
-    sights = [Sight.of(place.spec.attention, place.layer) for place in places]
-    for place, sight in zip(places, sights, strict=True):
+    sights = {p.index: Sight.of(p.spec.attention, p.layer) for p in places if p.spec.attention}
+    for index, sight in sights.items():
         if sight not in found:
-            found[sight] = _biases(cache, positions, k, sight, place.index, relative_table(weights, sight))
-    return [found[sight] for sight in sights]
+            found[sight] = _biases(cache, positions, k, sight, index, relative_table(weights, sight))
+    return {index: found[sight] for index, sight in sights.items()}
+
+
+def _segments(
+    cache: KVCache, place: int, written: tuple[Any, Any], biases: tuple[Bias, Bias] | None
+) -> tuple[Segment | None, Segment | None]:
+    """Of the prompt and of what is generated; None in a layer without attention."""
+    prompt = cache.prompts[place]
+    if prompt is None or biases is None:
+        return None, None
+    past, generated = biases
+    return Segment(*prompt, past), Segment(*written, generated)
+
+
+def _named(prompt: LayerPrompt | None, state: State | tuple[()]) -> dict[str, tf.Tensor]:
+    """A layer's part of a prefix by name; a memory that a mechanism lacks is left out."""
+    parts = [part._asdict() for part in (prompt, state) if part]
+    return {name: value for part in parts for name, value in part.items() if tf.is_tensor(value)}
 
 
 def _biases(
@@ -351,7 +389,9 @@ def _biases(
 ) -> tuple[Bias, Bias]:
     """Of one sight; ``place``: one that has it."""
     lengths, start = cache.prompt_lengths(), cache.baked.length
-    kept = tf.shape(cache.prompts[place].keys)[-2]
+    prompt = cache.prompts[place]
+    assert prompt is not None
+    kept = tf.shape(prompt.keys)[-2]
     query = tf.reshape(cache.state.count, [-1, 1]) + tf.range(k)
     past = past_bias(sight, lengths, cache.prompt_length, kept, positions, table, start)
     tokens, owned = cache.slot_tokens(place, k), cache.owned(place, k)

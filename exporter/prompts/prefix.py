@@ -211,8 +211,8 @@ def check_prefix(prefix: Prefix, spec: ModelSpec, longest: int, generation: Gene
             f"{spec.vocab_size - 1}"
         )
     spec.check_lengths(count + longest, generation.max_new_tokens)
-    for layer in spec.decoder.layers:
-        rotary = layer.attention.rotary
+    for attention in spec.decoder.attentions:
+        rotary = attention.rotary
         if rotary and rotary.kind is RopeKind.DYNAMIC and total > rotary.max_length:
             raise UnsupportedError(
                 f"{prefix.option}: dynamic rope scaling turns all keys of a prompt by its whole length "

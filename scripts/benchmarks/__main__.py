@@ -12,8 +12,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts.benchmarks import report, tokenizers
-from scripts.benchmarks.cases import SMOKE_CASES, SWEEPS, TARGET_CASES, Case
+from scripts.benchmarks import article, report, tokenizers
+from scripts.benchmarks.cases import MODEL_CASES, SEED_CASES, SMOKE_CASES, SWEEPS, TARGET_CASES, Case
 from scripts.benchmarks.harness import Bench, RunFailedError, Settings
 from scripts.benchmarks.machine import describe
 from scripts.benchmarks.peers import PEERS
@@ -23,6 +23,9 @@ VERBS = {
     "gpu-kit": "scripts.benchmarks.gpu_kit.kit",
     "gpu-report": "scripts.benchmarks.gpu_kit.report",
 }
+
+#: What can be measured -> its cases.
+_CASES = {"targets": TARGET_CASES, "article": SEED_CASES, "models": MODEL_CASES}
 
 
 def main(arguments: list[str]) -> int:
@@ -40,12 +43,22 @@ def main(arguments: list[str]) -> int:
             "date": datetime.now(UTC).strftime("%Y-%m-%d"),
             **describe(),
         }
-        report.write(bench, options.report, facts, _tokenizers(bench.root))
+        if options.what == "targets":
+            path = options.report or Path("docs/performance.md")
+            report.write(bench, path, facts, _tokenizers(bench.root))
+        else:
+            write = {"article": article.write, "models": article.write_models}[options.what]
+            write(bench, options.report or Path(f"docs/performance-{options.what}.md"), facts)
     return 1 if failed else 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/benchmark", description=__doc__)
+    parser.add_argument(
+        "what", nargs="?", choices=tuple(_CASES), default="targets",
+        help="targets: genserve beside its peers; article: what the article genserve starts from compares; "
+        "models: published and newer models beside PyTorch",
+    )  # fmt: skip
     parser.add_argument("--peers", default="*", help="patterns joined by commas, such as 'genserve,tf-*'")
     parser.add_argument("--cases", default="*", help="patterns of case names, such as '*.greedy.*'")
     parser.add_argument("--sweeps", action="store_true", help="also what the charts need (genserve alone)")
@@ -57,13 +70,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--trials", type=int, default=Settings.trials)
     parser.add_argument("--directory", type=Path, default=Path("bench"), help="checkpoints and results")
     parser.add_argument("--environments", type=Path, default=Path(), help="where .venv-bench-* are made")
-    parser.add_argument("--report", type=Path, default=Path("docs/performance.md"))
+    parser.add_argument(
+        "--report", type=Path, help="docs/performance.md, performance-article.md or performance-models.md"
+    )
     return parser
 
 
 def _jobs(options: argparse.Namespace) -> list[tuple[str, Case]]:
     """(peer, case) in the order of the cases, so that a case's peers are measured close together."""
-    cases = SMOKE_CASES if options.smoke else TARGET_CASES
+    cases = SMOKE_CASES if options.smoke else _CASES[options.what]
     jobs = [(name, case) for case in cases for name, peer in PEERS.items() if peer.can(case)]
     if options.sweeps:
         jobs += [("genserve", case) for sweep in SWEEPS.values() for case in sweep]

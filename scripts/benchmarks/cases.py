@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-#: ``model_type`` of the reference.
-Kind = Literal["gpt2", "t5", "deepseek_v3"]
+#: ``model_type`` of the reference, or a published checkpoint.
+Kind = Literal["gpt2", "t5", "deepseek_v3", "lfm2", "qwen3_5_text", "published"]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A random-weight checkpoint: the architecture and the config keys that differ from its defaults."""
+    """A random-weight checkpoint: the architecture and the config keys that differ from its defaults.
+
+    Of a published one (``scripts/real_models.py``) there is only its directory's name in
+    ``GENSERVE_REAL_MODELS``.
+    """
 
     kind: Kind
-    config: dict[str, Any]
+    config: dict[str, Any] = field(default_factory=dict)
     #: The positions' embeddings times this: large, and the next token depends on its position alone, so that
     #: no text repeats itself. (At 1 a random GPT-2 says its last token for ever.)
     position_scale: float = 1.0
 
 
+_LFM2: dict[str, Any] = {
+    "hidden_size": 1024,
+    "intermediate_size": 6656,
+    "num_hidden_layers": 16,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "full_attn_idxs": [2, 5, 8, 10, 12, 14],
+    "vocab_size": 32768,
+}
+_QWEN3_5: dict[str, Any] = {
+    "hidden_size": 1024,
+    "intermediate_size": 3584,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+    "linear_num_value_heads": 16,
+    "tie_word_embeddings": True,
+    "vocab_size": 32768,
+}
 _LATENT = {
     "hidden_size": 768,
     "intermediate_size": 2048,
@@ -44,6 +67,11 @@ SHAPES = {
     "gpt2-124m": Shape("gpt2", {}),
     "gpt2-124m-varied": Shape("gpt2", {}, position_scale=100.0),
     "t5-small": Shape("t5", {}),
+    "SmolLM2-135M-Instruct": Shape("published"),
+    "gemma-3-270m": Shape("published"),
+    # LFM2-350M and Qwen3.5-0.8B, with a smaller vocabulary: the table would count most.
+    "lfm2-350m": Shape("lfm2", _LFM2),
+    "qwen3.5-0.8b": Shape("qwen3_5_text", _QWEN3_5),
     "mla-190m": Shape("deepseek_v3", _LATENT),
     "mla-tiny": Shape(
         "deepseek_v3", {**_LATENT, "hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 512}
@@ -55,6 +83,10 @@ SHAPES = {
 #: Strategy -> generation options, by transformers' names.
 STRATEGIES: dict[str, dict[str, Any]] = {
     "greedy": {},
+    # Greedy, for models that know an end: it is put off until all tokens are there.
+    "forced": {"min_new_tokens": 32},
+    # What `do_sample=True` alone means: the 50 likeliest tokens.
+    "sample": {"do_sample": True, "top_k": 50},
     "top-p": {"do_sample": True, "top_p": 0.9, "top_k": 0},
     "processors": {
         "do_sample": True,
@@ -140,7 +172,6 @@ VARIED_1, VARIED_2 = (Case("gpt2-124m-varied", "lookup", batch, 32) for batch in
 T5_CASES = tuple(
     Case("t5-small", strategy, batch, 64) for strategy in ("greedy", "beam-4") for batch in (1, 8)
 )
-LATENT_CASES = (Case("mla-190m", "greedy", 1, 32), Case("mla-190m", "greedy", 8, 512))
 
 TARGETS = (
     Target(GREEDY_1, 1.0, "tf-xla"),
@@ -163,7 +194,6 @@ TARGETS = (
     Target(BEAM_1, 1.3, "tf-xla"),
     Target(BEAM_1, 1.3, "ctranslate2"),
     *(Target(case, 1.3, "tf-xla") for case in T5_CASES),
-    *(Target(case, 1.0, "torch") for case in LATENT_CASES),
     *(Target(case, 2.0, than=replace(case, strategy="greedy")) for case in (SAME_1, SAME_2)),
     *(Target(case, 0.9, than=replace(case, strategy="greedy")) for case in (VARIED_1, VARIED_2)),
 )
@@ -185,6 +215,23 @@ TARGET_CASES = tuple(
     )
 )
 
+#: The comparison that "Faster TensorFlow Text Generation with XLA" (Hugging Face, 2022) speaks of: what it
+#: samples and searches with, batch sizes and prompt lengths, on the article's ways to generate and on
+#: genserve.
+SEED_CASES = tuple(
+    Case("gpt2-124m", strategy, batch, prompt, 32)
+    for strategy in ("sample", "beam-4")
+    for batch, prompt in ((1, 32), (8, 32), (8, 256))
+)
+
+#: Beside the reference, without targets: the published models of the real tier, and mechanisms that GPT-2
+#: lacks (latent attention, short convolutions, delta nets).
+MODEL_CASES = tuple(
+    Case(shape, "forced", batch, prompt, 32)
+    for shape in ("SmolLM2-135M-Instruct", "gemma-3-270m", "mla-190m", "lfm2-350m", "qwen3.5-0.8b")
+    for batch, prompt in ((1, 32), (8, 256))
+)
+
 #: For the charts, genserve alone: one axis moves, the others rest.
 SWEEPS = {
     "prompt": tuple(Case("gpt2-124m", "greedy", 1, prompt, 16) for prompt in (1, 16, 64, 256, 512, 1000)),
@@ -195,6 +242,7 @@ SWEEPS = {
 #: Seconds instead of hours: shows that every runner runs, and nothing about speed.
 SMOKE_CASES = (
     Case("tiny-gpt2", "greedy", 2, 16, 8),
+    Case("tiny-gpt2", "sample", 2, 16, 8),
     Case("tiny-gpt2", "top-p", 2, 16, 8),
     Case("tiny-gpt2", "processors", 2, 16, 8),
     Case("tiny-gpt2", "beam-4", 2, 16, 8),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,18 @@ SEED = 0
 
 
 def make_checkpoint(shape: Shape, directory: Path) -> Path:
-    """Writes the checkpoint unless it is there; returns ``directory``."""
+    """Writes the checkpoint unless it is there; returns its directory, of a published one the one it lies in.
+
+    Raises:
+      FileNotFoundError: a published model is not where ``GENSERVE_REAL_MODELS`` says.
+    """
+    if shape.kind == "published":
+        published = Path(os.environ.get("GENSERVE_REAL_MODELS", "~/.cache/genserve/models")).expanduser()
+        if not (published / directory.name / "config.json").exists():
+            raise FileNotFoundError(
+                f"{published / directory.name}: scripts/real_models.py {published} makes it"
+            )
+        return published / directory.name
     if (directory / "config.json").exists():
         return directory
     import torch

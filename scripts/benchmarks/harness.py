@@ -106,7 +106,12 @@ class Bench:
         """
         peer = PEERS[name]
         python = python_of(peer.environment, self.environments)
-        checkpoint = make_checkpoint(SHAPES[case.shape], _directory(self.root / "checkpoints") / case.shape)
+        try:
+            checkpoint = make_checkpoint(
+                SHAPES[case.shape], _directory(self.root / "checkpoints") / case.shape
+            )
+        except FileNotFoundError as error:
+            raise RunFailedError(str(error)) from error
         artifact, export_seconds = self._artifact(case, checkpoint) if name == "genserve" else (None, None)
         answer = self._run(python, peer, self._job(peer, case, checkpoint, artifact))
         result = Result(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from dataclasses import dataclass
 
-from scripts.benchmarks.cases import Case
+from scripts.benchmarks.cases import MODEL_CASES, SEED_CASES, Case
 
 #: Environment -> what pip installs into .venv-bench-NAME; "main" is the project's own .venv.
 ENVIRONMENTS: dict[str, tuple[str, ...]] = {
@@ -33,27 +33,33 @@ class Peer:
       runner: script in ``runners/``.
       variant: what the runner is told to do; each runner documents its own.
       cases: patterns of the names of cases that the peer is measured at.
+      seed: whether the article that genserve starts from compares with it (``SEED_CASES``).
     """
 
     environment: str
     runner: str
     variant: str = ""
     cases: tuple[str, ...] = _COMMON
+    seed: bool = False
 
     def can(self, case: Case) -> bool:
         """Whether the peer is measured at the case; others than genserve get ids, and have no lookup."""
         if self.runner == "genserve":
             return True
+        if case in SEED_CASES:
+            return self.seed
+        if case in MODEL_CASES:
+            return (self.runner, self.variant) == ("transformers_torch", "dynamic")
         ours = case.text or case.strategy in ("lookup", "processors")
         return not ours and any(fnmatch.fnmatch(case.name, pattern) for pattern in self.cases)
 
 
 PEERS = {
     "genserve": Peer("main", "genserve"),
-    "tf-eager": Peer("tf", "transformers_tf", "eager", _GREEDY),
-    "tf-graph": Peer("tf", "transformers_tf", "graph", _GREEDY),
-    "tf-xla": Peer("tf", "transformers_tf", "xla"),
-    "torch": Peer("main", "transformers_torch", "dynamic", (*_SOME, "mla-*")),
+    "tf-eager": Peer("tf", "transformers_tf", "eager", _GREEDY, seed=True),
+    "tf-graph": Peer("tf", "transformers_tf", "graph", _GREEDY, seed=True),
+    "tf-xla": Peer("tf", "transformers_tf", "xla", seed=True),
+    "torch": Peer("main", "transformers_torch", "dynamic", (*_SOME, "mla-tiny.*"), seed=True),
     "torch-static": Peer("main", "transformers_torch", "static", _GREEDY),
     "keras-hub": Peer("keras-hub", "keras_hub_gpt2", cases=_GREEDY),
     "ctranslate2": Peer("ctranslate2", "ctranslate2_cpu", "float32"),

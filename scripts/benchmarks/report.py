@@ -7,7 +7,15 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.benchmarks.cases import LIMITS, SWEEPS, TARGET_CASES, TARGETS, Case, Limit, Target
+from scripts.benchmarks.cases import (
+    LIMITS,
+    SWEEPS,
+    TARGET_CASES,
+    TARGETS,
+    Case,
+    Limit,
+    Target,
+)
 from scripts.benchmarks.harness import Bench, Result
 from scripts.benchmarks.peers import PEERS
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from exporter.client import RequestError
+from exporter.client.metrics_page import Page
 from exporter.doctor.findings import Finding
 from exporter.doctor.live_metrics import limit_findings, metrics_findings
 from exporter.doctor.live_server import metrics_page
-from exporter.doctor.metrics_page import Page
 from exporter.errors import ServingError
 from exporter.manifest import Manifest, MeasuredInfo, ProgramInfo, SignatureInfo, TensorInfo
 from tests.serving_configs.manifests import manifest

@@ -23,6 +23,7 @@ from exporter.preview import PreviewServer, ServerConfig, files_beside
 from exporter.request_examples import example_inputs
 from exporter.saved_model.asking import Loaded, ask
 from exporter.verification import verify_version
+from tests.docs.signatures import differences
 from tests.reference import byte_level_bpe, save_checkpoint
 
 pytestmark = [pytest.mark.parity, pytest.mark.end_to_end]
@@ -121,6 +122,11 @@ def _messages(user: str, system: str) -> list[dict[str, str]]:
 
 def _column(outputs: Any, name: str) -> list[Any]:
     return [value.decode() if isinstance(value, bytes) else value for value in outputs[name]]
+
+
+def test_signatures_are_those_documented(exported: ExportResult) -> None:
+    assert not differences(exported.manifest)
+    assert {"chat", "template", "encode_segments"} <= set(exported.manifest.signatures)
 
 
 def test_answers_are_those_of_the_reference_pipeline(client: Any, pipeline: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,13 +10,15 @@ import numpy as np
 import pytest
 
 from exporter.cli.summary import facts
-from exporter.client import GrpcClient, RestClient
+from exporter.client import Client, GrpcClient, RestClient
 from exporter.deployment import write_serving_configs
 from exporter.exporting.pipeline import ExportResult, export
 from exporter.generation.rows import ROW_FIELDS, row_fields
 from exporter.options import make_options
 from exporter.preview import PreviewServer, ServerConfig, files_beside
 from exporter.request_examples import example_inputs
+from tests.conftest import ROOT
+from tests.docs.signatures import differences
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.full]
 
@@ -128,3 +131,28 @@ def test_the_printed_request_is_answered(client: Any, version: ExportResult) -> 
         dtypes = {key: info.dtype for key, info in version.manifest.signatures[name].inputs.items()}
         answer = client.predict(name, {key: np.array(columns[key], dtypes[key]) for key in dtypes})
         assert list(answer["error"]) == [b""], name
+
+
+def test_the_loop_of_the_page_writes_the_whole_answer(
+    server: PreviewServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """docs/how-to/streaming.md, with this version's limits."""
+    page = (ROOT / "docs" / "how-to" / "streaming.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"<!-- stream -->\n```python\n(.*?)```", page, re.DOTALL)
+    for ours, here in {
+        "piece_tokens=8": f"piece_tokens={PIECE}",
+        "max_new_tokens=24": f"max_new_tokens={MOST}",
+    }.items():
+        assert ours in text
+        text = text.replace(ours, here)
+    names: dict[str, Any] = {}
+    exec(compile(text.replace("http://localhost:8501", server.rest_url), "streaming.md", "exec"), names)
+    with Client(server.rest_url, "stories") as client:
+        (whole,) = client.generate_tokens([names["prompt"]], max_new_tokens=MOST, temperature=0.8, seed=7)
+    assert names["written"] == whole.ids
+    assert capsys.readouterr().out == whole.text + "\n"
+
+
+def test_signatures_are_those_documented(version: ExportResult) -> None:
+    assert not differences(version.manifest)
+    assert {"generate_tokens", "resume"} <= set(version.manifest.signatures)

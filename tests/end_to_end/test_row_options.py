@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from exporter.exporting.pipeline import ExportResult
 from exporter.generation.rows import ROW_FIELDS
+from tests.docs.signatures import differences
 
 pytestmark = pytest.mark.end_to_end
 
@@ -81,3 +82,7 @@ def test_each_row_keeps_its_own_options(signatures: Any) -> None:
     assert greedy.startswith(together["generated_text"][0])
     assert together["num_tokens"][1] == 3
     assert len(set(together["generated_text"])) > 3
+
+
+def test_signatures_are_those_documented(stories: ExportResult) -> None:
+    assert not differences(stories.manifest)

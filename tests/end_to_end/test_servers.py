@@ -9,14 +9,18 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from exporter.cli import app
 from exporter.client import Client, GrpcClient, RequestError, RestClient
 from exporter.demo import demo_path
 from exporter.deployment import write_serving_configs
 from exporter.exported_report import inspect_version
 from exporter.exporting.pipeline import ExportResult
+from exporter.loadtest.load_report import LoadReport
 from exporter.preview import PreviewServer, ServerConfig, files_beside
 from exporter.verification.live import verify_server
+from serving_configs.server_files import METRICS_PATH
 from tests.reference import Reference
 
 pytestmark = pytest.mark.end_to_end
@@ -149,3 +153,27 @@ def test_every_printed_request_is_answered(server: PreviewServer, stories: Expor
         answer = httpx.post(url.replace("http://localhost:8501", server.rest_url), content=body, timeout=60)
         assert answer.status_code == 200, answer.text
         assert answer.json()["outputs"]["error"] == [""], line
+
+
+@pytest.mark.parametrize("place", ["--url", "--grpc"])
+def test_a_load_test_counts_what_the_server_counts(
+    server: PreviewServer, stories: ExportResult, place: str
+) -> None:
+    page = server.rest_url + METRICS_PATH
+    where = {"--url": server.rest_url, "--grpc": server.grpc_target}[place]
+    arguments = ["bench", place, where, "--model", "stories", "--manifest", str(stories.directory), "--json"]
+    load = ["--concurrency", "4", "--requests", "24", "--warmup", "4", "--metrics", page]
+    result = CliRunner().invoke(app, [*arguments, *load])
+    assert result.exit_code == 0, (result.output, result.exception)
+    report = LoadReport.model_validate_json(result.stdout)
+    assert (report.requests.answered, report.requests.with_row_errors, report.errors) == (24, 0, ())
+    assert [row.bucket for row in report.buckets] == [16, 48]
+    assert report.prompts.tokens is not None
+    assert 1 <= report.prompts.tokens.min <= report.prompts.tokens.max <= 48
+    (side,) = report.server
+    assert side.statuses == {"OK": 24}
+    assert report.latency is not None
+    assert side.request_seconds is not None
+    assert side.request_seconds <= report.latency.mean
+    generated = sum((row.generated_tokens or 0) * row.requests for row in report.buckets)
+    assert report.throughput.generated_tokens_per_second == pytest.approx(generated / report.seconds)

@@ -1,4 +1,4 @@
-"""Every command of the README's tour runs, in order, as a reader would type it."""
+"""Every command of the README's tour and all of its Python run, in order, as a reader would type them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 pytestmark = pytest.mark.end_to_end
 
 README = Path(__file__).resolve().parents[2] / "README.md"
-_BLOCK = re.compile(r"<!-- tour(?:: (\S+))? -->\n```\w+\n(.*?)```", re.DOTALL)
+_BLOCK = re.compile(r"<!-- tour(?:: (\S+))? -->\n```(\w+)\n(.*?)```", re.DOTALL)
 
 
 def _free_port() -> int:
@@ -26,7 +26,7 @@ def _free_port() -> int:
 
 
 def _wait_available(url: str, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
+    for _ in range(3000):
         assert server.poll() is None, "the server ended"
         try:
             status = httpx.get(url).json()["model_version_status"]
@@ -42,13 +42,14 @@ def _wait_available(url: str, server: subprocess.Popen[bytes]) -> None:
 def test_the_tour(tmp_path: Path) -> None:
     blocks = _BLOCK.findall(README.read_text(encoding="utf-8"))
     assert len(blocks) >= 8
+    assert {language for _, language, _ in blocks} == {"bash", "python", "yaml"}
     rest, grpc = str(_free_port()), str(_free_port())
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path}
     server: subprocess.Popen[bytes] | None = None
     output = ""
     try:
-        for label, text in blocks:
+        for label, language, text in blocks:
             text = text.replace("8501", rest).replace("8500", grpc)
             if label == "server":
                 server = subprocess.Popen(["bash", "-ec", f"exec {text}"], cwd=tmp_path, env=environment)
@@ -56,8 +57,9 @@ def test_the_tour(tmp_path: Path) -> None:
             elif label:
                 (tmp_path / label).write_text(text)
             else:
+                program = [sys.executable, "-c"] if language == "python" else ["bash", "-ec"]
                 process = subprocess.run(
-                    ["bash", "-ec", text],
+                    [*program, text],
                     cwd=tmp_path,
                     env=environment,
                     capture_output=True,
@@ -73,5 +75,6 @@ def test_the_tour(tmp_path: Path) -> None:
     assert server is not None
     assert server.returncode == 0
     assert "Once upon a time" in output
+    assert "the prompt is empty" in output
     assert '"generated_text"' in output
     assert ": verified\n" in output

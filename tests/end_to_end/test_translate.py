@@ -12,6 +12,7 @@ import torch
 from exporter.demo import demo_path
 from exporter.exporting.pipeline import ExportResult, export
 from exporter.options import make_options
+from tests.docs.signatures import differences
 from tests.end_to_end.test_isolation import check_isolated
 from tests.reference import Reference
 
@@ -124,3 +125,7 @@ def test_bad_rows_are_errors_in_every_signature(signatures: Any) -> None:
         "text: not valid UTF-8",
     ]
     assert scored["score"].numpy().tolist() == [0.0, 0.0]
+
+
+def test_signatures_are_those_documented(exported: ExportResult) -> None:
+    assert not differences(exported.manifest)

@@ -11,6 +11,7 @@ from tests.families import (
     cases_mixtures,
     cases_mixtures2,
     cases_mixtures3,
+    cases_state,
 )
 from tests.families.case import VOCAB, Case, FamilyCases
 from tests.families.cases_more import MORE
@@ -27,5 +28,6 @@ FAMILIES: tuple[FamilyCases, ...] = (
     *cases_mixtures.CASES,
     *cases_mixtures2.CASES,
     *cases_mixtures3.CASES,
+    *cases_state.CASES,
 )
 BY_TYPE = {family.model_type: family for family in FAMILIES}

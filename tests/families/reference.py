@@ -78,7 +78,7 @@ def cached_logits(model: Any, tokens: Ints, start: int) -> Floats:
         output = model(ids[:, :start], use_cache=True)
         steps = [output.logits[0, -1]]
         for index in range(start, len(tokens)):
-            output = model(ids[:, index : index + 1], past_key_values=output.past_key_values, use_cache=True)
+            output = _step(model, ids[:, index : index + 1], output.cache, index)
             steps.append(output.logits[0, -1])
     return torch.stack(steps).float().numpy()
 
@@ -91,8 +91,8 @@ def greedy(model: Any, tokens: Ints, count: int) -> list[int]:
     past = None
     with torch.no_grad():
         for _ in range(count):
-            output = model(ids, past_key_values=past, use_cache=True)
-            past, ids = output.past_key_values, output.logits[:, -1:].argmax(-1)
+            output = _step(model, ids, past, len(tokens) + len(chosen) - 1 if chosen else 0)
+            past, ids = output.cache, output.logits[:, -1:].argmax(-1)
             chosen.append(int(ids))
     return chosen
 
@@ -102,3 +102,15 @@ def _greedy_without_cache(model: Any, tokens: Ints, count: int) -> list[int]:
     for _ in range(count):
         ids.append(int(logits(model, np.array(ids, np.int32))[-1].argmax()))
     return ids[len(tokens) :]
+
+
+#: Their models count positions from 0 at every call; ``generate`` gives them.
+_NEED_POSITIONS = {"bamba"}
+
+
+def _step(model: Any, ids: torch.Tensor, past: Any, position: int) -> Any:
+    """One call with a cache, or without one yet; ``position``: of the first of ``ids``."""
+    more = {}
+    if model.config.model_type in _NEED_POSITIONS:
+        more["position_ids"] = torch.arange(position, position + ids.shape[1])[None]
+    return model(ids, cache=past, use_cache=True, **more)

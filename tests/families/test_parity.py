@@ -37,6 +37,7 @@ QUICK = {
     "ministral3": "queries that grow",
     "gpt_oss": "sinks, windows, a mixture",
     "apertus": "a learned activation",
+    "qwen3_5_text": "a state beside keys and values",
     "nanochat": "norms behind the rotation",
 }
 # A compilation costs seconds, and prompts of several lengths share a bucket in every test anyway.

@@ -12,8 +12,8 @@ import pytest
 
 from exporter.checkpoint.tensor import LazyTensor
 from exporter.families.layout import apart, as_is, halves, transpose
+from exporter.families.parts import Part, Weight
 from exporter.families.stored_weights import StoredWeights, fill
-from exporter.families.weights import Part, Weight
 
 RNG = np.random.default_rng(0)
 STORED: dict[str, Any] = {

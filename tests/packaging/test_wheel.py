@@ -89,7 +89,7 @@ def test_sdist_makes_the_same_wheel_and_can_be_tested(dist: Path, wheel: Path, t
         archive.extractall(tmp_path, filter="data")
     source = tmp_path / f"genserve-{__version__}"
     unpacked = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
-    assert _tracked("tests", "scripts", "docs", "*.md", "LICENSE") <= unpacked
+    assert _tracked("tests", "scripts", "docs", "mkdocs.yml", "*.md", "LICENSE") <= unpacked
     _build(source, tmp_path / "again", "wheel")
     (again,) = (tmp_path / "again").glob("*.whl")
     assert _names(again) == _names(wheel)

@@ -48,7 +48,7 @@ def test_workflows_run_what_is_there(path: Path) -> None:
 
 def test_every_job_that_is_needed_is_there() -> None:
     jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())["jobs"]
-    assert set(jobs) == {"checks", "quick", "lowest", "build", "install"}
+    assert set(jobs) == {"checks", "quick", "lowest", "build", "docs", "install"}
     assert jobs["quick"]["strategy"]["matrix"]["python"] == ["3.11", "3.13"]
 
 
@@ -60,6 +60,6 @@ def test_changelog_has_this_version_below_what_is_unreleased() -> None:
 
 
 def test_links_between_documents_lead_somewhere() -> None:
-    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\((?!https?://|#)([^)#\s]+)", path.read_text()):
             assert (path.parent / target).exists(), f"{path.name}: {target}"

@@ -164,7 +164,7 @@ def prefill_flops(spec: ModelSpec, infos: Infos, case: Case) -> int:
         experts = _experts(spec, infos, name)
         share = experts.top_k / experts.experts if experts else 1.0
         total += round(2 * tokens * prod(info.shape) * share)
-    for layer in spec.decoder.layers:
+    for own in spec.decoder.attentions:
         # Scores and their sum over values, half of each by causality.
-        total += case.batch * case.prompt**2 * layer.attention.heads * sum(layer.attention.widths)
+        total += case.batch * case.prompt**2 * own.heads * sum(own.widths)
     return total + 2 * case.batch * spec.vocab_size * spec.hidden_size

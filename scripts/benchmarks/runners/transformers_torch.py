@@ -13,7 +13,7 @@ def prepare(job: Job) -> Generate:
     kind = AutoModelForSeq2SeqLM if job.kind == "t5" else AutoModelForCausalLM
     model = kind.from_pretrained(job.checkpoint, dtype=torch.float32).eval()
     ids = torch.tensor(job.prompts)
-    options = {"do_sample": False, **job.options}
+    options = {"do_sample": False, "min_new_tokens": job.new_tokens, **job.options}
     if job.variant == "static":
         options |= {"cache_implementation": "static", "disable_compile": True}
     skipped = 1 if job.kind == "t5" else ids.shape[1]  # T5 rows begin with the start token
@@ -24,7 +24,6 @@ def prepare(job: Job) -> Generate:
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
             max_new_tokens=job.new_tokens,
-            min_new_tokens=job.new_tokens,
             pad_token_id=0,
             **options,
         )

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from pathlib import Path
 from typing import NamedTuple
 
-_LINE = re.compile(r"([^\s{#]+)(?:\{(.*)\})?\s+(\S+)")
+from exporter.client.address import Model
+from exporter.client.connect import Server
+
+_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|Inf|NaN)"
+_LINE = re.compile(rf"([^\s{{#]+)(?:\{{(.*)\}})?\s+({_NUMBER})(?:\s|$)")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _ESCAPED = re.compile(r"\\(.)")
 
@@ -20,7 +25,7 @@ class Sample(NamedTuple):
 
 
 class Page:
-    """The samples of a page; names are TensorFlow's with colons for slashes."""
+    """The samples of a page; names are TensorFlow's with colons for slashes. Other lines are passed over."""
 
     def __init__(self, text: str) -> None:
         found = (_LINE.match(line) for line in text.splitlines())
@@ -32,9 +37,9 @@ class Page:
         """Those of a counter, or of a histogram's ``_count``, ``_sum`` or ``_bucket``."""
         return [sample for sample in self._samples if sample.name == name]
 
-    def total(self, name: str) -> float | None:
-        """Their sum; None where there is none."""
-        values = [sample.value for sample in self.of(name)]
+    def total(self, name: str, **labels: str) -> float | None:
+        """The sum of those with these labels; None where there is none."""
+        values = [sample.value for sample in self.of(name) if labels.items() <= sample.labels.items()]
         return sum(values) if values else None
 
     def by(self, name: str, *labels: str) -> Counter[tuple[str, ...]]:
@@ -57,6 +62,15 @@ class Page:
             found = lower if counts[limit] > before else found
             lower, before = limit, counts[limit]
         return found
+
+
+def fetch(url: str, token: str | None, ca: Path | None, timeout: float) -> str:
+    """A page's text; raises RequestError where the server shows none."""
+    connection = Server(url, Model("metrics"), token, ca).connection()
+    try:
+        return str(connection.page(url, timeout))
+    finally:
+        connection.close()
 
 
 def _labels(text: str) -> dict[str, str]:

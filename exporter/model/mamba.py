@@ -1,0 +1,92 @@
+"""Mamba (Gu and Dao 2023): every feature keeps some states, each with a decay of its own.
+
+No product of matrices makes such a memory. A chunk is read by doubling: what n columns do to a memory, and
+what the n before them do, together are what 2 n do (Blelloch 1990).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from exporter.model.layers import Weights, linear, norm
+from exporter.model.state import State, activated, convolved, masked, scanned
+from exporter.spec import MambaSpec
+
+#: Columns of a chunk: 2 ** _DOUBLINGS.
+_DOUBLINGS = 5
+CHUNK = 1 << _DOUBLINGS
+
+
+def mamba(
+    x: tf.Tensor, weights: Weights, spec: MambaSpec, state: State, real: tf.Tensor | None
+) -> tuple[tf.Tensor, State]:
+    """[rows, k, hidden] -> the same; ``real`` as of ``convolved``."""
+    inner, gate = tf.split(linear(x, weights, "state.in"), 2, axis=-1)
+    inner, window = convolved(inner, weights, state.window, real, spec.activation)
+    step, before, behind = _selected(inner, weights, spec)
+    rate = -tf.exp(tf.cast(weights["state.decay"], tf.float32))  # [states, channels]
+    inner = tf.cast(inner, tf.float32)
+    inputs = (masked(step, real), masked(step * inner, real), before, behind)
+    if x.shape[1] == 1:
+        read, memory = _step(rate, state.memory, *inputs)
+    else:
+        read, memory = scanned(_chunk(rate), state.memory, inputs, (spec.channels,), CHUNK)
+    # What is read of the memory is rounded to the model's dtype, and so is B's counterpart C.
+    read = tf.cast(tf.cast(read, x.dtype), tf.float32) + inner * tf.cast(weights["state.skip"], tf.float32)
+    out = tf.cast(read * tf.cast(activated(gate, spec.activation), tf.float32), x.dtype)
+    return linear(out, weights, "state.out"), State(window, memory)
+
+
+def _selected(inner: tf.Tensor, weights: Weights, spec: MambaSpec) -> tuple[tf.Tensor, ...]:
+    """float32 time steps [rows, k, channels], B and C [rows, k, states]."""
+    dtype = inner.dtype
+    widths = [spec.rank, spec.states, spec.states]
+    parts = tf.split(linear(inner, weights, "state.select"), widths, axis=-1)
+    names = ("state.step_norm", "state.before_norm", "state.behind_norm")
+    step, before, behind = (
+        norm(part, weights, name, spec.norm) for part, name in zip(parts, names, strict=True)
+    )
+    step = linear(step, weights, "state.step") + weights["state.dt_bias"]
+    step = tf.cast(tf.math.softplus(tf.cast(step, tf.float32)), dtype)
+    step, before, behind = (tf.cast(part, tf.float32) for part in (step, before, behind))
+    return step, before, behind
+
+
+def _step(
+    rate: tf.Tensor,
+    memory: tf.Tensor,
+    step: tf.Tensor,
+    added: tf.Tensor,
+    before: tf.Tensor,
+    behind: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """One token: [rows, 1, channels], and the memory [rows, states, channels]."""
+    step, added = step[:, 0, tf.newaxis], added[:, 0, tf.newaxis]
+    memory = memory * tf.exp(rate * step) + before[:, 0, :, tf.newaxis] * added
+    return tf.reduce_sum(memory * behind[:, 0, :, tf.newaxis], axis=1)[:, tf.newaxis], memory
+
+
+def _chunk(rate: tf.Tensor) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    """The step of ``scanned``."""
+
+    def chunk(
+        memory: tf.Tensor, step: tf.Tensor, added: tf.Tensor, before: tf.Tensor, behind: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        # [rows, columns, states, channels]: factors since the chunk began, and what was added since.
+        kept = tf.exp(rate * step[:, :, tf.newaxis])
+        made = before[..., tf.newaxis] * added[:, :, tf.newaxis]
+        for doubling in range(_DOUBLINGS):
+            made = made + kept * _shifted(made, 1 << doubling, 0.0)
+            kept = kept * _shifted(kept, 1 << doubling, 1.0)
+        memories = kept * memory[:, tf.newaxis] + made
+        return tf.reduce_sum(memories * behind[..., tf.newaxis], axis=2), memories[:, -1]
+
+    return chunk
+
+
+def _shifted(x: tf.Tensor, by: int, front: float) -> tf.Tensor:
+    """[rows, columns, ...] moved to later columns; ``front`` stands before the first one."""
+    padded = tf.pad(x, [[0, 0], [by, 0], [0, 0], [0, 0]], constant_values=front)
+    return padded[:, : tf.shape(x)[1]]
