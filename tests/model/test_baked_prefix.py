@@ -64,7 +64,7 @@ def test_logits_of_prefill_and_extend(name: str, size: int, monkeypatch: pytest.
 @pytest.mark.parametrize("search", SEARCHES)
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_search_writes_the_same(name: str, search: str, full: bool) -> None:
-    if not full and search != "greedy" and name != "window":
+    if not full and name != "window" and (search != "greedy" or name == "latent"):
         pytest.skip("all searches on all models: in the full tier")
     options = GenerationOptions(max_new_tokens=12, pad_token_id=0, eos_token_id=(17,), **SEARCHES[search])
     rows = default_rows(options, tf.constant(3))
