@@ -90,8 +90,8 @@ def _arguments() -> argparse.Namespace:
 def _texts(rows: int) -> list[str]:
     draw = random.Random(0)
     tokens = [min(max(draw.lognormvariate(math.log(48), 0.8), SHORTEST), LONGEST) for _ in range(rows)]
-    # The made tokenizer has a token for 1.86 such characters.
-    return ["".join(draw.choices("abcdefgh ", k=round(min(count, 190) * 1.86))) for count in tokens]
+    # The made tokenizer has a token for 1.58 such characters.
+    return ["".join(draw.choices("abcdefgh ", k=round(min(count, 195) * 1.58))) for count in tokens]
 
 
 def _describe(lengths: Sequence[int], calls: Sequence[Sequence[int]], size: int) -> None:
