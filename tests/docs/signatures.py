@@ -21,7 +21,8 @@ def differences(manifest: Manifest) -> list[str]:
     """How the version's signatures differ from what the page says; a preset is as ``serving_default``."""
     known = documented()
     longest, most = manifest.buckets.prompt_lengths[-1], manifest.max_new_tokens
-    sizes = {"W": longest, "T": most, "max_new_tokens": most, "W'": longest + most, "129": 129}
+    piece = min(manifest.options.get("resume_piece", most), most)
+    sizes = {"W": longest, "T": most, "max_new_tokens": most, "W'": longest + most, "P": piece, "129": 129}
     found = []
     for name, signature in manifest.signatures.items():
         inputs, outputs = known.get(name, known["serving_default"])
