@@ -48,3 +48,5 @@ Engine = Literal["auto", "preview", "tensorflow_model_server", "docker"]
 ServingVersion = Literal["2.19", "2.20", "2.21"]
 #: What deployment files are written for, beside Docker and a server without a container.
 DeployTarget = Literal["kubernetes", "kserve"]
+#: Whose completion script ``genserve completion`` prints.
+Shell = Literal["bash", "zsh", "fish"]

@@ -5,6 +5,7 @@ Heavy imports stand inside the verbs: ``genserve --help`` loads neither TensorFl
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Annotated
 
@@ -15,18 +16,21 @@ from exporter.cli import (
     batch,
     bench,
     chat,
+    completion,
     doctor,
     export,
     gateway,
     generate,
+    help_topics,
     plan,
     questions,
     serving,
     versions,
 )
+from exporter.cli.installed import installed
 from exporter.cli.quiet import quiet
 from exporter.cli.unexpected import unexpected
-from exporter.errors import GenserveError, missing_extra
+from exporter.errors import GenserveError, OptionError, missing_extra
 
 app = typer.Typer(
     name="genserve",
@@ -54,6 +58,8 @@ app.command()(versions.promote)
 app.command()(versions.rollback)
 app.command()(versions.prune)
 app.command()(versions.pull)
+app.command("help")(help_topics.show_help)
+app.command()(completion.completion)
 
 
 def main() -> None:
@@ -73,22 +79,26 @@ def main() -> None:
 
 def _run() -> None:
     """The verb; a package that only an extra installs is named with its extra."""
+    completion.answer_shells()
     try:
-        app()
+        app(prog_name="genserve")
     except ModuleNotFoundError as error:
         raise missing_extra(" ".join(["genserve", *sys.argv[1:2]]), error) from error
 
 
-def _version(value: bool) -> None:
-    if value:
-        print(f"genserve {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --version: of Python and the packages, too, as JSON.")
     ] = False,
 ) -> None:
     """Export text-generation checkpoints to self-contained SavedModels for TensorFlow Serving."""
+    if version:
+        print(json.dumps(installed()) if as_json else f"genserve {__version__}")
+        raise typer.Exit
+    if as_json:
+        raise OptionError("--json stands behind the verb, or goes with --version")
+    if context.invoked_subcommand is None:
+        raise OptionError("give a verb; genserve --help lists them")

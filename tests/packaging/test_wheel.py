@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import socket
@@ -19,6 +20,7 @@ import pytest
 from packaging.metadata import Metadata
 
 from exporter import __version__
+from exporter.cli.help_topics import TOPICS
 from exporter.demo import DEMOS
 from tests.cli.documented import documented_keys
 from tests.conftest import ROOT
@@ -27,10 +29,14 @@ from tests.packaging.clean import make_environment, user_environment
 pytest.importorskip("hatchling")
 
 
-def _build(source: Path, target: Path, *kinds: str) -> None:
+def _build(source: Path, target: Path, *kinds: str, umask: int = 0o022) -> None:
+    """A build as a distributor runs it: nothing in it may depend on when and where it is made."""
     arguments = [part for kind in kinds for part in ("-t", kind)]
     command = [sys.executable, "-m", "hatchling", "build", "-d", str(target), *arguments]
-    result = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
+    environment = os.environ | {"SOURCE_DATE_EPOCH": "1700000000"}
+    result = subprocess.run(
+        command, cwd=source, capture_output=True, text=True, check=False, env=environment, umask=umask
+    )
     assert result.returncode == 0, result.stderr
 
 
@@ -71,7 +77,11 @@ def test_wheel_holds_the_demos_the_command_and_nothing_of_the_workshop(wheel: Pa
     assert {f"exporter/demo/{name}/model.safetensors" for name in DEMOS} <= names
     assert any(name.endswith("dist-info/entry_points.txt") for name in names)
     tops = {name.partition("/")[0] for name in names}
-    assert tops == {"exporter", "serving_configs", f"genserve-{__version__}.dist-info"}
+    metadata = f"genserve-{__version__}.dist-info"
+    assert tops == {"exporter", "serving_configs", metadata}
+    assert f"{metadata}/licenses/LICENSE" in names
+    assert {"exporter/py.typed", "serving_configs/py.typed"} <= names
+    assert not [name for name in names if re.search(r"tests?/|scripts/|\.(ipynb|svg|pyc)$", name)]
 
 
 def test_metadata_is_valid(wheel: Path) -> None:
@@ -83,16 +93,36 @@ def test_metadata_is_valid(wheel: Path) -> None:
     assert metadata.description_content_type == "text/markdown"
 
 
-def test_sdist_makes_the_same_wheel_and_can_be_tested(dist: Path, wheel: Path, tmp_path: Path) -> None:
+def test_wheel_is_small(wheel: Path) -> None:
+    """Both demo checkpoints are in it."""
+    assert wheel.stat().st_size < 8 * 2**20
+
+
+@pytest.mark.parametrize("page", sorted({page for topic in TOPICS.values() for page, _ in topic.sections}))
+def test_wheel_holds_what_help_shows(wheel: Path, page: str) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.read(f"exporter/docs/{page}") == (ROOT / "docs" / page).read_bytes()
+
+
+def test_an_index_takes_both(dist: Path) -> None:
+    pytest.importorskip("twine")
+    command = [sys.executable, "-m", "twine", "check", "--strict", *map(str, dist.iterdir())]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count("PASSED") == 2
+
+
+def test_sdist_makes_the_same_files_and_can_be_tested(dist: Path, tmp_path: Path) -> None:
+    """Byte for byte, though built from other files, in another folder, later, by another user."""
     (sdist,) = dist.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")
     source = tmp_path / f"genserve-{__version__}"
     unpacked = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
     assert _tracked("tests", "scripts", "docs", "mkdocs.yml", "*.md", "LICENSE") <= unpacked
-    _build(source, tmp_path / "again", "wheel")
-    (again,) = (tmp_path / "again").glob("*.whl")
-    assert _names(again) == _names(wheel)
+    _build(source, tmp_path / "again", "wheel", "sdist", umask=0o077)
+    built = {path.name: path.read_bytes() for path in dist.iterdir()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()} == built
 
 
 class Installed:

@@ -1,0 +1,1 @@
+"""Terminals as pictures, for ``scripts/make_pictures.py``."""
