@@ -20,6 +20,21 @@ from tests.model.toys import CONFIGS, VOCAB, prompt_of, random_model
 PREFIX = [7, 3, 55, 3, 21, 9, 40, 7, 3, 2, 18]
 OWN = [[5], [3, 55, 3], [60, 1, 2, 33, 8, 7]]
 BUCKET = len(PREFIX) + 9
+CHUNKS: dict[str, Any] = {
+    "model_type": "llama4_text",
+    "vocab_size": VOCAB,
+    "hidden_size": 32,
+    "intermediate_size": 24,
+    "intermediate_size_mlp": 40,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "num_local_experts": 3,
+    "no_rope_layer_interval": 2,
+    "attention_chunk_size": 5,
+    "floor_scale": 4,
+}
 SEARCHES: dict[str, dict[str, Any]] = {
     "greedy": {},
     "beams": {"num_beams": 3},
@@ -46,9 +61,11 @@ def whole() -> Prompt:
     return prompt_of([PREFIX + own for own in OWN], BUCKET)
 
 
-@pytest.mark.parametrize(("name", "size"), [*((name, 512) for name in CONFIGS), ("window", 4), ("alibi", 4)])
+@pytest.mark.parametrize(
+    ("name", "size"), [*((name, 512) for name in (*CONFIGS, "chunks")), ("window", 4), ("alibi", 4)]
+)
 def test_logits_of_prefill_and_extend(name: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain, baked = models(CONFIGS[name])
+    plain, baked = models(CHUNKS if name == "chunks" else CONFIGS[name])
     monkeypatch.setitem(blocks.BLOCK, "cpu", size)
     more = tf.constant([[4, 9], [1, 1], [30, 2]])
 
