@@ -1,4 +1,7 @@
-"""Cases of families whose layers carry a state beside keys and values."""
+"""Cases of families whose layers carry a state beside keys and values.
+
+In the quick tier one family stands for each mechanism, and those that people run most.
+"""
 
 from __future__ import annotations
 
@@ -78,12 +81,13 @@ CASES: tuple[FamilyCases, ...] = (
             "num_experts_per_tok": 2,
         },
         (
-            Case("a dense layer, mixtures with a correction", {}),
+            Case("a dense layer, mixtures with a correction", {}, full=True),
             Case(
                 "no correction, weights not normalised, a factor, biases, head of its own",
                 {
                     "use_expert_bias": False,
                     "norm_topk_prob": False,
+                    "num_experts_per_tok": 5,
                     "routed_scaling_factor": 1.7,
                     "conv_bias": True,
                     "tie_word_embeddings": False,
@@ -102,7 +106,7 @@ CASES: tuple[FamilyCases, ...] = (
         "Qwen3NextForCausalLM",
         {**DELTA, **MOE},
         (
-            Case("gated delta nets, gated attention, shared expert", {"mlp_only_layers": [1]}),
+            Case("gated delta nets, gated attention, shared expert", {"mlp_only_layers": [1]}, full=True),
             Case(
                 "two tokens at once, whole heads turn, biases, weights not normalised, tied head",
                 {
@@ -127,7 +131,7 @@ CASES: tuple[FamilyCases, ...] = (
         "Qwen3_5ForCausalLM",
         DELTA,
         (
-            Case("gated delta nets, dense, one section of positions", {}),
+            Case("gated delta nets, dense, rms_norm_eps", {"rms_norm_eps": 1e-5}),
             Case(
                 "one key head, attention in every second layer, gelu, tied head",
                 {
@@ -150,7 +154,7 @@ CASES: tuple[FamilyCases, ...] = (
         "Qwen3_5ForConditionalGeneration",
         {"vision_config": VISION, "image_token_id": 90, "video_token_id": 91},
         (
-            Case("text part of a checkpoint that reads images", {"text_config": DELTA}),
+            Case("text part of a checkpoint that reads images", {"text_config": DELTA}, full=True),
             Case(
                 "tied head, attention_bias",
                 {
@@ -170,7 +174,7 @@ CASES: tuple[FamilyCases, ...] = (
         "Qwen3_5MoeForCausalLM",
         {key: value for key, value in {**DELTA, **MOE}.items() if key != "intermediate_size"},
         (
-            Case("gated delta nets, a mixture in every layer", {}),
+            Case("gated delta nets, a mixture in every layer", {}, full=True),
             Case("all of three experts", {"num_experts": 3, "num_experts_per_tok": 3}, full=True),
         ),
         v4={**V4_ROPE, "partial_rotary_factor": 0.25},
@@ -183,7 +187,11 @@ CASES: tuple[FamilyCases, ...] = (
         "Qwen3_5MoeForConditionalGeneration",
         {"vision_config": VISION, "image_token_id": 90, "video_token_id": 91},
         (
-            Case("text part of a checkpoint that reads images, mixtures", {"text_config": {**DELTA, **MOE}}),
+            Case(
+                "text part of a checkpoint that reads images, mixtures",
+                {"text_config": {**DELTA, **MOE}},
+                full=True,
+            ),
             Case(
                 "one expert a token",
                 {"text_config": {**DELTA, **MOE, "num_experts_per_tok": 1}},
@@ -209,7 +217,7 @@ CASES: tuple[FamilyCases, ...] = (
             "linear_value_head_dim": 6,
         },
         (
-            Case("gated delta nets that may turn values round, norms behind attention", {}),
+            Case("gated delta nets that may turn values round, norms behind attention", {}, full=True),
             Case(
                 "no positions, strengths up to 1, biases, own sizes",
                 {
@@ -262,7 +270,7 @@ CASES: tuple[FamilyCases, ...] = (
                 "time steps limited in prompts, biases, silu, ends with a state",
                 {
                     "layers_block_type": ["full_attention", "mlp", "linear_attention"],
-                    "time_step_min": 0.6,
+                    "time_step_min": 0.4,
                     "use_bias": True,
                     "mlp_bias": True,
                     "use_conv_bias": False,
@@ -361,7 +369,7 @@ CASES: tuple[FamilyCases, ...] = (
         "BambaForCausalLM",
         {**SIZES, **MAMBA2, "attn_layer_indices": [1]},
         (
-            Case("Mamba 2 states and attention, half of each head turns", {}),
+            Case("Mamba 2 states and attention, half of each head turns", {}, full=True),
             Case(
                 "biases, one group, other limits, tied head",
                 {
@@ -386,7 +394,7 @@ CASES: tuple[FamilyCases, ...] = (
         "Mamba2ForCausalLM",
         {**STATE, "num_heads": 8, "head_dim": 8, "state_size": 6, "n_groups": 2, "chunk_size": 4},
         (
-            Case("states alone", {}),
+            Case("states alone", {}, full=True),
             Case(
                 "biases, no convolution bias, tied head",
                 {"use_bias": True, "use_conv_bias": False, "tie_word_embeddings": True, "conv_kernel": 2},
@@ -427,7 +435,7 @@ CASES: tuple[FamilyCases, ...] = (
         "FalconMambaForCausalLM",
         {**STATE, "state_size": 5},
         (
-            Case("norms without weights", {}),
+            Case("norms without weights", {}, full=True),
             Case(
                 "mixer_rms_eps, biases, head of its own",
                 {"mixer_rms_eps": 0.1, "use_bias": True, "tie_word_embeddings": False},

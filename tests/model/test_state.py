@@ -134,8 +134,8 @@ def test_rows_take_each_others_states_over(name: str) -> None:
         close(row[0], expected[0])
 
 
-@every_mechanism
-@pytest.mark.parametrize("length", [1, 6])
+@compiled_mechanisms
+@pytest.mark.parametrize("length", [1, pytest.param(6, marks=pytest.mark.full)])
 def test_a_baked_prefix_is_what_every_state_starts_from(name: str, length: int) -> None:
     """Also one that is shorter than a convolution looks back."""
     plain, baked = random_model(CONFIGS[name]), random_model(CONFIGS[name])
@@ -153,7 +153,8 @@ def test_a_baked_prefix_is_what_every_state_starts_from(name: str, length: int) 
     assert total == baked_bytes(baked.spec, length, "float32") - 4 * baked.spec.hidden_size
 
 
-@compiled_mechanisms
+@pytest.mark.full
+@every_mechanism
 def test_beams_and_samples_compile_and_write_what_the_whole_prompt_makes(name: str) -> None:
     prefix = IDS[:3]
     plain, baked = random_model(CONFIGS[name]), random_model(CONFIGS[name])
