@@ -9,6 +9,19 @@ from exporter.errors import OptionError, did_you_mean
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where figures were read.
+
+    Attributes:
+      address: of the page or file.
+      read: what stands there.
+    """
+
+    address: str
+    read: str
+
+
+@dataclass(frozen=True)
 class Card:
     """A card as its maker describes it.
 
@@ -17,7 +30,7 @@ class Card:
       bandwidth: of its memory, GB/s.
       tflops16, tflops32: dense products of 16-bit numbers, and of float32 (TF32 where the card has it). None
         where no published figure was read: speed is then that of the bandwidth alone.
-      source: where the memory and its bandwidth are read.
+      memory_source, bandwidth_source, tflops_source: letters of ``SOURCES``.
     """
 
     name: str
@@ -25,32 +38,74 @@ class Card:
     bandwidth: float
     tflops16: float | None
     tflops32: float | None
-    source: str
+    memory_source: str = "a"
+    bandwidth_source: str = "a"
+    tflops_source: str | None = "a"
 
     @property
     def memory_bytes(self) -> int:
         return int(self.memory_gb * 1e9)
 
 
-_A10 = "https://www.baseten.co/blog/nvidia-a10-vs-a10g-for-ml-model-inference/"
-_A100 = "https://www.thundercompute.com/blog/nvidia-a100-specs-full-guide"
-_SXM = "https://acecloud.ai/blog/nvidia-b200-vs-h200-h100-a100"
+#: By letter, as in docs/capacity.md.
+SOURCES = {
+    "a": Source(
+        "https://github.com/NVIDIA/TensorRT-LLM/blob/16d2467ea8e3b45d7d9555010c2ad018d006d5c1/"
+        "tensorrt_llm/auto_parallel/cluster_info.py",
+        "NVIDIA's own table of its data sheets, with their addresses; dense but for the H200's products, "
+        "which are with sparsity and not taken from there",
+    ),
+    "b": Source(
+        "https://glennklockwood.com/garden/processors/h100",
+        "dense products of the H100 SXM5 after NVIDIA's data sheet; the H200's GPU is the same",
+    ),
+    "c": Source(
+        "https://docs.nvidia.com/dgx/dgxb200-user-guide/introduction-to-dgxb200.html",
+        "NVIDIA's guide of the DGX B200: eight GPUs with 1,440 GB",
+    ),
+    "d": Source(
+        "https://glennklockwood.com/garden/processors/B200",
+        "bandwidth and, for HGX at 1,000 W, dense products after NVIDIA's architecture brief",
+    ),
+    "e": Source(
+        "https://manualmachine.com/pny/tcst4mpb/8129101-user-manual",
+        "NVIDIA's product brief of the board, as PNY hands it out",
+    ),
+    "f": Source(
+        "https://waredb.com/processor/nvidia-geforce-rtx-4090",
+        "a data base of processors: 165.15 dense with 32-bit sums, 330.3 with sparsity",
+    ),
+    "g": Source(
+        "https://www.grafikkarten.com/de/news/nvidia-rtx-6000-grafikkarte-der-ada-generation",
+        "a report on NVIDIA's published data; no products of 16-bit numbers",
+    ),
+    "h": Source(
+        "https://geektopia.es/es/technology/2018/09/13/noticias/"
+        "nvidia-presenta-la-nueva-tesla-t4-basada-en-turing-orientada-a-inteligencia-artificial.html",
+        "a report on NVIDIA's announcement; the chip has no sparsity",
+    ),
+}
 #: By name; looked up without regard to case, blanks and hyphens.
 CARDS = {
     card.name: card
     for card in (
-        Card("T4", 16, 320, 65, 8.1, "https://manualmachine.com/pny/tcst4mpb/8129101-user-manual"),
-        Card("L4", 24, 300, 121, None, "https://grokipedia.com/page/NVIDIA_L4_vs_L40S"),
-        Card("A10", 24, 600, 125, None, _A10),
-        Card("A10G", 24, 600, None, None, _A10),
-        Card("A100-40", 40, 1555, 312, 156, _A100),
-        Card("A100-80", 80, 2039, 312, 156, _A100),
-        Card("L40S", 48, 864, 362, 183, "https://www.mullet.se/product.html?product_id=355414"),
-        Card("H100-SXM", 80, 3350, 989, 494, _SXM),
-        Card("H100-PCIe", 80, 2000, None, None, "https://gpu.blog/gpus/nvidia-h100-pcie"),
-        Card("H200", 141, 4800, 989, 494, _SXM),
-        Card("B200", 180, 7672, 2250, 1125, "https://github.com/pytorch/ao/pull/4002"),
-        Card("RTX-4090", 24, 1008, 165, 82.6, "https://waredb.com/processor/nvidia-geforce-rtx-4090"),
+        Card("T4", 16, 320, 65, 8.1, "e", "e", "h"),
+        Card("L4", 24, 300, 120, 60),
+        Card("A10", 24, 600, 125, 62.5),
+        Card("A10G", 24, 600, 70, 35),
+        Card("A30", 24, 933, 165, 82),
+        Card("A40", 48, 696, 150, 75),
+        Card("A100-40", 40, 1555, 312, 156),
+        Card("A100-80", 80, 2039, 312, 156),
+        Card("A100-80-PCIe", 80, 1935, 312, 156),
+        Card("L40", 48, 864, 181, 90),
+        Card("L40S", 48, 864, 362, 183),
+        Card("H100-SXM", 80, 3350, 989, 495),
+        Card("H100-PCIe", 80, 2000, 756, 378),
+        Card("H200", 141, 4800, 989, 495, "a", "a", "b"),
+        Card("B200", 180, 8000, 2250, 1100, "c", "d", "d"),
+        Card("RTX-4090", 24, 1008, 165, 82.6, "f", "f", "f"),
+        Card("RTX-6000-Ada", 48, 960, None, None, "g", "g", None),
     )
 }
 _UNITS = {"GIB": 1 << 30, "MIB": 1 << 20, "GB": 10**9, "MB": 10**6}

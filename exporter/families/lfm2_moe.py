@@ -63,4 +63,6 @@ NAMES = replace(
     expert_layout=Experts.APART,
     joined=JOINED,
 )
-LFM2_MOE = Family(read, NAMES, aliases={"tie_embedding": "tie_word_embeddings"})
+LFM2_MOE = Family(
+    read, NAMES, harmless=("output_router_logits",), aliases={"tie_embedding": "tie_word_embeddings"}
+)

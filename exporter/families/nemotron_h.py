@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from exporter.families.deepseek_router import check_groups, read_deepseek_router
-from exporter.families.experts import ROUTER_TRAINING, read_mixture
+from exporter.families.experts import read_mixture
 from exporter.families.family import ACTIVATIONS, Family
 from exporter.families.mamba2 import gated_norm, groups, mamba2_names
 from exporter.families.names import Names
@@ -134,7 +134,7 @@ NAMES = Names(
 )
 # num_hidden_layers is worked out anew; the rest is of training and of drafting heads, or changes no result.
 HARMLESS = (
-    *ROUTER_TRAINING,
+    "output_router_logits",
     "chunk_size",
     "expand",
     "mamba_chunk_size",

@@ -9,7 +9,7 @@ from exporter.families.experts import ROUTER_TRAINING, read_mixture
 from exporter.families.family import ACTIVATIONS, Family, expect_kind
 from exporter.families.gemma import gemma_attention, gemma_norm
 from exporter.families.llama import LLAMA_NAMES
-from exporter.families.names import Names, StateNames
+from exporter.families.names import StateNames
 from exporter.families.qwen_moe import qwen_experts, qwen_mixture
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
@@ -178,22 +178,24 @@ _APART = replace(
     inputs=("linear_attn.in_proj_qkv", "linear_attn.in_proj_z"),
     rates=("linear_attn.in_proj_b", "linear_attn.in_proj_a"),
 )
+# Drafting heads are not used unless asked for.
+NAMES = replace(
+    LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm", state=_DELTA, unused=(r"^mtp\.",)
+)
+TEXT_NAMES = replace(
+    NAMES,
+    state=_APART,
+    renames=((r"^model\.language_model\.", "model."),),
+    # The tower of the class that reads images.
+    unused=(*NAMES.unused, r"^(model\.)?visual\."),
+)
 
-
-def _names(state: StateNames, renames: tuple[tuple[str, str], ...] = ()) -> Names:
-    base = replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm")
-    return qwen_experts(replace(base, state=state, renames=renames))
-
-
-# Drafting heads and the vision tower are no part of the model, and listed as such.
-TEXT_NAMES = _names(_APART, ((r"^model\.language_model\.", "model."),))
-
-QWEN3_NEXT = Family(read_next, _names(_DELTA), harmless=ROUTER_TRAINING)
+QWEN3_NEXT = Family(read_next, qwen_experts(NAMES), harmless=ROUTER_TRAINING)
 QWEN3_5_TEXT = Family(read_text, TEXT_NAMES)
 QWEN3_5 = Family(lambda config: read_wrapped(config, read_text, "qwen3_5"), TEXT_NAMES, harmless=IMAGES)
-QWEN3_5_MOE_TEXT = Family(read_moe_text, TEXT_NAMES, harmless=ROUTER_TRAINING)
+QWEN3_5_MOE_TEXT = Family(read_moe_text, qwen_experts(TEXT_NAMES), harmless=ROUTER_TRAINING)
 QWEN3_5_MOE = Family(
     lambda config: read_wrapped(config, read_moe_text, "qwen3_5_moe"),
-    TEXT_NAMES,
+    qwen_experts(TEXT_NAMES),
     harmless=(*ROUTER_TRAINING, *IMAGES),
 )

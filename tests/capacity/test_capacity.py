@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from exporter.capacity.cards import CARDS
+from exporter.capacity.cards import CARDS, SOURCES
 from exporter.capacity.memory import bucket_of, largest_batch, needed_bytes
 from exporter.capacity.planning import Load, plan_capacity
 from exporter.capacity.speed import Limits, batch_seconds, measured_efficiency, tokens_per_second
@@ -161,14 +161,31 @@ def test_what_cannot_be_is_refused_by_name() -> None:
 def test_the_documented_cards_are_those_that_are_known() -> None:
     text = (ROOT / "docs" / "capacity.md").read_text(encoding="utf-8")
     rows = re.findall(
-        r"(?m)^\| (\S+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+|–) \| ([\d.]+|–) \| <(\S+)> \|$", text
+        r"(?m)^\| (\S+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+|–) \| ([\d.]+|–) \| (\w), (\w), (\w|–) \|$", text
     )
     assert [
-        (name, *(None if f == "–" else float(f) for f in figures), source) for name, *figures, source in rows
-    ] == [
-        (card.name, card.memory_gb, card.bandwidth, card.tflops16, card.tflops32, card.source)
-        for card in CARDS.values()
-    ]
+        (
+            name,
+            *(None if f == "–" else float(f) for f in row[:4]),
+            *row[4:6],
+            None if row[6] == "–" else row[6],
+        )
+        for name, *row in rows
+    ] == [astuple(card) for card in CARDS.values()]
+    sources = re.findall(r"(?m)^- (\w): <(\S+)>\s+\(([^)]+)\)$", text)
+    assert {letter: (address, " ".join(read.split())) for letter, address, read in sources} == {
+        letter: (source.address, source.read) for letter, source in SOURCES.items()
+    }
+
+
+def test_every_figure_of_a_card_has_a_source() -> None:
+    for card in CARDS.values():
+        assert {card.memory_source, card.bandwidth_source} <= set(SOURCES), card.name
+        read = [figure for figure in (card.tflops16, card.tflops32) if figure is not None]
+        assert bool(read) == (card.tflops_source in SOURCES), card.name
+    used = {s for c in CARDS.values() for s in (c.memory_source, c.bandwidth_source, c.tflops_source)}
+    assert used - {None} == set(SOURCES)
+    assert all(source.address.startswith("https://") and source.read for source in SOURCES.values())
 
 
 def _run(*arguments: object) -> Result:
@@ -185,7 +202,7 @@ def test_the_answer_has_the_documented_keys(tmp_path: Path) -> None:
     keys = {key for part in (answer, *nested, answer["fleet"]["queue"]) for key in part}
     assert keys == documented_keys("plan")
     assert answer["limits"]["bandwidth"] == 3.35e12
-    assert answer["limits"]["flops"] == 4.94e14  # of float32
+    assert answer["limits"]["flops"] == 4.95e14  # of float32
     table = _run(tmp_path, "--card", "h100 sxm", *load)
     assert "from measured" in table.stdout
     assert "replicas with batches of" in table.stdout

@@ -24,6 +24,7 @@ QUICK = {
     "mistral": "windows",
     "gemma2": "soft caps, every other layer windowed",
     "gpt_oss": "sinks, windows, a mixture",
+    "llama4_text": "chunks",
     "qwen3_moe": "a mixture",
 }
 CASES = every_case(FAMILIES, QUICK.keys())

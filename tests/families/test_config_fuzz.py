@@ -142,6 +142,7 @@ def test_null_counts_as_absent(family: FamilyCases) -> None:
         "novel",
         "layer_types",
     ]
-    spec = read_spec({**config, **dict.fromkeys(unheard_of), "add_cross_attention": None, "is_causal": None})
+    absent = dict.fromkeys(key for key in unheard_of if key not in config)
+    spec = read_spec({**config, **absent, "add_cross_attention": None, "is_causal": None})
     assert spec == read_spec(config)
     assert spec.unread_config_keys == read_spec(config).unread_config_keys

@@ -19,8 +19,8 @@ from tests.families.conftest import Built
 pytestmark = [pytest.mark.parity, pytest.mark.end_to_end]
 
 NEW, LENGTHS, BUCKETS = 6, (3, 8, 5), [4, 8]
-# ALiBi, windows with experts, and the router of DeepSeek-V3; the others take their time in the full run.
-QUICK = {"bloom", "gpt_oss", "glm4_moe"}
+# ALiBi, windows with experts, the router of DeepSeek-V3, a state; the others take their time in the full run.
+QUICK = {"bloom", "gpt_oss", "glm4_moe", "qwen3_5_text"}
 
 
 @pytest.mark.parametrize("family", tiered(FAMILIES, QUICK))
