@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
 from exporter.families.deepseek_router import check_groups, deepseek_experts, read_deepseek_mixture
 from exporter.families.experts import ROUTER_TRAINING, read_mixture, some_mixed
@@ -16,7 +19,7 @@ from exporter.families.latents import (
 )
 from exporter.families.reader import ConfigReader
 from exporter.families.shape import gated_mlp, rms_norm, tied
-from exporter.spec import HeadSpec, ModelSpec, MoeSpec, RopeLayout, RotaryRounding, RouterSpec
+from exporter.spec import HeadSpec, ModelSpec, MoeSpec, RopeKind, RopeLayout, RotaryRounding, RouterSpec
 
 
 def read_v2(config: ConfigReader) -> ModelSpec:
@@ -62,29 +65,37 @@ def _v2_mixture(config: ConfigReader, bias: bool) -> MoeSpec:
 
 def read_v3(config: ConfigReader) -> ModelSpec:
     """DeepSeek-V2 with a router of its own."""
+    experts = {"experts": 256, "groups": 8, "chosen_groups": 4}
+    sizes = {"query_rank": 1536, "vocab": 129280, "hidden": 7168, "width": 18432, "layers": 61, "heads": 128}
+    return v3_model(config, "deepseek_v3", 3, experts, **sizes)
+
+
+def v3_model(
+    config: ConfigReader,
+    model_type: str,
+    dense: int,
+    experts: Mapping[str, Any],
+    also: Mapping[str, RopeKind] = MappingProxyType({}),
+    **sizes: Any,
+) -> ModelSpec:
+    """A model of this plan; ``dense``, ``experts`` and ``sizes`` are the family's defaults.
+
+    Args:
+      dense: how many layers have no mixture.
+      experts: of ``read_deepseek_mixture``.
+      also: other names of kinds of rotary embedding.
+      sizes: of ``read_latent_sizes``.
+    """
     shape, latent = read_latent_sizes(
-        config,
-        rank=512,
-        query_rank=1536,
-        plain=128,
-        rotated=64,
-        value=128,
-        vocab=129280,
-        hidden=7168,
-        width=18432,
-        layers=61,
-        heads=128,
-        max_length=4096,
+        config, rank=512, plain=128, rotated=64, value=128, max_length=4096, **sizes
     )
-    attention = read_latent_attention(config, shape, latent, read_layout(config))
-    mixture = read_deepseek_mixture(
-        config, width=2048, experts=256, top_k=8, groups=8, chosen_groups=4, scale=2.5
-    )
-    first = config.integer("first_k_dense_replace", 3, 0)
+    attention = read_latent_attention(config, shape, latent, read_layout(config), also=also)
+    mixture = read_deepseek_mixture(config, width=2048, top_k=8, scale=2.5, **experts)
+    first = config.integer("first_k_dense_replace", dense, 0)
     mixed = [layer >= first for layer in range(shape.layers)]
     norm, plain = rms_norm(config), gated_mlp(config, shape.width)
     layers = some_mixed([attention] * shape.layers, mixed, mixture, plain, norm)
-    return shape.model("deepseek_v3", layers, norm, HeadSpec(tied(config)))
+    return shape.model(model_type, layers, norm, HeadSpec(tied(config)))
 
 
 #: What DeepSeek-V3's own code reads, and the reference's class takes for granted.

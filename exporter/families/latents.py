@@ -6,7 +6,9 @@ others, whatever a config says.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from exporter.families.llama import LLAMA_NAMES
@@ -38,7 +40,7 @@ def read_latent_sizes(
     config: ConfigReader,
     *,
     rank: int,
-    query_rank: int,
+    query_rank: int | None,
     plain: int,
     rotated: int,
     value: int | None,
@@ -86,10 +88,11 @@ def read_latent_attention(
     layout: RopeLayout,
     *,
     rounding: RotaryRounding = RotaryRounding.EACH,
+    also: Mapping[str, RopeKind] = MappingProxyType({}),
 ) -> AttentionSpec:
-    """Attention whose rotary parameters are those of the rotated part alone."""
+    """Attention whose rotary parameters are of the rotated part alone; ``also`` as of ``read_rotary``."""
     section = flat_parameters(config)
-    turning = read_rotary(config, latent.rotated, shape.max_length, layout=layout, section=section)
+    turning = read_rotary(config, latent.rotated, shape.max_length, layout=layout, section=section, also=also)
     return latent_attention(config, shape, latent, replace(turning, rounding=rounding), section)
 
 

@@ -9,7 +9,7 @@ from exporter.families.llama import LLAMA_NAMES
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
 from exporter.families.shape import gated_mlp, read_shape, rms_norm, tied
-from exporter.spec import HeadSpec, LayerSpec, ModelSpec
+from exporter.spec import HeadSpec, LayerSpec, ModelSpec, RopeKind
 
 
 def read(config: ConfigReader) -> ModelSpec:
@@ -23,7 +23,7 @@ def read(config: ConfigReader) -> ModelSpec:
             shape.max_length,
             partial=1.0,
             original_length=4096,
-            also_longrope=("su", "yarn"),
+            also=dict.fromkeys(("su", "yarn"), RopeKind.LONGROPE),
         ),
         window=config.optional_integer("sliding_window"),
     )

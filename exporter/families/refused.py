@@ -24,7 +24,7 @@ _REASONS = {
     """,
     "its latent attention comes with parts that this exporter does not build (an indexer that chooses keys, "
     "layers of two attentions, experts that do nothing)": """
-        axk2 deepseek_v32 deepseek_v4 dots3_note dots3_note_text glm_moe_dsa hy_v4 longcat_flash sarvam_mla
+        axk2 deepseek_v32 deepseek_v4 dots3_note dots3_note_text glm_moe_dsa hy_v4 longcat_flash
     """,
     "its per-layer embeddings and shared key/value caches are not built": """
         gemma3n_text gemma4_text gemma4_unified_text

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from exporter.families.reader import ConfigReader
@@ -29,7 +30,7 @@ def read_rotary(
     partial_key: str = "partial_rotary_factor",
     layout: RopeLayout = RopeLayout.HALVES,
     original_length: int | None = None,
-    also_longrope: tuple[str, ...] = (),
+    also: Mapping[str, RopeKind] = MappingProxyType({}),
     section: ConfigReader | None = None,
 ) -> RotarySpec:
     """The one rotary embedding of a model.
@@ -38,7 +39,7 @@ def read_rotary(
       theta, partial: defaults of the family; a ``partial`` of None means that its heads turn whole.
       partial_key: "" where only the rope parameters may say otherwise.
       original_length: the family's default of a top-level original_max_position_embeddings.
-      also_longrope: other names by which the family calls longrope.
+      also: other names of kinds.
       section: the parameters, where they are looked at besides.
     """
     part = config.optional_number(partial_key, partial) if partial_key else partial
@@ -52,7 +53,7 @@ def read_rotary(
         layout=layout,
         whole=partial is None,
         original_length=config.optional_integer("original_max_position_embeddings", original_length),
-        kinds={**KINDS, **dict.fromkeys(also_longrope, RopeKind.LONGROPE)},
+        kinds={**KINDS, **also},
     )
 
 

@@ -173,6 +173,12 @@ class _Reads(ast.NodeVisitor):
             if any(self._computed(inner) for inner in ast.walk(node)):
                 self.config.update(_listed(node))
 
+    def visit_Assign(self, node: ast.Assign) -> None:
+        if ast.unparse(node.targets[0]) == "_can_record_outputs" and isinstance(node.value, ast.Dict):
+            # utils/output_capturing.py asks the config for each of these.
+            self.config.update(f"output_{name}" for key in node.value.keys if key for name in _string(key))
+        self.generic_visit(node)
+
     def visit_Attribute(self, node: ast.Attribute) -> None:
         if isinstance(node.ctx, ast.Load) and self._is_config(node.value):
             self.config.add(node.attr)

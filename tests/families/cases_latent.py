@@ -264,6 +264,29 @@ CASES: tuple[FamilyCases, ...] = (
         known_as="Mistral Small 4 (text)",
     ),
     FamilyCases(
+        "sarvam_mla",
+        "SarvamMLAConfig",
+        "DeepseekV3ForCausalLM",
+        MIXTURE,
+        (
+            Case("whole queries, a correction", {"q_lora_rank": None}),
+            Case("groups, yarn with mscale_all_dim", {**GROUPS, "rope_parameters": YARN}, full=True),
+            Case(
+                "two shared experts, halves turn, biases, tied head",
+                {
+                    "n_shared_experts": 2,
+                    "rope_interleave": False,
+                    "attention_bias": True,
+                    "tie_word_embeddings": True,
+                },
+                full=True,
+            ),
+        ),
+        v4={**V4_ROPE, "q_head_dim": 14, "head_dim": 22, "num_nextn_predict_layers": 0},
+        v4_removed=V4_REMOVED,
+        known_as="Sarvam-105B",
+    ),
+    FamilyCases(
         "youtu",
         "YoutuConfig",
         "YoutuForCausalLM",
