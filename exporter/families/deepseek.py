@@ -66,7 +66,14 @@ def _v2_mixture(config: ConfigReader, bias: bool) -> MoeSpec:
 def read_v3(config: ConfigReader) -> ModelSpec:
     """DeepSeek-V2 with a router of its own."""
     experts = {"experts": 256, "groups": 8, "chosen_groups": 4}
-    sizes = {"query_rank": 1536, "vocab": 129280, "hidden": 7168, "width": 18432, "layers": 61, "heads": 128}
+    sizes: Any = {
+        "query_rank": 1536,
+        "vocab": 129280,
+        "hidden": 7168,
+        "width": 18432,
+        "layers": 61,
+        "heads": 128,
+    }
     return v3_model(config, "deepseek_v3", 3, experts, **sizes)
 
 
