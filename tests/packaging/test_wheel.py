@@ -81,7 +81,7 @@ def test_wheel_holds_the_demos_the_command_and_nothing_of_the_workshop(wheel: Pa
     assert tops == {"exporter", "serving_configs", metadata}
     assert f"{metadata}/licenses/LICENSE" in names
     assert {"exporter/py.typed", "serving_configs/py.typed"} <= names
-    assert not [name for name in names if re.search(r"tests?/|scripts/|\.(ipynb|svg|pyc)$", name)]
+    assert not [name for name in names if re.search(r"(^|/)(tests?|scripts)/|\.(ipynb|svg|pyc)$", name)]
 
 
 def test_metadata_is_valid(wheel: Path) -> None:
