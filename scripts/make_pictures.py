@@ -114,7 +114,7 @@ def bench(folder: Path, variables: Mapping[str, str]) -> None:
             place, variables, "bench", "--url", URL, "--model", "stories", "--manifest", "models/stories/1",
             "--rate", "4", "--requests", "120", "--html", "report.html",
         )  # fmt: skip
-        shown = chromium.new_page(viewport={"width": 1100, "height": 1000})
+        shown = chromium.new_page(viewport={"width": 1100, "height": 720})
         shown.goto((place / "report.html").as_uri())
         shown.screenshot(path=IMAGES / "bench.png")
         print("made docs/images/bench.png")
