@@ -97,3 +97,9 @@ def test_documents_at_the_root_are_pages(searched: dict[str, str]) -> None:
 )
 def test_links_lead_to_the_same_document(source: str, link: str, expected: str) -> None:
     assert documents.linked(f"[a]({link})", source) == f"[a]({expected})"
+
+
+def test_every_page_has_one_place_in_the_navigation() -> None:
+    pages = re.findall(r"(?m)^ +- .*: ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    assert len(pages) > 40
+    assert [page for page in set(pages) if pages.count(page) > 1] == []
