@@ -56,11 +56,10 @@ BAMBA_NAMES = replace(
 )
 # Of training; of the reference's generate; of the sizes of chunks; and what is worked out anew.
 HARMLESS = (
-    "layer_types",
     "layers_block_type",
     "mamba_chunk_size",
     "num_logits_to_keep",
     "partial_rotary_factor",
     "z_loss_coefficient",
 )
-BAMBA = Family(read, BAMBA_NAMES, harmless=HARMLESS)
+BAMBA = Family(read, BAMBA_NAMES, harmless=HARMLESS, aliases={"layer_types": "layers_block_type"})

@@ -77,5 +77,11 @@ def _factor(config: ConfigReader, key: str) -> float:
 
 
 # Of the reference's generate, of the sizes of chunks, and what is worked out anew.
-HARMLESS = ("layer_types", "mamba_chunk_size", "mamba_expand", "num_logits_to_keep", "partial_rotary_factor")
-FALCON_H1 = Family(read, BAMBA_NAMES, harmless=HARMLESS)
+HARMLESS = (
+    "layers_block_type",
+    "mamba_chunk_size",
+    "mamba_expand",
+    "num_logits_to_keep",
+    "partial_rotary_factor",
+)
+FALCON_H1 = Family(read, BAMBA_NAMES, harmless=HARMLESS, aliases={"layers_block_type": "layer_types"})

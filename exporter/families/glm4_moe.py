@@ -70,5 +70,10 @@ def read_solar_open(config: ConfigReader) -> ModelSpec:
 NAMES = deepseek_experts(replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm"))
 ALIASES = {"num_local_experts": "n_routed_experts"}
 
-GLM4_MOE = Family(read_glm4_moe, NAMES, harmless=ROUTER_OUTPUT, aliases=ALIASES)
+GLM4_MOE = Family(
+    read_glm4_moe,
+    NAMES,
+    harmless=ROUTER_OUTPUT,
+    aliases={**ALIASES, "num_mtp_layers": "num_nextn_predict_layers"},
+)
 SOLAR_OPEN = Family(read_solar_open, NAMES, harmless=ROUTER_OUTPUT, aliases=ALIASES)

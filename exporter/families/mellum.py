@@ -60,5 +60,5 @@ MELLUM = Family(
     read,
     gated_experts(replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm")),
     harmless=(*ROUTER_TRAINING, "num_mtp_layers", "mtp_layer_types", "mtp_mlp_layer_types"),
-    aliases={"num_experts": "num_local_experts"},
+    aliases={"num_experts": "num_local_experts", "num_mtp_layers": "num_nextn_predict_layers"},
 )
