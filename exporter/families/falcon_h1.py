@@ -78,7 +78,7 @@ def _factor(config: ConfigReader, key: str) -> float:
 
 # Of the reference's generate, of the sizes of chunks, and what is worked out anew.
 HARMLESS = (
-    "layers_block_type",
+    "layer_types",
     "mamba_chunk_size",
     "mamba_expand",
     "num_logits_to_keep",
