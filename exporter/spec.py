@@ -564,6 +564,7 @@ class EmbeddingSpec:
 
     ``norm_first`` normalises the tokens before positions are added, not after. A ``padding_token`` does not
     advance positions and has none of its own, even where it is an ordinary token of a prompt (fairseq).
+    ``placeholders``, of images and the like, are read as the ``plain_token``.
     """
 
     size: int
@@ -576,6 +577,8 @@ class EmbeddingSpec:
     norm_first: bool = False
     padding_token: int | None = None
     layer_inputs: LayerInputsSpec | None = None
+    placeholders: tuple[int, ...] = ()
+    plain_token: int = 0
 
 
 @dataclass(frozen=True)

@@ -239,13 +239,13 @@ def names_of(spec: ModelSpec) -> Names:
     return replace(NAMES, unused=(*NAMES.unused, pattern))
 
 
-# What only the classes that read images and sound look at.
-MEDIA = (
-    "audio_config",
-    "audio_token_id",
-    "image_token_id",
-    "video_token_id",
-    "vision_config",
-)
 GEMMA4_TEXT = Family(read, names_of, harmless=ROUTER_OUTPUT)
-GEMMA4 = Wrapped("gemma4", {"gemma4_text": GEMMA4_TEXT}, own=True, keys=MEDIA, head=True, renames=()).family()
+GEMMA4 = Wrapped(
+    "gemma4",
+    {"gemma4_text": GEMMA4_TEXT},
+    own=True,
+    keys=("audio_config", "vision_config"),
+    placeholders={"image_token_id": 258880, "video_token_id": 258884, "audio_token_id": 258881},
+    head=True,
+    renames=(),
+).family()

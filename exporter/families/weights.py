@@ -94,9 +94,9 @@ class _Table:
             "embedding.norm", self.prefix + names.embedding_norm, embedding.norm, spec.hidden_size
         )
         if inputs := embedding.layer_inputs:
-            table, projection, normed = (self.prefix + name for name in names.layer_inputs)
+            entries, projection, normed = (self.prefix + name for name in names.layer_inputs)
             width = inputs.layers * inputs.width
-            part = Part(f"{table}.weight", (inputs.vocab, width), as_is)
+            part = Part(f"{entries}.weight", (inputs.vocab, width), as_is)
             yield Weight("embedding.layer_tokens", ((part,),))
             yield from self.linear("embedding.layer_inputs", projection, spec.hidden_size, width, False)
             yield from self.norm("embedding.layer_inputs_norm", normed, inputs.norm, inputs.width)

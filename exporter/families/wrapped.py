@@ -2,8 +2,6 @@
 
 The class that reads images runs its text model on text alone as the text model's own class does; what the two
 do differently, heads and names, is told here as data. The towers' tensors are left out by name.
-
-Placeholders of images, where a prompt holds them without an image, mean nothing here.
 """
 
 from __future__ import annotations
@@ -52,6 +50,7 @@ class Wrapped:
       either: the text_config's does too.
       head: the text model's soft caps and factors of logits count; else its class knows none.
       part: the text model's name inside the whole.
+      placeholders: keys of tokens in whose place the text_config's padding token is read, with defaults.
       renames: as of ``Names``.
     """
 
@@ -66,6 +65,7 @@ class Wrapped:
     either: bool = False
     head: bool = False
     part: str = "language_model"
+    placeholders: Mapping[str, int] = field(default_factory=dict)
     renames: tuple[tuple[str, str], ...] = LLAVA
 
     def family(self) -> Family:
@@ -88,7 +88,17 @@ class Wrapped:
         tied = config.flag("tie_word_embeddings", self.tied, null=False)
         tied = tied or (self.either and given.get("tie_word_embeddings") is True)
         head = replace(spec.head, tied=tied) if self.head else HeadSpec(tied)
-        return replace(spec, model_type=self.model_type, head=head)
+        spec = replace(spec, model_type=self.model_type, head=head)
+        return self._with_placeholders(spec, config, text) if self.placeholders else spec
+
+    def _with_placeholders(self, spec: ModelSpec, config: ConfigReader, text: ConfigReader) -> ModelSpec:
+        found = [config.optional_integer(key, default, 0) for key, default in self.placeholders.items()]
+        embedding = replace(
+            spec.decoder.embedding,
+            placeholders=tuple(token for token in found if token is not None),
+            plain_token=text.optional_integer("pad_token_id", 0, 0) or 0,
+        )
+        return replace(spec, decoder=replace(spec.decoder, embedding=embedding))
 
     def _kind(self, config: ConfigReader, given: Mapping[str, Any]) -> str:
         """The text model's type."""

@@ -163,7 +163,7 @@ class Transformer(tf.Module):
         length = tf.shape(prompt.tokens)[1]
         offsets = tf.range(length) - (length - prompt.lengths[:, tf.newaxis])  # [batch, length]
         positions = tf.maximum(offsets, 0) + baked.length
-        tokens = tf.where(offsets >= 0, prompt.tokens, 0)
+        tokens = self._as_read(tf.where(offsets >= 0, prompt.tokens, 0))
         x = self._embed(weights, tokens, positions, offsets >= 0, start=baked.length)
         seen = prompt.lengths[:, tf.newaxis] + baked.length
         turned = turned_at(places, positions, seen)
@@ -217,6 +217,7 @@ class Transformer(tf.Module):
         weights, state, k = self._read(), cache.state, tokens.shape[1]
         cache.check_step(k)
         positions = cache.row_lengths()[:, tf.newaxis] + tf.range(k)  # [rows, k]
+        tokens = self._as_read(tokens)
         x = self._embed(weights, tokens, positions)
         inputs = self._layer_inputs(weights, tokens, x)
         places = self._places()
@@ -295,6 +296,13 @@ class Transformer(tf.Module):
             by_column=by_column,
             dtype=self.dtype,
         )
+
+    def _as_read(self, tokens: tf.Tensor) -> tf.Tensor:
+        """The tokens, with an ordinary one in place of placeholders."""
+        embedding = self.spec.decoder.embedding
+        for token in embedding.placeholders:
+            tokens = tf.where(tokens == token, embedding.plain_token, tokens)
+        return tokens
 
     def _layer_inputs(
         self, weights: Mapping[str, tf.Tensor], tokens: tf.Tensor, x: tf.Tensor

@@ -30,9 +30,9 @@ GEMMA4: dict[str, Any] = {
     **SIZES,
     "head_dim": 8,
     "global_head_dim": 16,
-    "num_hidden_layers": 6,
-    "layer_types": [_SLIDING, _FULL, _SLIDING, _FULL, _SLIDING, _FULL],
-    "num_kv_shared_layers": 3,
+    "num_hidden_layers": 7,
+    "layer_types": [_SLIDING, _SLIDING, _FULL, _SLIDING, _SLIDING, _SLIDING, _FULL],
+    "num_kv_shared_layers": 4,
     "use_double_wide_mlp": True,
     "sliding_window": 5,
     "hidden_size_per_layer_input": 6,
@@ -77,7 +77,7 @@ def joined(
 ) -> FamilyCases:
     """A type that joins a tower to another type's model: one case for each text."""
     config = {"vision_config": tower, **PLAIN}
-    cases = [Case("text part of a checkpoint that reads images", {"text_config": texts[0]})]
+    cases = [Case(f"text of {texts[0]['model_type']}", {"text_config": texts[0]})]
     cases += [Case(f"text of {text['model_type']}", {"text_config": text}, full=True) for text in texts[1:]]
     old = {**TORCH, "text_config": {**texts[0], "torch_dtype": "float32"}}
     return FamilyCases(
@@ -145,8 +145,8 @@ CASES: tuple[FamilyCases, ...] = (
         "gemma4",
         "Gemma4Config",
         "Gemma4ForConditionalGeneration",
-        # In place of these tokens the reference reads others, even without an image.
-        {"vision_config": GEMMA4_VISION, "image_token_id": 1, "video_token_id": 2, "audio_token_id": 2},
+        # In place of these tokens the reference reads padding, even without an image.
+        {"vision_config": GEMMA4_VISION, "image_token_id": 90, "video_token_id": 91, "audio_token_id": 1},
         (
             Case("text part of a checkpoint that reads images and sound", {"text_config": GEMMA4}),
             Case(

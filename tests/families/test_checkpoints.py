@@ -86,7 +86,10 @@ def test_names_with_another_prefix(build: Builder, tmp_path: Path, family: Famil
     names = READERS[family.model_type].names_for(built.ours.spec)
     tensors = renamed(names, copy_of(built.path, tmp_path))
     base = f"{names.base_prefix}."
-    for change in (lambda name: base + name, lambda name: name.removeprefix(base)):
+    changes = [lambda name: name.removeprefix(base)]
+    # The reference's renames of these take another prefix for an old checkpoint's.
+    changes += [] if family.model_type in {"qwen2_vl", "qwen2_5_vl"} else [lambda name: base + name]
+    for change in changes:
         put(tmp_path, {change(name): value for name, value in tensors.items()})
         assert_same(weights_of(tmp_path), weights_of(built.path))
 
