@@ -45,6 +45,31 @@ class Heads(NamedTuple):
 
 
 def read(config: ConfigReader) -> ModelSpec:
+    """The layers of all, beside their dense blocks mixtures, and per-layer embeddings."""
+    norm, activation = _norm(config), config.choice("hidden_activation", ACTIVATIONS, "gelu_pytorch_tanh")
+    width = config.optional_integer("hidden_size_per_layer_input", _unless_null(config), 0) or 0
+    inputs = LayerInputSpec(width, activation, norm) if width else None
+    beside = _beside(config, activation, norm)
+    spec = _dense(config, "gemma4_text", max_length=131072, window=512)
+    layers = tuple(replace(layer, beside=beside, layer_input=inputs) for layer in spec.decoder.layers)
+    table = config.integer("vocab_size_per_layer_input", 262144)
+    if width and table < spec.vocab_size:
+        config.problem(f"vocab_size_per_layer_input={table} is less than vocab_size={spec.vocab_size}")
+    own = LayerInputsSpec(table, len(layers), width, norm) if width else None
+    embedding = replace(spec.decoder.embedding, layer_inputs=own)
+    return replace(spec, decoder=replace(spec.decoder, embedding=embedding, layers=layers))
+
+
+def read_unified(config: ConfigReader) -> ModelSpec:
+    """Those of all alone."""
+    return _dense(config, "gemma4_unified_text", max_length=262144, window=1024)
+
+
+def _norm(config: ConfigReader) -> NormSpec:
+    return NormSpec(NormKind.RMS, config.number("rms_norm_eps", 1e-6))
+
+
+def _dense(config: ConfigReader, model_type: str, *, max_length: int, window: int) -> ModelSpec:
     """Heads by the kind of layer; the last layers read the keys and values of earlier ones."""
     shape = read_shape(
         config,
@@ -55,13 +80,11 @@ def read(config: ConfigReader) -> ModelSpec:
         heads=8,
         kv_heads=4,
         head_dim=256,
-        max_length=131072,
+        max_length=max_length,
     )
     config.expect("use_bidirectional_attention", None, "vision", why="generation needs a causal model")
-    norm = NormSpec(NormKind.RMS, config.number("rms_norm_eps", 1e-6))
+    norm = _norm(config)
     activation = config.choice("hidden_activation", ACTIVATIONS, "gelu_pytorch_tanh")
-    width = config.optional_integer("hidden_size_per_layer_input", _unless_null(config), 0)
-    inputs = LayerInputSpec(width, activation, norm) if width else None
     layers = [
         LayerSpec(
             attention,
@@ -70,35 +93,27 @@ def read(config: ConfigReader) -> ModelSpec:
             attention_out_norm=norm,
             mlp_norm=norm,
             mlp_out_norm=norm,
-            beside=_beside(config, activation, norm),
-            layer_input=inputs,
             scaled=True,
         )
-        for attention, wider in _attentions(config, shape, norm)
+        for attention, wider in _attentions(config, shape, norm, window)
     ]
-    table = config.integer("vocab_size_per_layer_input", 262144)
-    if width and table < shape.vocab:
-        config.problem(f"vocab_size_per_layer_input={table} is less than vocab_size={shape.vocab}")
-    embedding = EmbeddingSpec(
-        shape.hidden,
-        scale=shape.hidden**0.5,
-        rounded_scale=True,
-        layer_inputs=LayerInputsSpec(table, shape.layers, width, norm) if width else None,
-    )
+    embedding = EmbeddingSpec(shape.hidden, scale=shape.hidden**0.5, rounded_scale=True)
     head = HeadSpec(tied(config, True), softcap=config.optional_number("final_logit_softcapping"))
-    return shape.model("gemma4_text", layers, norm, head, embedding)
+    return shape.model(model_type, layers, norm, head, embedding)
 
 
 def _unless_null(config: ConfigReader) -> int | None:
     return None if "hidden_size_per_layer_input" in config else 256
 
 
-def _attentions(config: ConfigReader, shape: Shape, norm: NormSpec) -> list[tuple[AttentionSpec, int]]:
+def _attentions(
+    config: ConfigReader, shape: Shape, norm: NormSpec, window: int
+) -> list[tuple[AttentionSpec, int]]:
     """Each layer's attention, and how many times as wide its block is."""
     kinds = _kinds(config, shape.layers)
     heads, lenders = _heads(config, shape, kinds), _lenders(config, kinds)
     rotaries = _rotaries(config, shape, kinds, heads)
-    window, bias = config.integer("sliding_window", 512), config.flag("attention_bias", False)
+    window, bias = config.integer("sliding_window", window), config.flag("attention_bias", False)
     same, wide = config.flag("attention_k_eq_v", False), config.flag("use_double_wide_mlp", False)
     found = []
     for index, (kind, own, lender) in enumerate(zip(kinds, heads, lenders, strict=True)):
@@ -239,13 +254,22 @@ def names_of(spec: ModelSpec) -> Names:
     return replace(NAMES, unused=(*NAMES.unused, pattern))
 
 
+_MEDIA = {"image_token_id": 258880, "video_token_id": 258884, "audio_token_id": 258881}
+
+
+def _wrapped(model_type: str, text: Family) -> Family:
+    return Wrapped(
+        model_type,
+        {f"{model_type}_text": text},
+        own=True,
+        keys=("audio_config", "vision_config"),
+        placeholders=_MEDIA,
+        head=True,
+        renames=(),
+    ).family()
+
+
 GEMMA4_TEXT = Family(read, names_of, harmless=ROUTER_OUTPUT)
-GEMMA4 = Wrapped(
-    "gemma4",
-    {"gemma4_text": GEMMA4_TEXT},
-    own=True,
-    keys=("audio_config", "vision_config"),
-    placeholders={"image_token_id": 258880, "video_token_id": 258884, "audio_token_id": 258881},
-    head=True,
-    renames=(),
-).family()
+GEMMA4_UNIFIED_TEXT = Family(read_unified, names_of)
+GEMMA4 = _wrapped("gemma4", GEMMA4_TEXT)
+GEMMA4_UNIFIED = _wrapped("gemma4_unified", GEMMA4_UNIFIED_TEXT)

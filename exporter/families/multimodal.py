@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from exporter.families.cohere import COHERE2
 from exporter.families.family import Family
+from exporter.families.lfm2 import LFM2
 from exporter.families.llama import LLAMA, LLAMA_NAMES
 from exporter.families.ministral3 import MINISTRAL3
 from exporter.families.mistral import MISTRAL
@@ -78,6 +79,41 @@ INTERNVL = Wrapped(
 ).family()
 LLAVA = Wrapped("llava", _LLAMAS, keys=_LLAVA, tied=False, either=True).family()
 LLAVA_NEXT = Wrapped("llava_next", _LLAMAS, keys=(*_LLAVA, "image_grid_pinpoints"), tied=False).family()
+LFM2_VL = Wrapped(
+    "lfm2_vl",
+    {"lfm2": LFM2},
+    keys=(
+        *_IMAGES,
+        "downsample_factor",
+        "projector_bias",
+        "projector_hidden_act",
+        "projector_hidden_size",
+        "projector_use_layernorm",
+    ),
+    renames=(),
+    aliases={"tie_embedding": "tie_word_embeddings"},
+).family()
+_GRID = (*_LLAVA, "image_grid_pinpoints", "video_token_id")
+LLAVA_NEXT_VIDEO = Wrapped(
+    "llava_next_video",
+    _LLAMAS,
+    keys=(*_GRID, "spatial_pool_mode", "spatial_pool_out_channels", "spatial_pool_stride"),
+    tied=False,
+    either=True,
+).family()
+LLAVA_ONEVISION = Wrapped(
+    "llava_onevision",
+    {"qwen2": QWEN2, "llama": LLAMA},
+    keys=(*_GRID, "vision_aspect_ratio"),
+    tied=False,
+    either=True,
+).family()
+VIPLLAVA = Wrapped(
+    "vipllava",
+    _LLAMAS,
+    keys=(*_IMAGES, "projector_hidden_act", "projector_layernorm_eps", "vision_feature_layer"),
+    tied=False,
+).family()
 MISTRAL3 = Wrapped(
     "mistral3",
     {"mistral": MISTRAL, "ministral3": MINISTRAL3},

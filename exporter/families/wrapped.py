@@ -51,7 +51,7 @@ class Wrapped:
       head: the text model's soft caps and factors of logits count; else its class knows none.
       part: the text model's name inside the whole.
       placeholders: keys of tokens in whose place the text_config's padding token is read, with defaults.
-      renames: as of ``Names``.
+      renames: as of ``Names``; ``aliases``: as of ``Family``.
     """
 
     model_type: str
@@ -67,10 +67,11 @@ class Wrapped:
     part: str = "language_model"
     placeholders: Mapping[str, int] = field(default_factory=dict)
     renames: tuple[tuple[str, str], ...] = LLAVA
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def family(self) -> Family:
         """As the registry has it."""
-        return Family(self.read, self.names_of, harmless=self.keys)
+        return Family(self.read, self.names_of, harmless=self.keys, aliases=self.aliases)
 
     def read(self, config: ConfigReader) -> ModelSpec:
         """The spec of ``text_config``."""

@@ -72,13 +72,17 @@ MOE = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 12}
 PLAIN = {"image_token_id": 1, "image_token_index": 1}
 
 
+def _told(text: dict[str, Any]) -> str:
+    own = sorted(text.keys() - SIZES.keys() - {"model_type"})
+    return f"text of {text['model_type']}" + (f" ({', '.join(own)})" if own else "")
+
+
 def joined(
     model_type: str, classes: str, known_as: str, *texts: dict[str, Any], tower: dict[str, Any] = VISION
 ) -> FamilyCases:
     """A type that joins a tower to another type's model: one case for each text."""
     config = {"vision_config": tower, **PLAIN}
-    cases = [Case(f"text of {texts[0]['model_type']}", {"text_config": texts[0]})]
-    cases += [Case(f"text of {text['model_type']}", {"text_config": text}, full=True) for text in texts[1:]]
+    cases = [Case(_told(text), {"text_config": text}, full=index > 0) for index, text in enumerate(texts)]
     old = {**TORCH, "text_config": {**texts[0], "torch_dtype": "float32"}}
     return FamilyCases(
         model_type,
@@ -123,6 +127,30 @@ def of(model_type: str, **changes: Any) -> dict[str, Any]:
 
 
 GEMMA4_VISION = {**VISION, "num_key_value_heads": 2, "head_dim": 4, "position_embedding_size": 16}
+
+UNIFIED: dict[str, Any] = {
+    **SIZES,
+    "head_dim": 8,
+    "global_head_dim": 16,
+    "num_hidden_layers": 3,
+    "layer_types": [_SLIDING, _FULL, _FULL],
+    "attention_k_eq_v": True,
+    "num_global_key_value_heads": 1,
+    "sliding_window": 5,
+    "rope_parameters": {
+        _SLIDING: {"rope_type": "default", "rope_theta": 500.0},
+        _FULL: {"rope_type": "proportional", "partial_rotary_factor": 0.5, "rope_theta": 5000.0},
+    },
+}
+UNIFIED_OTHER: dict[str, Any] = {
+    **UNIFIED,
+    "num_hidden_layers": 4,
+    "layer_types": [_SLIDING, _FULL, _SLIDING, _FULL],
+    "attention_k_eq_v": False,
+    "num_kv_shared_layers": 2,
+    "attention_bias": True,
+    "tie_word_embeddings": False,
+}
 
 CASES: tuple[FamilyCases, ...] = (
     FamilyCases(
@@ -230,5 +258,54 @@ CASES: tuple[FamilyCases, ...] = (
         {"head_dim": 8, **MOE},
         {"mlp_only_layers": [0], "num_experts_per_tok": 1},
         "tied head, a dense layer, one expert a token",
+    ),
+    FamilyCases(
+        "gemma4_unified_text",
+        "Gemma4UnifiedTextConfig",
+        "Gemma4UnifiedForCausalLM",
+        UNIFIED,
+        (
+            Case("values by the keys' weights, half of each head turns", {}),
+            Case("layers that read others' keys and values, untied head, biases", UNIFIED_OTHER, full=True),
+        ),
+        v4={**TORCH, "global_head_dim": 16, "num_global_key_value_heads": 1},
+        v4_removed=("dtype", "per_layer_config"),
+        known_as="Gemma 4 12B (text model)",
+    ),
+    FamilyCases(
+        "gemma4_unified",
+        "Gemma4UnifiedConfig",
+        "Gemma4UnifiedForConditionalGeneration",
+        {"vision_config": None, "audio_config": None, "image_token_id": 90, "video_token_id": 91},
+        (
+            Case("text part of a checkpoint that reads images and sound", {"text_config": UNIFIED}),
+            Case("layers that read others' keys and values", {"text_config": UNIFIED_OTHER}, full=True),
+        ),
+        v4={**TORCH, "text_config": {**UNIFIED, "model_type": "gemma4_unified_text"}},
+        v4_removed=("dtype",),
+        known_as="Gemma 4 12B, text only",
+    ),
+    joined(
+        "lfm2_vl",
+        "Lfm2Vl",
+        "LFM2-VL, text only",
+        of("lfm2", layer_types=["conv", _FULL], block_multiple_of=8),
+        of("lfm2", layer_types=[_FULL, "conv"], conv_bias=True, block_multiple_of=8),
+    ),
+    joined(
+        "llava_next_video",
+        "LlavaNextVideo",
+        "LLaVA-NeXT-Video, text only",
+        of("llama"),
+        of("mistral", sliding_window=5),
+    ),
+    joined("llava_onevision", "LlavaOnevision", "LLaVA-OneVision, text only", of("qwen2"), of("llama")),
+    joined(
+        "vipllava",
+        "VipLlava",
+        "VipLLaVA, text only",
+        of("llama"),
+        of("mistral", sliding_window=5),
+        tower={**VISION, "num_hidden_layers": 12},
     ),
 )
