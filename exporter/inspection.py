@@ -146,6 +146,7 @@ def _numbers(spec: ModelSpec) -> dict[str, Any]:
     layers, attentions = spec.decoder.layers, spec.decoder.attentions
     attention = attentions[0] if attentions else None
     mixtures = [layer.mlp for layer in layers if isinstance(layer.mlp, MoeSpec)]
+    mixtures += [layer.beside.mixture for layer in layers if layer.beside]
     return {
         "kind": spec.kind,
         "layers": len(layers),

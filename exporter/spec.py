@@ -72,6 +72,7 @@ class RopeKind(enum.Enum):
     YARN = "yarn"
     LLAMA3 = "llama3"
     LONGROPE = "longrope"
+    PROPORTIONAL = "proportional"
 
 
 class RopeLayout(enum.Enum):
@@ -144,6 +145,7 @@ class RotarySpec:
     beta_slow: float = 1.0
     truncate: bool = True
     backwards: bool = False  # turns by the negative angle
+    still: int = 0  # the last pairs of features that do not turn (proportional)
     low_freq_factor: float = 1.0
     high_freq_factor: float = 4.0
     short_factors: tuple[float, ...] = ()
@@ -247,6 +249,10 @@ class AttentionSpec:
     position_scale_offset: int = 0  # added to the position there
     value_dim: int | None = None  # features of a head's value; None: head_dim
     value_scale: float = 1.0  # multiplies the value
+    value_norm: NormSpec | None = None  # of each head's value, without weights
+    value_is_key: bool = False  # values are projected by the keys' weights (attention_k_eq_v)
+    lent: bool = False  # later layers read this one's keys and values
+    borrowed: int | None = None  # the layer whose keys and values it reads; it has none of its own
     latent: LatentSpec | None = None
     difference: DifferenceSpec | None = None
 
@@ -260,6 +266,8 @@ class AttentionSpec:
     @property
     def cached_numbers(self) -> int:
         """Of one token, in the cache."""
+        if self.borrowed is not None:
+            return 0
         return self.kv_heads * (self.head_dim if self.latent else sum(self.widths))
 
 
@@ -440,6 +448,8 @@ class RouterSpec:
       scale: multiplies the weights (``routed_scaling_factor``).
       on_input: an expert reads the token times its weight; else its output is multiplied.
       tolerance: sparsemixer's ``router_jitter_noise``.
+      norm: of what the router reads, which is then multiplied by hidden_size ** -0.5.
+      expert_scale: a learned number of each expert multiplies its weight.
       wide, wide_correction: in half-precision models the kernel, and so the logits, and the correction stay
         in float32 (the reference's ``_keep_in_fp32_modules_strict``).
     """
@@ -456,6 +466,8 @@ class RouterSpec:
     scale: float = 1.0
     on_input: bool = False
     tolerance: float = 0.0
+    norm: NormSpec | None = None
+    expert_scale: bool = False
     wide: bool = False
     wide_correction: bool = True
 
@@ -477,6 +489,29 @@ class MoeSpec:
 
 
 @dataclass(frozen=True)
+class BesideSpec:
+    """A mixture beside a dense block: norm(block(norm(x))) + norm(mixture(norm(x))), routed by x itself.
+
+    ``norm`` is the kind of its three norms; the router has one too (see RouterSpec).
+    """
+
+    mixture: MoeSpec
+    norm: NormSpec
+
+
+@dataclass(frozen=True)
+class LayerInputSpec:
+    """A third branch: norm(project(activation(gate(x)) * what the token itself says to this layer)).
+
+    ``width`` counts the numbers of one token and one layer (``hidden_size_per_layer_input``).
+    """
+
+    width: int
+    activation: Activation
+    norm: NormSpec
+
+
+@dataclass(frozen=True)
 class LayerSpec:
     """One transformer layer. Norms and branches that are None are absent.
 
@@ -484,6 +519,7 @@ class LayerSpec:
     ``residual_scale`` multiplies that output. ``cross_attention`` stands between attention and feed-forward
     block in the decoder of an encoder-decoder model. A layer with both attention and a ``state`` adds both
     branches; they read the same norm. ``wide_residual``: the residual stream is in float32 from here on.
+    ``scaled``: a learned number multiplies the residual stream behind the layer.
     """
 
     attention: AttentionSpec | None = None
@@ -499,6 +535,25 @@ class LayerSpec:
     residual_scale: float = 1.0
     state: StateSpec | None = None
     wide_residual: bool = False
+    beside: BesideSpec | None = None
+    layer_input: LayerInputSpec | None = None
+    scaled: bool = False
+
+
+@dataclass(frozen=True)
+class LayerInputsSpec:
+    """Per-layer embeddings: (norm(project(x)) + an entry of a table of their own) / sqrt(2), by layer.
+
+    Attributes:
+      vocab: rows of the table (``vocab_size_per_layer_input``).
+      layers, width: each row holds ``width`` numbers for every layer.
+      norm: of the projected embedding, layer by layer.
+    """
+
+    vocab: int
+    layers: int
+    width: int
+    norm: NormSpec
 
 
 @dataclass(frozen=True)
@@ -509,6 +564,7 @@ class EmbeddingSpec:
 
     ``norm_first`` normalises the tokens before positions are added, not after. A ``padding_token`` does not
     advance positions and has none of its own, even where it is an ordinary token of a prompt (fairseq).
+    ``placeholders``, of images and the like, are read as the ``plain_token``.
     """
 
     size: int
@@ -520,6 +576,9 @@ class EmbeddingSpec:
     norm: NormSpec | None = None
     norm_first: bool = False
     padding_token: int | None = None
+    layer_inputs: LayerInputsSpec | None = None
+    placeholders: tuple[int, ...] = ()
+    plain_token: int = 0
 
 
 @dataclass(frozen=True)

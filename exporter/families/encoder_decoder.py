@@ -40,7 +40,8 @@ REFUSED: dict[str, str] = {
     "seamless_m4t": "it reads or writes speech",
     "seamless_m4t_v2": "it reads or writes speech",
     "speech_to_text": "its encoder reads speech",
-    "switch_transformers": "its experts have a capacity, so that a row's result depends on its neighbours",
+    "switch_transformers": "its experts have a capacity, so that a token's result depends on how much of its "
+    "text is read at once",
     "t5gemma2": "its encoder reads images too",
     "vision-encoder-decoder": "its encoder reads images",
     "whisper": "its encoder reads speech",

@@ -19,6 +19,7 @@ from exporter.families.reader import QUANTISED
 from exporter.families.stored_names import by_reference_names, explain_prefix, foreign_prefix
 from exporter.families.stored_weights import StoredWeights
 from exporter.families.ties import find_tables, own_tables
+from exporter.families.turned import turned_experts
 from exporter.families.weights import plan
 from exporter.spec import ModelSpec
 
@@ -62,7 +63,8 @@ def check(spec: ModelSpec, names: Names, checkpoint: Checkpoint) -> Found:
     if checkpoint.adapter:
         tensors = adapted(checkpoint.adapter, spec, names, tensors, wanted)
     tables = find_tables(spec, names, tensors)
-    found = Found(list(plan(spec, names, tables)), tensors)
+    weights = list(plan(spec, names, tables))
+    found = Found(weights, turned_experts(tensors, names, _parts(weights)))
     missing = [part for part in found.parts if part.name not in tensors and part.default is None]
     needed = [part.name for part in missing if part.name not in own.copies]
     if needed and (prefix := foreign_prefix(checkpoint.tensors, names, wanted, needed)):

@@ -86,7 +86,8 @@ class Names:
       q_norm, k_norm: with a ``{h}``, every head's scale is stored by itself.
       lambdas: what differential attention learns, in the order q1, k1, q2, k2.
       experts: gate, up and down projection of expert ``{e}``; where all experts share a tensor, gate is empty
-        and ``up`` is both. ``expert_layout`` tells.
+        and ``up`` is both. ``expert_layout`` tells; with ``experts_either_way`` a checkpoint may store joint
+        ones with their axes the other way round.
       correction: the numbers that choose experts and do not weigh them, by their whole name; stored with
         ``correction_axes`` axes of size 1 in front. With ``correction_optional`` a checkpoint may lack them.
       joined: the names in checkpoints that keep a layer's experts in joint tensors (saved by version 5 of the
@@ -98,6 +99,11 @@ class Names:
       head_dense, head_norm: of a block before the logits.
       head_bias: a bias of the logits, [1, vocab], that a checkpoint may lack.
       state: of layers that carry a state.
+      beside: the norms of a mixture beside a dense block: behind the block, before and behind the mixture.
+      router_norm, expert_scale: whole names of a router's learned factors.
+      layer_input: gate, projection and norm of a layer's part of the per-layer embeddings.
+      layer_inputs: of these themselves, table, projection and norm.
+      scaled: the whole name of the number behind a layer.
       unused: regular expressions of stored tensors that inference does not need (masks, rotary tables).
     """
 
@@ -136,6 +142,7 @@ class Names:
     correction_axes: int = 0
     experts: tuple[str, str, str] = ("", "", "")
     expert_layout: Experts = Experts.APART
+    experts_either_way: bool = False
     joined: Names | None = None
     shared_gate: str = ""
     shared: tuple[str, str, str] = ("", "", "")
@@ -144,6 +151,12 @@ class Names:
     head_norm: str = ""
     linear: Linear = Linear.OUT_IN
     fused: Fused = Fused.CONCATENATED
+    beside: tuple[str, str, str] = ("", "", "")
+    router_norm: str = ""
+    expert_scale: str = ""
+    layer_input: tuple[str, str, str] = ("", "", "")
+    layer_inputs: tuple[str, str, str] = ("", "", "")
+    scaled: str = ""
     unused: tuple[str, ...] = ()
     base: str = ""
     renames: tuple[tuple[str, str], ...] = ()

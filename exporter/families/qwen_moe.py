@@ -34,7 +34,7 @@ def read_qwen2_moe(config: ConfigReader) -> ModelSpec:
     shared = gated_mlp(config, config.integer("shared_expert_intermediate_size", 5632))
     mixture = replace(qwen_mixture(config, width=1408, experts=60, top_k=4), shared=shared, shared_gate=True)
     attentions = [replace(attention, window=size) for size in windows]
-    return _model(config, "qwen2_moe", shape, attentions, mixture)
+    return sparse_layers(config, "qwen2_moe", shape, attentions, mixture)
 
 
 def read_qwen3_moe(config: ConfigReader) -> ModelSpec:
@@ -52,7 +52,7 @@ def read_qwen3_moe(config: ConfigReader) -> ModelSpec:
         window=window if config.flag("use_sliding_window", False) else None,
     )
     mixture = qwen_mixture(config, width=768, experts=128, top_k=8)
-    return _model(config, "qwen3_moe", shape, [attention] * shape.layers, mixture)
+    return sparse_layers(config, "qwen3_moe", shape, [attention] * shape.layers, mixture)
 
 
 def qwen_mixture(
@@ -68,7 +68,7 @@ def qwen_mixture(
     )
 
 
-def _model(
+def sparse_layers(
     config: ConfigReader, model_type: str, shape: Shape, attentions: list[AttentionSpec], mixture: MoeSpec
 ) -> ModelSpec:
     """Every ``decoder_sparse_step``-th layer mixes, unless ``mlp_only_layers`` names it."""

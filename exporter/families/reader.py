@@ -93,6 +93,20 @@ class ConfigReader:
         """The reader of a nested object; null and an absent key count as an empty one."""
         return self._add(key, self.mapping(key), self._read)
 
+    def inner(
+        self,
+        key: str,
+        values: Mapping[str, Any],
+        aliases: Mapping[str, str],
+        read: frozenset[str],
+        read_of_rope: frozenset[str],
+    ) -> ConfigReader:
+        """The reader of another model's config inside this one; arguments as of a reader of its own."""
+        self.raw(key)
+        found = ConfigReader(values, aliases, f"{self._path}{key}.", read=read, read_of_rope=read_of_rope)
+        self._sections.append(found)
+        return found
+
     def rope(self, name: str, parameters: Mapping[str, Any]) -> ConfigReader:
         """The reader of rotary parameters that were found under ``name``."""
         return self._add(name, parameters, self._read_of_rope)
@@ -130,7 +144,7 @@ class ConfigReader:
         value = self.raw(key, default)
         if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
             self.wrong(key, value, f"must be an integer of at least {minimum}")
-        elif value > (most := _MOST_LAYERS_OR_HEADS if "layer" in key or "head" in key else _MOST):
+        elif value > (most := _most(key)):
             self.wrong(key, value, f"must be at most {most}")
         else:
             return value
@@ -263,6 +277,11 @@ class ConfigReader:
     def _absent(self, key: str, default: T) -> T:
         self._used.add(key)
         return default
+
+
+def _most(key: str) -> int:
+    counts = ("layer" in key or "head" in key) and "vocab" not in key
+    return _MOST_LAYERS_OR_HEADS if counts else _MOST
 
 
 def _unused(name: str, key: str, value: Any) -> str:

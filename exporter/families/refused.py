@@ -10,25 +10,21 @@ _REASONS = {
         inkling2_loop_text lara_mini
     """,
     "it reads images, sound or video beside text, and only text models are exported": """
-        aria aya_vision blip blip-2 chameleon cohere2_vision cohere_compass deepseek_vl
-        deepseek_vl_hybrid emu3 ernie4_5_vl_moe evolla exaone4_5 fast_vlm florence2 fuyu gemma3n
-        gemma4 gemma4_unified git glm46v glm4v glm4v_moe glm5_next glm_ocr got_ocr2 granite4_vision
-        granite_docling granite_speech hunyuan_vl idefics idefics2 idefics3 inkling2 inkling_mm_model
-        instructblip instructblipvideo internvl janus kimi_k25 kosmos-2 kosmos-2.5 lfm2_vl lfm3_vl
-        lighton_ocr llava llava_next llava_next_video llava_onevision mistral3 mllama molmo2
-        moshi musicgen musicgen_melody nemotron_h_omni ovis2 paddleocr_vl paligemma perception_lm
-        phi4_multimodal pix2struct qwen2_5_omni qwen2_5_omni_thinker qwen2_5_vl qwen2_audio qwen2_vl
-        qwen3_asr qwen3_omni_moe qwen3_omni_moe_thinker qwen3_vl qwen3_vl_moe qwen4_exp shieldgemma2
-        smolvlm speecht5 trocr udop vibevoice video_llama_3 video_llava vipllava voxtral
+        aria blip blip-2 chameleon cohere_compass deepseek_vl deepseek_vl_hybrid emu3
+        ernie4_5_vl_moe evolla exaone4_5 fast_vlm florence2 fuyu gemma3n git glm46v glm4v glm4v_moe
+        glm5_next glm_ocr got_ocr2 granite4_vision granite_docling granite_speech hunyuan_vl idefics
+        idefics2 inkling2 inkling_mm_model instructblip instructblipvideo janus kimi_k25 kosmos-2
+        kosmos-2.5 lfm3_vl lighton_ocr mllama molmo2 moshi musicgen musicgen_melody nemotron_h_omni
+        ovis2 paddleocr_vl paligemma perception_lm phi4_multimodal pix2struct qwen2_5_omni
+        qwen2_5_omni_thinker qwen2_audio qwen3_asr qwen3_omni_moe qwen3_omni_moe_thinker qwen4_exp
+        shieldgemma2 speecht5 trocr udop vibevoice video_llama_3 video_llava voxtral
         moss_transcribe_diarize
     """,
     "its latent attention comes with parts that this exporter does not build (an indexer that chooses keys, "
     "layers of two attentions, experts that do nothing)": """
         axk2 deepseek_v32 deepseek_v4 dots3_note dots3_note_text glm_moe_dsa hy_v4 longcat_flash
     """,
-    "its per-layer embeddings and shared key/value caches are not built": """
-        gemma3n_text gemma4_text gemma4_unified_text
-    """,
+    "its residual stream is a mixture of several, and its activations are cut to be sparse": "gemma3n_text",
     "it is an encoder; used as a decoder (is_decoder) it is not built": """
         albert bert bert-generation big_bird camembert convbert data2vec-text deberta deberta-v2
         distilbert electra ernie megatron-bert modernbert mpnet rembert roberta roberta-prelayernorm

@@ -139,9 +139,11 @@ def rotary(
     kind, part = _kind(section, kinds), _part(section, part)
     if whole and kind is RopeKind.DEFAULT:
         part = 1.0  # where heads turn whole, only the scaled kinds look at it
-    elif whole and part != 1.0:
+    elif whole and part != 1.0 and kind is not RopeKind.PROPORTIONAL:
         config.problem(f"partial_rotary_factor={part} is not supported: this family turns whole heads")
     theta = section.number("rope_theta", theta, positive=True)
+    if kind is RopeKind.PROPORTIONAL:
+        return _proportional(RotarySpec(head_dim, theta, kind, layout), section, part)
     common = RotarySpec(int(head_dim * part), theta, kind, layout, max_length=max_length)
     if kind is not RopeKind.DEFAULT:
         own = section.optional_integer("original_max_position_embeddings", max_length)
@@ -165,6 +167,14 @@ def _kind(section: ConfigReader, kinds: Mapping[str, RopeKind]) -> RopeKind:
 
 def _factor(common: RotarySpec, section: ConfigReader) -> RotarySpec:
     return replace(common, factor=section.number("factor", positive=True), original_length=0)
+
+
+def _proportional(common: RotarySpec, section: ConfigReader, part: float) -> RotarySpec:
+    """The last pairs of a whole head do not turn."""
+    turned = int(part * common.dim // 2)
+    factor = section.number("factor", 1.0, positive=True)
+    section.rest_is_harmless()
+    return replace(common, factor=factor, still=common.dim // 2 - turned)
 
 
 def _llama3(common: RotarySpec, section: ConfigReader) -> RotarySpec:

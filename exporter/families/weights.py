@@ -93,6 +93,13 @@ class _Table:
         yield from self.norm(
             "embedding.norm", self.prefix + names.embedding_norm, embedding.norm, spec.hidden_size
         )
+        if inputs := embedding.layer_inputs:
+            entries, projection, normed = (self.prefix + name for name in names.layer_inputs)
+            width = inputs.layers * inputs.width
+            part = Part(f"{entries}.weight", (inputs.vocab, width), as_is)
+            yield Weight("embedding.layer_tokens", ((part,),))
+            yield from self.linear("embedding.layer_inputs", projection, spec.hidden_size, width, False)
+            yield from self.norm("embedding.layer_inputs_norm", normed, inputs.norm, inputs.width)
         if embedding.size != spec.hidden_size:
             sizes = (embedding.size, spec.hidden_size)
             yield from self.linear("embedding.project_in", self.prefix + names.project_in, *sizes, False)
@@ -143,6 +150,22 @@ class _Table:
             yield from self.mlp(f"{ours}mlp.", stored, (names.gate, names.up, names.down), layer.mlp)
         elif layer.mlp:
             yield from self.experts(ours, stored, layer.mlp)
+        yield from self.behind(ours, stored, layer)
+
+    def behind(self, ours: str, stored: str, layer: LayerSpec) -> Iterator[Weight]:
+        """What stands beside and behind a layer's two branches."""
+        names, hidden = self.names, self.spec.hidden_size
+        if layer.beside:
+            for target, name in zip(("mlp_beside", "beside", "beside_out"), names.beside, strict=True):
+                yield from self.norm(f"{ours}{target}_norm", stored + name, layer.beside.norm, hidden)
+            yield from self.experts(ours, stored, layer.beside.mixture)
+        if branch := layer.layer_input:
+            gate, out, normed = (stored + name for name in names.layer_input)
+            yield from self.linear(f"{ours}layer_input.gate", gate, hidden, branch.width, False)
+            yield from self.linear(f"{ours}layer_input.out", out, branch.width, hidden, False)
+            yield from self.norm(f"{ours}layer_input_norm", normed, branch.norm, hidden)
+        if layer.scaled:
+            yield Weight(f"{ours}scaled", ((Part(stored + names.scaled, (1,), as_is),),))
 
     def attention(self, ours: str, stored: str, spec: AttentionSpec) -> Iterator[Weight]:
         hidden, names = self.spec.hidden_size, self.names
@@ -150,19 +173,26 @@ class _Table:
         widths, read = (spec.heads * key, spec.kv_heads * key, spec.kv_heads * value), spec.heads * value
         if spec.latent and names.latent:
             yield from self.latent(f"{ours}attention.", stored, names.latent, spec, spec.latent)
+        elif spec.borrowed is not None:
+            yield from self.linear(
+                f"{ours}attention.q", stored + names.qkv[0], hidden, widths[0], spec.qkv_bias
+            )
         elif spec.gated and not names.attention_gate:
             yield from self.gated_qkv(f"{ours}attention.", stored, spec)
         elif len(names.qkv) == 1:
             yield from self.fused_qkv(f"{ours}attention.qkv", stored + names.qkv[0], spec)
         else:
-            projections = [(stored + name, width) for name, width in zip(names.qkv, widths, strict=True)]
+            query, keys, values = names.qkv
+            own = (query, keys, keys if spec.value_is_key else values)
+            projections = [(stored + name, width) for name, width in zip(own, widths, strict=True)]
             yield from self.joined(f"{ours}attention.qkv", projections, spec.qkv_bias)
         if spec.gated and names.attention_gate:
             gate = (stored + names.attention_gate, hidden, read, False)
             yield from self.linear(f"{ours}attention.gate", *gate)
         yield from self.linear(f"{ours}attention.out", stored + names.out, read, hidden, spec.out_bias)
         yield from self.qk_norm(f"{ours}attention.q_norm", stored + names.q_norm, spec, spec.heads)
-        yield from self.qk_norm(f"{ours}attention.k_norm", stored + names.k_norm, spec, spec.kv_heads)
+        if spec.borrowed is None:
+            yield from self.qk_norm(f"{ours}attention.k_norm", stored + names.k_norm, spec, spec.kv_heads)
         if spec.sinks:
             part = Part(stored + names.sinks, (spec.heads,), as_is)
             yield Weight(f"{ours}attention.sinks", ((part,),), strict=spec.wide_sinks)
@@ -290,6 +320,12 @@ class _Table:
         kernel = (stored + names.router, self.spec.hidden_size, spec.experts, router.bias)
         for weight in self.linear(target, *kernel):
             yield replace(weight, strict=router.wide)
+        if router.norm:
+            scale = Part(stored + names.router_norm, (self.spec.hidden_size,), as_is)
+            yield Weight(f"{target}_norm.scale", ((scale,),))
+        if router.expert_scale:
+            part = Part(stored + names.expert_scale, (spec.experts,), as_is)
+            yield Weight(f"{target}.expert_scale", ((part,),))
         if router.correction:
             shape = (*(1,) * names.correction_axes, spec.experts)
             default = partial(np.zeros, shape) if names.correction_optional else None

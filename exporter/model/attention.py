@@ -64,6 +64,7 @@ def project(
     query = _heads(query, weights, "attention.q_norm", spec, spec.heads)
     key = _heads(key, weights, "attention.k_norm", spec, spec.kv_heads)
     value = times(_split(value, spec.kv_heads, size), spec.value_scale)
+    value = norm(value, weights, "attention.v_norm", spec.value_norm)
     if spec.rotary is not None:
         query = rotate(query, position.cosine, position.sine, spec.rotary)
         key = rotate(key, position.cosine, position.sine, spec.rotary)
@@ -73,6 +74,12 @@ def project(
     if position.query_scale is not None:
         query *= tf.cast(position.query_scale, query.dtype)[:, :, tf.newaxis, tf.newaxis]
     return query, _by_head(key), _by_head(value)
+
+
+def project_borrower(x: tf.Tensor, weights: Weights, spec: AttentionSpec, position: Position) -> tf.Tensor:
+    """As ``project``, of a layer that reads another one's keys and values: the query alone."""
+    query = _heads(linear(x, weights, "attention.q"), weights, "attention.q_norm", spec, spec.heads)
+    return rotate(query, position.cosine, position.sine, spec.rotary) if spec.rotary else query
 
 
 def project_query(x: tf.Tensor, weights: Weights, spec: AttentionSpec) -> tf.Tensor:

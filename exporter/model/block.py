@@ -8,19 +8,19 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from exporter.model.attention import Bias, Segment, attend, project, project_query
+from exporter.model.attention import Bias, Segment, attend, project, project_borrower, project_query
 from exporter.model.bias import Sight, Text, prefix_bias, prompt_bias, source_bias
 from exporter.model.blocks import Span, attend_in_blocks
 from exporter.model.cache import LayerPrompt
 from exporter.model.latent import attend_latent, attend_latent_in_blocks, project_latent
-from exporter.model.layers import Weights, linear, mlp, norm, times
+from exporter.model.layers import Weights, linear, mlp, norm, plain, times
 from exporter.model.mechanisms import mixed
 from exporter.model.mixture import mixture
 from exporter.model.rotary import Position
 from exporter.model.runs import Entry, entry_of
 from exporter.model.state import State, begun
 from exporter.model.writing import write
-from exporter.spec import AttentionSpec, Block, LayerSpec, MlpSpec, MoeSpec, StateSpec
+from exporter.spec import AttentionSpec, BesideSpec, Block, LayerSpec, MlpSpec, MoeSpec, StateSpec
 
 
 class Way(NamedTuple):
@@ -54,6 +54,8 @@ def prefill_layer(
     memory: Segment | None,
     prefix: LayerPrompt | None,
     baked: State | None = None,
+    lent: LayerPrompt | None = None,
+    own_input: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, LayerPrompt | tuple[()], State | tuple[()]]:
     """The prompt attends to itself, to the baked prefix, and to what the encoder has read.
 
@@ -65,6 +67,8 @@ def prefill_layer(
       memory: the layer's cross-attention, None without.
       prefix: keys and values of the baked prefix, None without.
       baked: the state that the baked prefix left, None without.
+      lent: the keys and values that a layer borrows.
+      own_input: [batch, length, width], the layer's part of the per-layer embeddings.
 
     Returns:
       The new x, keys and values [batch * kv_heads, length, head_dim], and the state; () for what the layer
@@ -75,8 +79,11 @@ def prefill_layer(
 
     def attention(spec: AttentionSpec, normed: tf.Tensor) -> tf.Tensor:
         way, normed = Way.of(spec), times(normed, spec.in_scale)
-        query, key, value = way.project(normed, weights, spec, position)
-        kept.append(LayerPrompt(key, value))
+        if lent is None:
+            query, key, value = way.project(normed, weights, spec, position)
+            kept.append(LayerPrompt(key, value))
+        else:
+            query, (key, value) = project_borrower(normed, weights, spec, position), lent
         spans = [_own_span(spec, start, text, key, value)]
         if prefix is not None and start is not None:
             spans = [_prefix_span(spec, start, text, prefix), *spans]
@@ -93,7 +100,8 @@ def prefill_layer(
         return branch[:, -1:] if last_only else branch
 
     x = _around(spec, weights, x, Mixer(attention, state), memory, 1, last_only)
-    return x, kept[0] if kept else (), carried[0] if carried else ()
+    own_input = own_input[:, -1:] if own_input is not None and last_only else own_input
+    return _finished(spec, weights, x, own_input), kept[0] if kept else (), carried[0] if carried else ()
 
 
 def extend_layer(
@@ -111,6 +119,7 @@ def extend_layer(
     before: State | tuple[()],
     count: tf.Tensor,
     entry: Entry = None,
+    own_input: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tuple[Any, ...], State | tuple[()]]:
     """New tokens are written to the cache, then attend to the prompt and to what is generated.
 
@@ -119,12 +128,13 @@ def extend_layer(
       sharing: rows per generated segment.
       wraps: the generated segment is a ring.
       x: [rows, k, hidden].
-      prompt, generated: None in a layer without attention.
+      prompt, generated: None in a layer without attention; of a borrowing one the other layer's.
       memory: the layer's cross-attention, None without.
       prefix: the baked prefix, None without.
       before: the layer's state; () without.
       count: int32 [] or [rows], tokens generated before these.
       entry: the layer's place where ``generated`` holds those of several layers, stacked; None: its own.
+      own_input: as in ``prefill_layer``.
 
     Returns:
       The new x, the generated keys and values, and the state; () for what the layer lacks.
@@ -136,13 +146,17 @@ def extend_layer(
         assert prompt is not None
         assert generated is not None
         way, normed = Way.of(spec), times(normed, spec.in_scale)
+        baked: list[tuple[Segment, int | None]] = [] if prefix is None else [(prefix, None)]
+        if spec.borrowed is not None:
+            query = project_borrower(normed, weights, spec, position)
+            read = [*baked, (prompt, copies), (generated, sharing)]
+            return _attended(way.attend(query, read, spec, weights), normed, weights, spec)
         query, key, value = way.project(normed, weights, spec, position)
         buffers, heads = (generated.keys, generated.values), spec.kv_heads
         ways: Any = {"wraps": wraps, "sharing": sharing, "kv_heads": heads, "entry": entry}
         written.extend(write(buffers, (key, value), count, **ways))
         now = entry_of(Segment(written[0], written[1], generated.bias), entry)
         own = [(prompt, copies), (now, sharing)]
-        baked: list[tuple[Segment, int | None]] = [] if prefix is None else [(prefix, None)]
         return _attended(way.attend(query, [*baked, *own], spec, weights), normed, weights, spec)
 
     def state(spec: StateSpec, normed: tf.Tensor) -> tf.Tensor:
@@ -152,7 +166,7 @@ def extend_layer(
         return branch
 
     x = _around(spec, weights, x, Mixer(attention, state), memory, copies, False)
-    return x, tuple(written), carried[0] if carried else ()
+    return _finished(spec, weights, x, own_input), tuple(written), carried[0] if carried else ()
 
 
 class Mixer(NamedTuple):
@@ -221,9 +235,27 @@ def _around(
     x = _read_memory(spec, weights, x, memory, copies)
     normed = norm(x, weights, "mlp_norm", spec.mlp_norm)
     fed = _fed(normed, weights, spec.mlp)
+    if fed is not None and spec.beside is not None:
+        fed = _beside(x, fed, weights, spec.beside)
     if fed is not None:
         fed = norm(fed, weights, "mlp_out_norm", spec.mlp_out_norm)
     return _sum(normed if spec.block is Block.NORMED_RESIDUAL else x, fed, scale=spec.residual_scale)
+
+
+def _beside(x: tf.Tensor, fed: tf.Tensor, weights: Weights, spec: BesideSpec) -> tf.Tensor:
+    """The sum of a dense block's output and of the mixture beside it, each normalised."""
+    normed = norm(x, weights, "beside_norm", spec.norm)
+    mixed_in = norm(mixture(normed, weights, spec.mixture, x), weights, "beside_out_norm", spec.norm)
+    return norm(fed, weights, "mlp_beside_norm", spec.norm) + mixed_in
+
+
+def _finished(spec: LayerSpec, weights: Weights, x: tf.Tensor, own_input: tf.Tensor | None) -> tf.Tensor:
+    """What comes behind the branches: that of the per-layer embeddings, and a learned factor."""
+    branch = spec.layer_input
+    if branch is not None:
+        inner = plain(branch.activation, linear(x, weights, "layer_input.gate")) * own_input
+        x += norm(linear(inner, weights, "layer_input.out"), weights, "layer_input_norm", branch.norm)
+    return x * weights["scaled"] if spec.scaled else x
 
 
 def _normed(spec: LayerSpec, weights: Weights, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

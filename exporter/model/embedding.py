@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from exporter.model.layers import INT8_UNIT, Weights, linear, norm, plain, times
-from exporter.spec import EmbeddingSpec, ModelSpec, PositionKind
+from exporter.spec import EmbeddingSpec, LayerInputsSpec, ModelSpec, PositionKind
 
 
 def embed(
@@ -39,6 +39,16 @@ def embed(
     if embedding.positions is not PositionKind.NONE:
         x += _place(embedding, weights, tokens, positions, prompt, start, x)
     return x if embedding.norm_first else norm(x, weights, "embedding.norm", embedding.norm)
+
+
+def layer_inputs(spec: LayerInputsSpec, weights: Weights, tokens: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """Per-layer embeddings, [rows, k, layers, width], of tokens [rows, k] and their embeddings ``x``."""
+    shape = tf.concat([tf.shape(tokens), [spec.layers, spec.width]], axis=0)
+    projected = times(linear(x, weights, "embedding.layer_inputs"), x.shape[-1] ** -0.5)
+    projected = norm(tf.reshape(projected, shape), weights, "embedding.layer_inputs_norm", spec.norm)
+    own = tf.gather(weights["embedding.layer_tokens"], tokens)
+    own = tf.reshape(own * tf.cast(math.sqrt(spec.width), own.dtype), shape)
+    return times(projected + own, math.sqrt(0.5))
 
 
 def logits_of(spec: ModelSpec, weights: Weights, x: tf.Tensor) -> tf.Tensor:

@@ -46,10 +46,11 @@ class Blocks(NamedTuple):
     used: tf.Tensor
 
 
-def mixture(x: tf.Tensor, weights: Weights, spec: MoeSpec) -> tf.Tensor:
-    """[rows, k, hidden] -> [rows, k, hidden]."""
+def mixture(x: tf.Tensor, weights: Weights, spec: MoeSpec, by: tf.Tensor | None = None) -> tf.Tensor:
+    """[rows, k, hidden] -> [rows, k, hidden]; ``by`` is what the router reads, None: ``x``."""
     tokens = tf.reshape(x, [-1, x.shape[-1]])  # [rows, k, hidden] -> [tokens, hidden]
-    shares, chosen = routed(tokens, weights, spec)
+    read = tokens if by is None else tf.reshape(by, [-1, x.shape[-1]])
+    shares, chosen = routed(read, weights, spec)
     shares, blocks = tf.cast(shares, x.dtype), in_blocks(chosen, spec.experts)
     factors = _by_expert(shares, chosen, spec.experts) if spec.router.on_input else None
     branches = tf.gather(_products(tokens, factors, blocks, weights, spec), blocks.place)

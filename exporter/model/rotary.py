@@ -62,6 +62,9 @@ def frequencies(spec: RotarySpec) -> Floats:
         return _yarn(spec, periods)
     if spec.kind is RopeKind.LLAMA3:
         return _llama3(spec, plain)
+    if spec.kind is RopeKind.PROPORTIONAL:
+        turning = np.arange(len(plain)) < len(plain) - spec.still
+        return np.where(turning, plain / np.float32(spec.factor), np.float32(0.0))
     return plain
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import tensorflow as tf
 
-from exporter.model.layers import Weights, linear, times
+from exporter.model.layers import Weights, linear, norm, times
 from exporter.spec import MoeSpec, RouterSpec, Score
 
 
@@ -17,6 +17,8 @@ def routed(tokens: tf.Tensor, weights: Weights, spec: MoeSpec) -> tuple[tf.Tenso
     Of equal logits the first are chosen; which ones the reference takes is not specified.
     """
     router = spec.router
+    if router.norm is not None:
+        tokens = times(norm(tokens, weights, "moe.router_norm", router.norm), tokens.shape[-1] ** -0.5)
     logits = tf.cast(linear(tokens, weights, "moe.router"), tf.float32)
     if router.score is Score.SPARSEMIXER:
         return _sparsemixer(logits, spec)
@@ -25,6 +27,8 @@ def routed(tokens: tf.Tensor, weights: Weights, spec: MoeSpec) -> tuple[tf.Tenso
     shares = tf.gather(scores, chosen, batch_dims=1)
     if router.normalise:
         shares /= _divisor(shares, router)
+    if router.expert_scale:
+        shares *= tf.gather(tf.cast(weights["moe.router.expert_scale"], tf.float32), chosen)
     return times(shares, router.scale), chosen
 
 

@@ -34,12 +34,18 @@ class Place:
       layer: the first layer that it is.
       spec: of its layers.
       name: what the names of its weights begin with.
+      period: layers of one turn.
     """
 
     index: int
     layer: int
     spec: LayerSpec
     name: str
+    period: int = 1
+
+    def layer_at(self, entry: Entry) -> tf.Tensor | int:
+        """The layer in one entry of the stacks."""
+        return self.layer if entry is None else self.layer + entry * self.period
 
     def weights(self, weights: Weights, entry: Entry) -> Weights:
         """The weights of the layer in one entry of the stacks."""
@@ -64,7 +70,7 @@ def _turns(layers: Sequence[LayerSpec], runs: Iterable[Run]) -> Iterator[Turns]:
     for run in runs:
         firsts = range(run.first, run.first + run.period)
         places = [
-            Place(index + offset, layer, layers[layer], name)
+            Place(index + offset, layer, layers[layer], name, run.period)
             for offset, (layer, name) in enumerate(zip(firsts, run.names(), strict=True))
         ]
         index += run.period

@@ -18,7 +18,7 @@ from exporter.model.attention import Bias, Segment
 from exporter.model.bias import Sight, Text, generated_bias, past_bias, prefix_bias
 from exporter.model.block import extend_layer, prefill_layer
 from exporter.model.cache import NOTHING_BAKED, Baked, KVCache, LayerPrompt, Memory
-from exporter.model.embedding import embed, logits_of
+from exporter.model.embedding import embed, layer_inputs, logits_of
 from exporter.model.layers import norm
 from exporter.model.rotary import Position, Turning, position_at
 from exporter.model.runs import Entry, Place, Turns, entry_of, put, run_turns, taken, turns_of
@@ -163,10 +163,11 @@ class Transformer(tf.Module):
         length = tf.shape(prompt.tokens)[1]
         offsets = tf.range(length) - (length - prompt.lengths[:, tf.newaxis])  # [batch, length]
         positions = tf.maximum(offsets, 0) + baked.length
-        tokens = tf.where(offsets >= 0, prompt.tokens, 0)
+        tokens = self._as_read(tf.where(offsets >= 0, prompt.tokens, 0))
         x = self._embed(weights, tokens, positions, offsets >= 0, start=baked.length)
         seen = prompt.lengths[:, tf.newaxis] + baked.length
         turned = turned_at(places, positions, seen)
+        inputs = self._layer_inputs(weights, tokens, x)
         source = self._read_source(weights, prompt)
         read = source.segments(1) if source else [None] * len(places)
 
@@ -174,31 +175,34 @@ class Transformer(tf.Module):
             x, prompts, states = state
             attention, memory = place.spec.attention, read[place.index]
             only = last_only and place == places[-1] and not tf.is_tensor(entry)
-            before, begun = baked.at(place.index)
+            lender = _lender(place, places)
+            before, begun = baked.at(place.index if lender is None else lender)
             x, made, carried = self._layer_function(prefill_layer, place.spec, baked.length, only)(
                 place.weights(weights, entry),
                 x,
                 turned[place.index],
                 Text(prompt.lengths, length, relative_table(weights, Sight.of(attention, place.layer))),
                 memory and entry_of(memory, entry),
-                before and taken(before, entry),
+                before and (taken(before, entry) if lender is None else before),
                 begun,
+                None if lender is None else held_prompts[lender],
+                None if inputs is None else tf.gather(inputs, place.layer_at(entry), axis=2),
             )
             if made:
                 own = map(partial(put, entry=entry), prompts.get(place.index, (None, None)), made)
                 prompts = {**prompts, place.index: LayerPrompt(*own)}
             return x, prompts, {**states, place.index: carried} if carried else states
 
-        prompts: dict[int, LayerPrompt] = {}
+        held_prompts: dict[int, LayerPrompt] = {}
         states: dict[int, State] = {}
         for run in self.runs:
             apart = last_only and run == self.runs[-1]
             x, made, carried = run_turns(run, step, (x, self._empty(run, x), {}), apart=apart)
-            prompts |= made
+            held_prompts |= made
             states |= carried
         held = KVCache.of_prompt(
-            tuple(prompts.get(place.index) for place in places),
-            tuple(place.spec.attention.window if place.spec.attention else None for place in places),
+            tuple(held_prompts.get(place.index) for place in places),
+            tuple(_window(place) for place in places),
             prompt.lengths,
             length,
             max_new_tokens,
@@ -213,7 +217,9 @@ class Transformer(tf.Module):
         weights, state, k = self._read(), cache.state, tokens.shape[1]
         cache.check_step(k)
         positions = cache.row_lengths()[:, tf.newaxis] + tf.range(k)  # [rows, k]
+        tokens = self._as_read(tokens)
         x = self._embed(weights, tokens, positions)
+        inputs = self._layer_inputs(weights, tokens, x)
         places = self._places()
         read = cache.memory.segments(cache.copies) if cache.memory else [None] * len(places)
         front = _prefix_segments(cache.baked, places, positions)
@@ -221,24 +227,28 @@ class Transformer(tf.Module):
         biases = _step_biases(cache, places, positions, k, weights)
 
         def step(place: Place, entry: Entry, state: Any) -> Any:
-            x, written = state
+            x, own = state
+            lender = _lender(place, places)
+            read_at, there = (place.index, own) if lender is None else (lender, written)
             static = place.spec, cache.copies, cache.sharing, cache.wraps(place.index)
-            keys, values, before = written[place.index]
-            past, generated = _segments(cache, place.index, (keys, values), biases.get(place.index))
+            keys, values, _ = there[read_at]
+            before = own[place.index][2]
+            past, generated = _segments(cache, read_at, (keys, values), biases.get(place.index))
             memory, prefix = read[place.index], front[place.index]
             x, new, after = self._layer_function(extend_layer, *static)(
                 place.weights(weights, entry),
                 x,
                 turned[place.index],
-                past and entry_of(past, entry),
+                past and (entry_of(past, entry) if lender is None else past),
                 generated,
                 memory and entry_of(memory, entry),
-                prefix and entry_of(prefix, entry),
+                prefix and (entry_of(prefix, entry) if lender is None else prefix),
                 before,
                 cache.state.count,
                 entry,
+                None if inputs is None else tf.gather(inputs, place.layer_at(entry), axis=2),
             )
-            return x, {**written, place.index: (*(new or ((), ())), after)}
+            return x, {**own, place.index: (*(new or ((), ())), after)}
 
         written = dict(enumerate(zip(state.keys, state.values, state.states, strict=True)))
         for run in self.runs:
@@ -255,7 +265,7 @@ class Transformer(tf.Module):
         found = {}
         for place in run.places if run.count > 1 else ():
             attention = place.spec.cross_attention if cross else place.spec.attention
-            if attention is not None:
+            if attention is not None and attention.borrowed is None:
                 shape = [run.count, batch * attention.kv_heads, length]
                 values = () if attention.latent else tf.zeros([*shape, attention.widths[1]], self.dtype)
                 keys = tf.zeros([*shape, attention.head_dim], self.dtype)
@@ -286,6 +296,20 @@ class Transformer(tf.Module):
             by_column=by_column,
             dtype=self.dtype,
         )
+
+    def _as_read(self, tokens: tf.Tensor) -> tf.Tensor:
+        """The tokens, with an ordinary one in place of placeholders."""
+        embedding = self.spec.decoder.embedding
+        for token in embedding.placeholders:
+            tokens = tf.where(tokens == token, embedding.plain_token, tokens)
+        return tokens
+
+    def _layer_inputs(
+        self, weights: Mapping[str, tf.Tensor], tokens: tf.Tensor, x: tf.Tensor
+    ) -> tf.Tensor | None:
+        """Per-layer embeddings of tokens and of what ``_embed`` made of them; None without."""
+        spec = self.spec.decoder.embedding.layer_inputs
+        return None if spec is None else layer_inputs(spec, weights, tokens, x)
 
     @staticmethod
     def shares_head(weights: Mapping[str, tf.Tensor]) -> bool:
@@ -333,6 +357,18 @@ def _behind(prompt: Prompt, count: int) -> Prompt:
     return prompt._replace(tokens=prompt.tokens[:, count:], lengths=prompt.lengths - count)
 
 
+def _lender(place: Place, places: Sequence[Place]) -> int | None:
+    """The place whose keys and values a borrowing layer reads; it stands alone. None for other layers."""
+    layer = place.spec.attention.borrowed if place.spec.attention else None
+    return None if layer is None else next(other.index for other in places if other.layer == layer)
+
+
+def _window(place: Place) -> int | None:
+    """The window of what a place keeps itself."""
+    attention = place.spec.attention
+    return attention.window if attention and attention.borrowed is None else None
+
+
 def turned_at(places: Sequence[Place], positions: tf.Tensor, seen: tf.Tensor) -> list[Position]:
     """What each place's attention turns queries and keys by; places that turn alike share it.
 
@@ -349,9 +385,11 @@ def _prefix_segments(baked: Baked, places: Sequence[Place], positions: tf.Tensor
     if not baked.layers:
         return [None] * len(places)
     bias = memo(lambda sight, kept: prefix_bias(sight, baked.length - kept, positions, tf.range(kept)))
+    lenders = [_lender(place, places) for place in places]
+    read = [baked.layers[index if at is None else at] for index, at in enumerate(lenders)]
     return [
         part and Segment(*part, bias(Sight.of(place.spec.attention, place.layer), part.keys.shape[-2]))
-        for place, part in zip(places, baked.layers, strict=True)
+        for place, part in zip(places, read, strict=True)
     ]
 
 
@@ -362,7 +400,7 @@ def _step_biases(
     found: dict[Sight, tuple[Bias, Bias]] = {}
     sights = {p.index: Sight.of(p.spec.attention, p.layer) for p in places if p.spec.attention}
     for index, sight in sights.items():
-        if sight not in found:
+        if sight not in found and _lender(places[index], places) is None:
             found[sight] = _biases(cache, positions, k, sight, index, relative_table(weights, sight))
     return {index: found[sight] for index, sight in sights.items()}
 

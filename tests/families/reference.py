@@ -39,8 +39,10 @@ def build(family: FamilyCases, case: Case, seed: int = 0) -> Any:
 
 
 def _learned(model: Any) -> list[tuple[str, Any]]:
-    """Parameters, and what is learned but no parameter: the numbers that correct a router's choice."""
-    buffers = [pair for pair in model.named_buffers() if pair[0].endswith("correction_bias")]
+    """Parameters, and what is learned but no parameter: a router's corrections, factors behind layers."""
+    buffers = [
+        pair for pair in model.named_buffers() if pair[0].endswith(("correction_bias", "layer_scalar"))
+    ]
     return [*model.named_parameters(), *buffers]
 
 

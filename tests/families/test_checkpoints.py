@@ -86,7 +86,10 @@ def test_names_with_another_prefix(build: Builder, tmp_path: Path, family: Famil
     names = READERS[family.model_type].names_for(built.ours.spec)
     tensors = renamed(names, copy_of(built.path, tmp_path))
     base = f"{names.base_prefix}."
-    for change in (lambda name: base + name, lambda name: name.removeprefix(base)):
+    changes = [lambda name: name.removeprefix(base)]
+    # The reference's renames of these take another prefix for an old checkpoint's.
+    changes += [] if family.model_type in {"qwen2_vl", "qwen2_5_vl"} else [lambda name: base + name]
+    for change in changes:
         put(tmp_path, {change(name): value for name, value in tensors.items()})
         assert_same(weights_of(tmp_path), weights_of(built.path))
 
@@ -132,7 +135,8 @@ def test_missing_extra_and_misshapen_tensors_in_one_error(
     built = build(family, case)
     names = READERS[family.model_type].names_for(built.ours.spec)
     tensors = renamed(names, copy_of(built.path, tmp_path))
-    missing, misshapen = sorted(name for name, value in tensors.items() if value.ndim > 1)[:2]
+    read = [name for name in tensors if not any(re.search(pattern, name) for pattern in names.unused)]
+    missing, misshapen = sorted(name for name in read if tensors[name].ndim > 1)[:2]
     del tensors[missing]
     tensors[misshapen] = np.concatenate([tensors[misshapen], tensors[misshapen]])
     tensors["adapter.lora_A.weight"] = np.zeros([2, 2], np.float32)

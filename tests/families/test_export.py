@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from exporter.checkpoint import Checkpoint
 from exporter.exporting.pipeline import export
 from exporter.options import make_options
 from tests.families import reference
@@ -30,7 +31,9 @@ def test_reloaded_export_answers_as_the_reference(
     oracle = build(family, family.cases[0]).oracle
     checkpoint = reference.save(oracle, tmp_path / "checkpoint")
     # The real special ids are out of this vocabulary; without an end every row has the same length.
-    reference.edit_config(checkpoint, {"eos_token_id": None, "bos_token_id": None, "pad_token_id": 0})
+    ends = {"eos_token_id": None, "bos_token_id": None, "pad_token_id": 0}
+    text = Checkpoint(checkpoint).config.get("text_config")
+    reference.edit_config(checkpoint, {**ends, "text_config": {**text, **ends}} if text else ends)
     (checkpoint / "generation_config.json").unlink(missing_ok=True)
     options = {
         "model": str(checkpoint),

@@ -16,7 +16,7 @@ from exporter.model import Transformer
 from exporter.stacks import Run, find_runs, runs_of
 from exporter.targets import compiled_for
 from tests.generation.hlo import loops, parse, uncounted_loops
-from tests.model.toys import CONFIGS, SIZES, VOCAB, prompt_of, random_model, stacked
+from tests.model.toys import BORROWED, CONFIGS, SIZES, VOCAB, prompt_of, random_model, stacked
 
 PROMPTS = [[5, 9, 2, 44, 17, 3, 8], [7]]
 T5: dict[str, Any] = {
@@ -49,6 +49,10 @@ KINDS: dict[str, tuple[dict[str, Any], tuple[Run, ...]]] = {
     ),
     "dense and mixture": (MIXTURE, (Run(0, 2, 2),)),
     "latent": ({**CONFIGS["latent"], "num_hidden_layers": 3}, (Run(0, 1, 3),)),
+    "borrowed": (
+        BORROWED,
+        (Run(0, 1, 1), Run(1, 1, 1), Run(2, 1, 1), Run(3, 1, 3), Run(6, 1, 1)),
+    ),
     "encoder-decoder": (T5, (Run(0, 1, 3),)),
 }
 
@@ -106,6 +110,7 @@ def test_a_loop_says_what_unrolled_layers_say(kind: str) -> None:
     [
         ("alternating windows", 6),  # keys and values of three stacks
         ("latent", 1),
+        ("borrowed", 6),  # those of the three layers that have some
     ],
 )
 def test_a_prefix_is_baked_into_stacks(kind: str, stacks: int) -> None:

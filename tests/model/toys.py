@@ -52,6 +52,26 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
 }
 
+#: The last four layers read the keys and values of others, three of them in a loop; per-layer embeddings.
+BORROWED: dict[str, Any] = {
+    "model_type": "gemma4_text",
+    **SIZES,
+    "num_hidden_layers": 7,
+    "num_kv_shared_layers": 4,
+    "layer_types": [
+        "sliding_attention",
+        "sliding_attention",
+        "full_attention",
+        *["sliding_attention"] * 3,
+        "full_attention",
+    ],
+    "sliding_window": 4,
+    "head_dim": 4,
+    "global_head_dim": 8,
+    "hidden_size_per_layer_input": 4,
+    "vocab_size_per_layer_input": VOCAB,
+}
+
 
 def random_model(config: dict[str, Any], dtype: npt.DTypeLike = np.float32, seed: int = 0) -> Transformer:
     """A model with random weights, read as the checkpoint of ``config`` would be."""

@@ -1,0 +1,131 @@
+"""Types whose checkpoints join towers to text models of other types, as data (see ``wrapped``)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from exporter.families.cohere import COHERE2
+from exporter.families.family import Family
+from exporter.families.lfm2 import LFM2
+from exporter.families.llama import LLAMA, LLAMA_NAMES
+from exporter.families.ministral3 import MINISTRAL3
+from exporter.families.mistral import MISTRAL
+from exporter.families.qwen import QWEN2, QWEN3
+from exporter.families.wrapped import Wrapped
+
+_IMAGES = ("image_token_id", "vision_config")
+_LLAVA = (
+    *_IMAGES,
+    "multimodal_projector_bias",
+    "projector_hidden_act",
+    "vision_feature_layer",
+    "vision_feature_select_strategy",
+)
+#: Of what the reference makes a Mistral 3 without a ``text_config``.
+_MISTRAL3 = {
+    "head_dim": 128,
+    "hidden_size": 5120,
+    "intermediate_size": 32768,
+    "max_position_embeddings": 131072,
+    "model_type": "mistral",
+    "num_attention_heads": 32,
+    "num_hidden_layers": 40,
+    "num_key_value_heads": 8,
+    "rms_norm_eps": 1e-05,
+    "rope_theta": 1_000_000_000.0,
+    "sliding_window": None,
+    "vocab_size": 131072,
+}
+_QWEN_NAMES = replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm")
+_COHERE: dict[str, Family] = {"cohere2": COHERE2}
+_LLAMAS: dict[str, Family] = {"llama": LLAMA, "mistral": MISTRAL, "qwen2": QWEN2}
+_SMALL = {"model_type": "llama", "rms_norm_eps": 1e-5}
+
+AYA_VISION = Wrapped(
+    "aya_vision",
+    _COHERE,
+    keys=(
+        *_IMAGES,
+        "adapter_layer_norm_eps",
+        "alignment_intermediate_size",
+        "downsample_factor",
+        "vision_feature_layer",
+        "vision_feature_select_strategy",
+    ),
+).family()
+COHERE2_VISION = Wrapped(
+    "cohere2_vision", _COHERE, keys=(*_IMAGES, "alignment_intermediate_size", "downsample_factor")
+).family()
+IDEFICS3 = Wrapped(
+    "idefics3",
+    {"llama": LLAMA},
+    keys=(*_IMAGES, "_pad_token_id", "scale_factor"),
+    default=_SMALL,
+    tied=False,
+    part="text_model",
+    renames=(),
+).family()
+INTERNVL = Wrapped(
+    "internvl",
+    {"qwen2": QWEN2, "qwen3": QWEN3, "llama": LLAMA},
+    names=_QWEN_NAMES,
+    keys=(
+        *_IMAGES,
+        "downsample_ratio",
+        "projector_hidden_act",
+        "vision_feature_layer",
+        "vision_feature_select_strategy",
+    ),
+).family()
+LLAVA = Wrapped("llava", _LLAMAS, keys=_LLAVA, tied=False, either=True).family()
+LLAVA_NEXT = Wrapped("llava_next", _LLAMAS, keys=(*_LLAVA, "image_grid_pinpoints"), tied=False).family()
+LFM2_VL = Wrapped(
+    "lfm2_vl",
+    {"lfm2": LFM2},
+    keys=(
+        *_IMAGES,
+        "downsample_factor",
+        "projector_bias",
+        "projector_hidden_act",
+        "projector_hidden_size",
+        "projector_use_layernorm",
+    ),
+    renames=(),
+    aliases={"tie_embedding": "tie_word_embeddings"},
+).family()
+_GRID = (*_LLAVA, "image_grid_pinpoints", "video_token_id")
+LLAVA_NEXT_VIDEO = Wrapped(
+    "llava_next_video",
+    _LLAMAS,
+    keys=(*_GRID, "spatial_pool_mode", "spatial_pool_out_channels", "spatial_pool_stride"),
+    tied=False,
+    either=True,
+).family()
+LLAVA_ONEVISION = Wrapped(
+    "llava_onevision",
+    {"qwen2": QWEN2, "llama": LLAMA},
+    keys=(*_GRID, "vision_aspect_ratio"),
+    tied=False,
+    either=True,
+).family()
+VIPLLAVA = Wrapped(
+    "vipllava",
+    _LLAMAS,
+    keys=(*_IMAGES, "projector_hidden_act", "projector_layernorm_eps", "vision_feature_layer"),
+    tied=False,
+).family()
+MISTRAL3 = Wrapped(
+    "mistral3",
+    {"mistral": MISTRAL, "ministral3": MINISTRAL3},
+    keys=(*_LLAVA, "spatial_merge_size"),
+    default=_MISTRAL3,
+).family()
+SMOLVLM = Wrapped(
+    "smolvlm",
+    {"llama": LLAMA},
+    keys=(*_IMAGES, "_pad_token_id", "scale_factor"),
+    default=_SMALL,
+    tied=False,
+    part="text_model",
+    renames=(),
+).family()

@@ -1,0 +1,122 @@
+"""Checkpoints that read images or sound beside text: their text model, by what its config says.
+
+The class that reads images runs its text model on text alone as the text model's own class does; what the two
+do differently, heads and names, is told here as data. The towers' tensors are left out by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from exporter.families.config_keys import reference_of
+from exporter.families.family import Family, expect_kind
+from exporter.families.names import Names
+from exporter.families.reader import ConfigReader
+from exporter.spec import HeadSpec, ModelSpec
+
+#: How the reference renames what version 4 saved, in its order.
+LLAVA = (
+    (r"^language_model\.lm_head", "lm_head"),
+    (r"^language_model", "model.language_model"),
+    (r"^model\.language_model\.model", "model.language_model"),
+)
+TOWERS = (
+    "audio_tower",
+    "connector",
+    "embed_audio",
+    "embed_vision",
+    "image_newline",
+    "multi_modal_projector",
+    "vision_model",
+    "vision_tower",
+    "visual",
+)
+
+
+@dataclass(frozen=True)
+class Wrapped:
+    """A type whose checkpoints hold another one's model.
+
+    Attributes:
+      texts: the families that ``text_config`` may be of, by model_type; the first is the default.
+      own: the text model's code is the type's own; its keys are those of this type.
+      names: of the text model's weights by its own class, for all ``texts``; None: those of the first.
+      keys: of the config, which only the towers look at.
+      default: what counts where there is no ``text_config``.
+      flat: without a ``text_config`` its keys stand in the outer config.
+      tied: the default of the outer ``tie_word_embeddings``, which alone counts.
+      either: the text_config's does too.
+      head: the text model's soft caps and factors of logits count; else its class knows none.
+      part: the text model's name inside the whole.
+      placeholders: keys of tokens in whose place the text_config's padding token is read, with defaults.
+      renames: as of ``Names``; ``aliases``: as of ``Family``.
+    """
+
+    model_type: str
+    texts: Mapping[str, Family]
+    own: bool = False
+    names: Names | None = None
+    keys: tuple[str, ...] = ("image_token_id", "vision_config")
+    default: Mapping[str, Any] = field(default_factory=dict)
+    flat: bool = False
+    tied: bool = True
+    either: bool = False
+    head: bool = False
+    part: str = "language_model"
+    placeholders: Mapping[str, int] = field(default_factory=dict)
+    renames: tuple[tuple[str, str], ...] = LLAVA
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def family(self) -> Family:
+        """As the registry has it."""
+        return Family(self.read, self.names_of, harmless=self.keys, aliases=self.aliases)
+
+    def read(self, config: ConfigReader) -> ModelSpec:
+        """The spec of ``text_config``."""
+        given = config.mapping("text_config") or self.default
+        kind = self._kind(config, given)
+        family = self.texts[kind]
+        if self.flat and not given:
+            text = config
+        else:
+            keys = reference_of(self.model_type if self.own else kind).keys
+            text = config.inner("text_config", given, family.aliases, keys.config, keys.rope)
+        text.harmless(*family.harmless, "tie_word_embeddings")
+        expect_kind(text, encoder_decoder=False)
+        spec = family.read(text)
+        tied = config.flag("tie_word_embeddings", self.tied, null=False)
+        tied = tied or (self.either and given.get("tie_word_embeddings") is True)
+        head = replace(spec.head, tied=tied) if self.head else HeadSpec(tied)
+        spec = replace(spec, model_type=self.model_type, head=head)
+        return self._with_placeholders(spec, config, text) if self.placeholders else spec
+
+    def _with_placeholders(self, spec: ModelSpec, config: ConfigReader, text: ConfigReader) -> ModelSpec:
+        found = [config.optional_integer(key, default, 0) for key, default in self.placeholders.items()]
+        embedding = replace(
+            spec.decoder.embedding,
+            placeholders=tuple(token for token in found if token is not None),
+            plain_token=text.optional_integer("pad_token_id", 0, 0) or 0,
+        )
+        return replace(spec, decoder=replace(spec.decoder, embedding=embedding))
+
+    def _kind(self, config: ConfigReader, given: Mapping[str, Any]) -> str:
+        """The text model's type."""
+        first = next(iter(self.texts))
+        kind = given.get("model_type", first)
+        if isinstance(kind, str) and kind in self.texts:
+            return kind
+        config.wrong("text_config.model_type", kind, f"must be one of {', '.join(sorted(self.texts))}")
+        return first
+
+    def names_of(self, spec: ModelSpec) -> Names:
+        """The text model's names, inside the whole."""
+        text = self.names or next(iter(self.texts.values())).names_for(spec)
+        return replace(
+            text,
+            prefix=f"model.{self.part}.",
+            base="model",
+            renames=self.renames,
+            unused=(*text.unused, *(rf"^(model\.)?{tower}\b" for tower in TOWERS)),
+        )
