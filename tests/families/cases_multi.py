@@ -66,6 +66,18 @@ TOWER: dict[str, Any] = {
     "num_position_embeddings": 16,
 }
 TORCH = {"torch_dtype": "float32"}
+#: Each of these differs from one of the quick tier by data alone.
+LATER = {
+    "aya_vision",
+    "internvl",
+    "llava_next",
+    "llava_next_video",
+    "llava_onevision",
+    "qwen2_5_vl",
+    "qwen3_vl",
+    "smolvlm",
+    "vipllava",
+}
 QWEN = {key: value for key, value in SIZES.items() if key != "pad_token_id"}
 MROPE = {"rope_type": "default", "rope_theta": 5000.0, "mrope_section": [2, 1, 1]}
 MOE = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 12}
@@ -82,7 +94,10 @@ def joined(
 ) -> FamilyCases:
     """A type that joins a tower to another type's model: one case for each text."""
     config = {"vision_config": tower, **PLAIN}
-    cases = [Case(_told(text), {"text_config": text}, full=index > 0) for index, text in enumerate(texts)]
+    cases = [
+        Case(_told(text), {"text_config": text}, full=index > 0 or model_type in LATER)
+        for index, text in enumerate(texts)
+    ]
     old = {**TORCH, "text_config": {**texts[0], "torch_dtype": "float32"}}
     return FamilyCases(
         model_type,
@@ -112,7 +127,11 @@ def qwen(
         f"{classes}ForConditionalGeneration",
         {"vision_config": TOWER, "image_token_id": 1, "video_token_id": 2},
         (
-            Case("text part of a checkpoint that reads images, three equal positions", {"text_config": text}),
+            Case(
+                "text part of a checkpoint that reads images, three equal positions",
+                {"text_config": text},
+                full=model_type in LATER,
+            ),
             Case(touches, {"text_config": {**text, **more}, "tie_word_embeddings": True}, full=True),
         ),
         v4={**TORCH, "text_config": old},
