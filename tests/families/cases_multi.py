@@ -52,7 +52,7 @@ GEMMA4_MIXED: dict[str, Any] = {
     "enable_moe_block": True,
     "num_experts": 4,
     "top_k_experts": 2,
-    "moe_intermediate_size": 12,
+    "moe_intermediate_size": 16,
     "use_bidirectional_attention": "vision",
     "tie_word_embeddings": False,
 }
@@ -80,7 +80,7 @@ LATER = {
 }
 QWEN = {key: value for key, value in SIZES.items() if key != "pad_token_id"}
 MROPE = {"rope_type": "default", "rope_theta": 5000.0, "mrope_section": [2, 1, 1]}
-MOE = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 12}
+MOE = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
 PLAIN = {"image_token_id": 1, "image_token_index": 1}
 
 
