@@ -85,7 +85,7 @@ GEMMA3 = Family(
             (r"^language_model", "model.language_model"),
             (r"^model\.language_model\.model", "model.language_model"),
         ),
-        unused=(*NAMES.unused, r"^(model\.)?vision_tower\.", r"^(model\.)?multi_modal_projector\."),
+        towers=("vision_tower", "multi_modal_projector"),
     ),
     harmless=IMAGES,
 )

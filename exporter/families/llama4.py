@@ -136,7 +136,7 @@ LLAMA4 = Family(
         base="model",
         prefix="language_model.model.",
         head="language_model.lm_head",
-        unused=(r"^vision_model\.", r"^multi_modal_projector\."),
+        towers=("vision_model", "multi_modal_projector"),
     ),
     harmless=IMAGES,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -69,7 +70,8 @@ def check(spec: ModelSpec, names: Names, checkpoint: Checkpoint) -> Found:
     needed = [part.name for part in missing if part.name not in own.copies]
     if needed and (prefix := foreign_prefix(checkpoint.tensors, names, wanted, needed)):
         raise CheckpointError(f"{checkpoint.place}: {explain_prefix(prefix)}")
-    rest = _unused(names, [*(part.name for part in found.parts), *tables.copies], tensors)
+    beside = _beside(names, tensors)
+    rest = _unused(names, [*(part.name for part in found.parts), *tables.copies, *beside], tensors)
     problems = [
         *_missing(missing, tensors),
         *_wrong_shapes(found.parts, tensors),
@@ -82,6 +84,9 @@ def check(spec: ModelSpec, names: Names, checkpoint: Checkpoint) -> Found:
         [*problems, *(f"unused: {tensors[name].name} {list(tensors[name].shape)}" for name in inside)],
     )
     _note(checkpoint, spec, own, tables, [tensors[name].name for name in rest])
+    if beside:
+        counted = ", ".join(f"{count} of {tower}" for tower, count in Counter(beside.values()).items())
+        checkpoint.note(f"tensors beside the text model, left out: {counted}")
     return found
 
 
@@ -138,6 +143,12 @@ def _unused(names: Names, used: Iterable[str], tensors: Mapping[str, StoredTenso
         for name in tensors
         if name not in known and not any(pattern.search(name) for pattern in patterns)
     ]
+
+
+def _beside(names: Names, tensors: Mapping[str, StoredTensor]) -> dict[str, str]:
+    """The stored tensors of other towers, each with its tower."""
+    pattern = re.compile(rf"^(?:model\.)?({'|'.join(map(re.escape, names.towers)) or '(?!)'})(?:\.|$)")
+    return {name: match[1] for name in tensors if (match := pattern.match(name))}
 
 
 def _inside(spec: ModelSpec, names: Names, parts: Iterable[Part], rest: Iterable[str]) -> list[str]:

@@ -105,6 +105,7 @@ class Names:
       layer_inputs: of these themselves, table, projection and norm.
       scaled: the whole name of the number behind a layer.
       unused: regular expressions of stored tensors that inference does not need (masks, rotary tables).
+      towers: modules beside the text model (of images, sound, drafts), which are left out, and listed.
     """
 
     prefix: str
@@ -158,6 +159,7 @@ class Names:
     layer_inputs: tuple[str, str, str] = ("", "", "")
     scaled: str = ""
     unused: tuple[str, ...] = ()
+    towers: tuple[str, ...] = ()
     base: str = ""
     renames: tuple[tuple[str, str], ...] = ()
     encoder: Names | None = None

@@ -180,14 +180,14 @@ _APART = replace(
 )
 # Drafting heads are not used unless asked for.
 NAMES = replace(
-    LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm", state=_DELTA, unused=(r"^mtp\.",)
+    LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm", state=_DELTA, towers=("mtp",)
 )
 TEXT_NAMES = replace(
     NAMES,
     state=_APART,
     renames=((r"^model\.language_model\.", "model."),),
     # The tower of the class that reads images.
-    unused=(*NAMES.unused, r"^(model\.)?visual\."),
+    towers=(*NAMES.towers, "visual"),
 )
 
 QWEN3_NEXT = Family(read_next, qwen_experts(NAMES), harmless=ROUTER_TRAINING)

@@ -118,5 +118,5 @@ class Wrapped:
             prefix=f"model.{self.part}.",
             base="model",
             renames=self.renames,
-            unused=(*text.unused, *(rf"^(model\.)?{tower}\b" for tower in TOWERS)),
+            towers=TOWERS,
         )

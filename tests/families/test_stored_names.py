@@ -187,6 +187,19 @@ def test_parts_of_no_model_are_noted_and_buffers_are_not(llama: Path) -> None:
     assert_as_the_reference(llama)
 
 
+@pytest.mark.parametrize("model_type", ["gemma3", "qwen3_5", "llava"])
+def test_towers_that_are_left_out_are_listed(build: Builder, model_type: str) -> None:
+    """The reference's class that reads images saved them; all that is not the text model's is counted."""
+    family = BY_TYPE[model_type]
+    path = build(family, family.cases[0]).path
+    stored = [name.removeprefix("model.") for name in load_file(path / "model.safetensors")]
+    beside = [name for name in stored if not name.startswith(("language_model.", "lm_head"))]
+    (note,) = (note for note in weights_of(path)[1] if "beside the text model" in note)
+    assert note.startswith("tensors beside the text model, left out: ")
+    assert sum(map(int, re.findall(r"(\d+) of", note))) == len(beside) > 0
+    assert set(re.findall(r" of (\w+)", note)) == {name.split(".")[0] for name in beside}
+
+
 @pytest.mark.parametrize(
     "name",
     [
