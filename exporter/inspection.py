@@ -145,8 +145,7 @@ def _numbers(spec: ModelSpec) -> dict[str, Any]:
     """The architecture's sizes; those of attention are the first layer's that has one, 0 where none has."""
     layers, attentions = spec.decoder.layers, spec.decoder.attentions
     attention = attentions[0] if attentions else None
-    mixtures = [layer.mlp for layer in layers if isinstance(layer.mlp, MoeSpec)]
-    mixtures += [layer.beside.mixture for layer in layers if layer.beside]
+    mixtures = _mixtures(spec)
     return {
         "kind": spec.kind,
         "layers": len(layers),
@@ -165,6 +164,13 @@ def _numbers(spec: ModelSpec) -> dict[str, Any]:
         "experts_per_token": mixtures[0].top_k if mixtures else 0,
         "tied_head": spec.head.tied,
     }
+
+
+def _mixtures(spec: ModelSpec) -> list[MoeSpec]:
+    """Of every layer that has one, in the place of a dense block or beside it."""
+    layers = spec.decoder.layers
+    found = [layer.mlp for layer in layers if isinstance(layer.mlp, MoeSpec)]
+    return found + [layer.beside.mixture for layer in layers if layer.beside]
 
 
 def _facts(spec: ModelSpec) -> list[tuple[str, str]]:
@@ -190,10 +196,9 @@ def _facts(spec: ModelSpec) -> list[tuple[str, str]]:
     windows = sorted({attention.window for attention in attentions if attention.window is not None})
     if windows:
         windowed = sum(attention.window is not None for attention in attentions)
-        facts.append(
-            ("sliding window", f"{', '.join(map(str, windows))} in {windowed} of {len(layers)} layers")
-        )
-    mixtures = [layer.mlp for layer in layers if isinstance(layer.mlp, MoeSpec)]
+        kind = "chunks" if any(attention.chunked for attention in attentions) else "sliding window"
+        facts.append((kind, f"{', '.join(map(str, windows))} in {windowed} of {len(layers)} layers"))
+    mixtures = _mixtures(spec)
     if mixtures:
         facts.append(
             ("experts", f"{mixtures[0].experts}, {mixtures[0].top_k} a token, in {len(mixtures)} layers")

@@ -78,10 +78,14 @@ class ModelInfo(_Frozen):
 
 
 class MemoryInfo(_Frozen):
-    """Bytes: of the weights, and of one row's keys and values in the longest bucket."""
+    """Bytes: of the weights, and of one row's keys, values and states in the longest bucket.
+
+    ``state_bytes_per_row`` are the states' part of it, which is as large in every bucket.
+    """
 
     weights_bytes: int
     cache_bytes_per_row: int
+    state_bytes_per_row: int = 0
 
 
 class BucketMemory(_Frozen):

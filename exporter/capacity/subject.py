@@ -50,13 +50,14 @@ def of_version(manifest: Manifest) -> Subject:
 
     The manifest holds the longest bucket's keys and values; those of the others are in proportion to their
     tokens: too little where a sliding window cuts the longest one's, too much with ``resume``, whose
-    bucket is longer than theirs.
+    bucket is longer than theirs. States are as large in every bucket.
     """
     lengths = manifest.buckets.prompt_lengths
     options = [manifest.generation, *manifest.options.get("signatures", {}).values()]
     copies = _copies(options)
     generated = manifest.max_new_tokens * copies
-    longest = manifest.memory.cache_bytes_per_row
+    states = manifest.memory.state_bytes_per_row
+    longest = manifest.memory.cache_bytes_per_row - states
     whole = lengths[-1] + generated
     return Subject(
         name=manifest.name,
@@ -64,7 +65,7 @@ def of_version(manifest: Manifest) -> Subject:
         dtype=manifest.model.dtype,
         parameters=manifest.model.parameters,
         weights_bytes=manifest.memory.weights_bytes,
-        row_bytes={length: -(-longest * (length + generated) // whole) for length in lengths},
+        row_bytes={length: states - (-longest * (length + generated) // whole) for length in lengths},
         scaled=frozenset(lengths[:-1]),
         copies=copies,
         max_new_tokens=manifest.max_new_tokens,

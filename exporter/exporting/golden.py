@@ -5,6 +5,7 @@ Everything here goes through a reloaded SavedModel's signatures, as a server's r
 
 from __future__ import annotations
 
+import json
 import resource
 import time
 from collections.abc import Iterator, Mapping
@@ -65,8 +66,8 @@ class GoldenJob:
 
 
 def job_to_json(job: GoldenJob) -> bytes:
-    """A job as it travels to another process; numbers without end are kept."""
-    return _JOB.dump_json(job)
+    """A job as it travels to another process; numbers without end are kept, within unions too."""
+    return json.dumps(_JOB.dump_python(job, mode="json")).encode()
 
 
 def job_from_json(text: bytes) -> GoldenJob:

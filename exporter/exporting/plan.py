@@ -23,7 +23,7 @@ from exporter.exporting.generation_settings import (
 )
 from exporter.exporting.guides import read_guides
 from exporter.exporting.limits import baked_prefix, check_resume, check_rollback, checked_buckets
-from exporter.exporting.memory import baked_bytes, cache_bytes_per_row
+from exporter.exporting.memory import baked_bytes, cache_bytes_per_row, state_bytes
 from exporter.exporting.scanning import Scanned, resolve_scan
 from exporter.families import count_weights, load_weights, read_spec
 from exporter.families.int8 import Int8Weights
@@ -306,9 +306,12 @@ def _memory(
     prefixes = {key.prefix for key in programs_of(served)}
     baked = sum(baked_bytes(spec, len(prefix), dtype) for prefix in prefixes if prefix)
     longest = {key.buckets(buckets).prompt_lengths[-1] for key in programs_of(served) if key.options}
+    options = [key.options for key in programs_of(served) if key.options]
+    rows = max((max(one.num_beams, one.num_return_sequences) for one in options), default=1)
     return MemoryInfo(
         weights_bytes=weights_bytes + baked,
         cache_bytes_per_row=max(_row_bytes(spec, length, served, buckets, dtype) for length in longest),
+        state_bytes_per_row=rows * state_bytes(spec, dtype),
     )
 
 

@@ -44,6 +44,7 @@ def adapted(
         Base(
             tensors,
             name_of,
+            used=wanted,
             in_out=lambda name: names.linear is Linear.IN_OUT and name not in out_in,
             tied=tied if len(tied) > 1 else (),
         ),

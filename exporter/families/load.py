@@ -65,7 +65,8 @@ def check(spec: ModelSpec, names: Names, checkpoint: Checkpoint) -> Found:
         tensors = adapted(checkpoint.adapter, spec, names, tensors, wanted)
     tables = find_tables(spec, names, tensors)
     weights = list(plan(spec, names, tables))
-    found = Found(weights, turned_experts(tensors, names, _parts(weights)))
+    tensors = turned_experts(tensors, names, _parts(weights))
+    found = Found(weights, tensors)
     missing = [part for part in found.parts if part.name not in tensors and part.default is None]
     needed = [part.name for part in missing if part.name not in own.copies]
     if needed and (prefix := foreign_prefix(checkpoint.tensors, names, wanted, needed)):

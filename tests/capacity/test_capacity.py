@@ -23,7 +23,7 @@ from exporter.cli import app, main
 from exporter.demo import demo_path
 from exporter.errors import GenserveError, OptionError
 from exporter.exporting.plan import plan_export
-from exporter.manifest import BucketMemory, Manifest, WarmupInfo
+from exporter.manifest import BucketMemory, Manifest, MemoryInfo, WarmupInfo
 from exporter.options import make_options, read_job
 from serving_configs import ServingOptions
 from serving_configs.gpu_memory import planned_bytes
@@ -53,6 +53,17 @@ LARGE = Subject(
 def _stories(**values: Any) -> Subject:
     options = {"model": "demo:stories", "max_new_tokens": 16, "prompt_lengths": [16, 48], **values}
     return of_plan(plan_export(make_options(options), Path("nowhere")))
+
+
+def test_states_are_as_large_in_every_bucket() -> None:
+    """Of a version as of a plan: 100 bytes of states, and 10 a token."""
+    found = manifest()
+    lengths, generated = found.buckets.prompt_lengths, found.max_new_tokens
+    memory = MemoryInfo(
+        weights_bytes=1, cache_bytes_per_row=100 + 10 * (lengths[-1] + generated), state_bytes_per_row=100
+    )
+    rows = of_version(found.model_copy(update={"memory": memory})).row_bytes
+    assert rows == {length: 100 + 10 * (length + generated) for length in lengths}
 
 
 def _measured() -> Manifest:

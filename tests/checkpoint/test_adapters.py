@@ -245,6 +245,16 @@ def test_a_configuration_of_other_tensors(folder: Path, changes: dict[str, Any],
         opened(folder)
 
 
+def test_modules_that_the_model_does_not_have_are_not_missed(folder: Path) -> None:
+    """Stored with it (heads that draft, towers), and named as target_modules name them."""
+    before, file = opened(folder), folder / "base" / "model.safetensors"
+    more = {"mtp.layers.0.self_attn.q_proj.weight": torch.ones(16, 16)}
+    save_file({**load_file(file), **more}, file, {"format": "pt"})
+    after = opened(folder)
+    for name, tensor in before.items():
+        np.testing.assert_array_equal(after[name], tensor)
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import transformers
 
 from exporter.errors import VerificationError
-from exporter.exporting.golden import GOLDEN_TOKENS, GoldenJob, golden_tokens
+from exporter.exporting.golden import (
+    GOLDEN_TOKENS,
+    GoldenJob,
+    golden_tokens,
+    job_from_json,
+    job_to_json,
+)
 from exporter.exporting.golden_process import golden_answers
 from exporter.families import read_spec
 from exporter.generation.generation_options import GenerationOptions
 from exporter.options import make_options
 from exporter.xla_memory import sparing_memory
+from tests.families.cases import FAMILIES, FamilyCases
 
 GB = 1 << 30
 
@@ -21,6 +30,15 @@ def job() -> GoldenJob:
     spec = read_spec({"model_type": "gpt2", "n_embd": 8, "n_head": 2, "n_layer": 1, "vocab_size": 16})
     options = make_options({"model": "m"})
     return GoldenJob(spec, options, GenerationOptions(), "float32", None, (), (), ())
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
+def test_a_job_of_any_model_travels_whole(family: FamilyCases) -> None:
+    for case in family.cases:
+        config = getattr(transformers, family.config_class)(**{**family.base, **case.config})
+        spec = read_spec({**config.to_dict(), "architectures": None})
+        whole = replace(job(), spec=spec)
+        assert job_from_json(job_to_json(whole)) == whole
 
 
 def test_an_end_without_an_answer_is_an_error(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,20 @@ def test_joined_experts_are_those_stored_apart(
         assert any(name.endswith("experts.gate_up_proj") for name in stored)
         assert not any("experts.0." in name for name in stored)
         assert_same(weights_of(path), weights_of(built.path))
+
+
+def test_experts_that_may_lie_either_way_are_turned(build: Builder, tmp_path: Path) -> None:
+    """Published Qwen3-VL mixtures store [experts, in, out], which the reference turns while it loads."""
+    family = BY_TYPE["qwen3_vl_moe"]
+    built = build(family, family.cases[0])
+    path = Path(shutil.copytree(built.path, tmp_path / "turned"))
+    tensors = load_file(path / "model.safetensors")
+    downs = [name for name in tensors if name.endswith("experts.down_proj")]
+    assert downs
+    assert all(tensors[name].shape[1] != tensors[name].shape[2] for name in downs)
+    turned = {name: tensors[name].transpose(1, 2).contiguous() for name in downs}
+    save_file({**tensors, **turned}, path / "model.safetensors", {"format": "pt"})
+    assert_same(weights_of(path), weights_of(built.path))
 
 
 def test_joined_experts_are_accounted_for(build: Builder, tmp_path: Path) -> None:

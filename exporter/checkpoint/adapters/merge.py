@@ -26,12 +26,14 @@ class Base:
 
     Attributes:
       name_of: from a name as the adapter's model has it to the reference's.
+      used: names of tensors that the model has; others may be stored as well.
       in_out: whether the kernel of that name is stored [in, out].
       tied: names of tables that are one and the same unless they are stored apart; perhaps none of them is.
     """
 
     tensors: Mapping[str, StoredTensor]
     name_of: Callable[[str], str]
+    used: Collection[str]
     in_out: Callable[[str], bool]
     tied: Collection[str] = ()
 
@@ -53,7 +55,7 @@ def merged(adapter: Adapter, base: Base) -> dict[str, StoredTensor]:
         stored = next((tensors[name] for name in base.tied if name in tensors), None)
         tensors |= {name: stored for name in base.tied if stored is not None and name not in tensors}
     apart = dict(tensors)
-    problems = _missing(adapter, changes, tensors)
+    problems = _missing(adapter, changes, {name: tensors[name] for name in tensors if name in base.used})
     # What is replaced comes first: of tied tables, one that is replaced in place may have a LoRA on another.
     for name, (module, change) in sorted(changes.items(), key=lambda item: not item[1][1].replaces):
         found = _Module(adapter, module, change, replace(base, tensors=apart), name, tensors)
