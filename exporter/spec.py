@@ -450,6 +450,7 @@ class RouterSpec:
       tolerance: sparsemixer's ``router_jitter_noise``.
       norm: of what the router reads, which is then multiplied by hidden_size ** -0.5.
       expert_scale: a learned number of each expert multiplies its weight.
+      rounded: scores and weights are computed in the model's dtype, so that near scores become equal.
       wide, wide_correction: in half-precision models the kernel, and so the logits, and the correction stay
         in float32 (the reference's ``_keep_in_fp32_modules_strict``).
     """
@@ -468,6 +469,7 @@ class RouterSpec:
     tolerance: float = 0.0
     norm: NormSpec | None = None
     expert_scale: bool = False
+    rounded: bool = False
     wide: bool = False
     wide_correction: bool = True
 

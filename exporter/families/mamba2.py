@@ -60,7 +60,9 @@ def state_model(
     norm = NormSpec(NormKind.RMS, config.number("layer_norm_epsilon", 1e-5), round_first=True)
     wide = config.flag("residual_in_fp32", True)
     layer = LayerSpec(state=layer.state, attention_norm=norm, wide_residual=wide)
-    final = replace(norm, round_first=not wide)  # layers round the stream before their norms, the end does not
+    final = replace(
+        norm, round_first=not wide
+    )  # layers round the stream before their norms, the end does not
     count = config.integer("num_hidden_layers", layers)
     return ModelSpec(
         model_type=model_type,

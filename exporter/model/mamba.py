@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from exporter.model.layers import Weights, linear, norm
-from exporter.model.state import State, activated, convolved, masked, rounded, scanned
+from exporter.model.layers import Weights, linear, norm, rounded
+from exporter.model.state import State, activated, convolved, masked, scanned
 from exporter.spec import MambaSpec
 
 #: Columns of a chunk: 2 ** _DOUBLINGS.

@@ -7,7 +7,7 @@ from functools import partial
 
 import tensorflow as tf
 
-from exporter.model.layers import Weights, linear, norm, times
+from exporter.model.layers import Weights, linear, norm, rounded, times
 from exporter.model.state import (
     State,
     activated,
@@ -16,7 +16,6 @@ from exporter.model.state import (
     convolved,
     decays,
     masked,
-    rounded,
     scanned,
 )
 from exporter.spec import Activation, Mamba2Spec, NormSpec

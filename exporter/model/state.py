@@ -94,11 +94,6 @@ def activated(x: tf.Tensor, activation: Activation) -> tf.Tensor:
     return tf.cast(ACTIVATIONS[activation](tf.cast(x, tf.float32)), x.dtype)
 
 
-def rounded(x: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """float32, with what ``dtype`` keeps of it."""
-    return tf.cast(tf.cast(x, dtype), tf.float32)
-
-
 def masked(x: tf.Tensor, real: tf.Tensor | None) -> tf.Tensor:
     """[rows, k, ...] with zeros in the columns without a token; see ``convolved``."""
     if real is None:
