@@ -131,10 +131,11 @@ CASES: tuple[FamilyCases, ...] = (
         "Qwen3_5ForCausalLM",
         DELTA,
         (
-            Case("gated delta nets, dense, rms_norm_eps", {"rms_norm_eps": 1e-5}),
+            Case("gated delta nets, dense", {}),
             Case(
-                "one key head, attention in every second layer, gelu, tied head",
+                "one key head, attention in every second layer, gelu, rms_norm_eps, tied head",
                 {
+                    "rms_norm_eps": 1e-5,
                     "linear_num_key_heads": 1,
                     "layer_types": None,
                     "full_attention_interval": 2,
@@ -270,7 +271,7 @@ CASES: tuple[FamilyCases, ...] = (
                 "time steps limited in prompts, biases, silu, ends with a state",
                 {
                     "layers_block_type": ["full_attention", "mlp", "linear_attention"],
-                    "time_step_min": 0.4,
+                    "time_step_min": 0.6,
                     "use_bias": True,
                     "mlp_bias": True,
                     "use_conv_bias": False,
