@@ -299,6 +299,7 @@ class GatedDeltaSpec:
 
     Query, key and value go through a convolution of ``kernel`` tokens and ``activation`` first. ``norm`` runs
     over each head of what is read, before the gate. A ``write_scale`` of 2 lets a map's values change sign.
+    ``wide_decay`` keeps the learned decays of half-precision models in float32.
     """
 
     key_heads: int
@@ -309,6 +310,7 @@ class GatedDeltaSpec:
     activation: Activation
     norm: NormSpec
     write_scale: float = 1.0
+    wide_decay: bool = False
 
     @property
     def channels(self) -> tuple[int, int, int]:

@@ -87,7 +87,9 @@ CASES: tuple[FamilyCases, ...] = (
                 {
                     "use_expert_bias": False,
                     "norm_topk_prob": False,
-                    "num_experts_per_tok": 5,
+                    # With two of five, in half precision, where a bias is rounded decides in some layer
+                    # which experts are the best; their weights are not normalised, so that all moves.
+                    "num_experts_per_tok": 3,
                     "routed_scaling_factor": 1.7,
                     "conv_bias": True,
                     "tie_word_embeddings": False,
