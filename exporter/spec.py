@@ -299,6 +299,7 @@ class GatedDeltaSpec:
 
     Query, key and value go through a convolution of ``kernel`` tokens and ``activation`` first. ``norm`` runs
     over each head of what is read, before the gate. A ``write_scale`` of 2 lets a map's values change sign.
+    ``wide_decay`` keeps the learned decays of half-precision models in float32.
     """
 
     key_heads: int
@@ -309,6 +310,7 @@ class GatedDeltaSpec:
     activation: Activation
     norm: NormSpec
     write_scale: float = 1.0
+    wide_decay: bool = False
 
     @property
     def channels(self) -> tuple[int, int, int]:
@@ -450,6 +452,7 @@ class RouterSpec:
       tolerance: sparsemixer's ``router_jitter_noise``.
       norm: of what the router reads, which is then multiplied by hidden_size ** -0.5.
       expert_scale: a learned number of each expert multiplies its weight.
+      rounded: scores and weights are computed in the model's dtype, so that near scores become equal.
       wide, wide_correction: in half-precision models the kernel, and so the logits, and the correction stay
         in float32 (the reference's ``_keep_in_fp32_modules_strict``).
     """
@@ -468,6 +471,7 @@ class RouterSpec:
     tolerance: float = 0.0
     norm: NormSpec | None = None
     expert_scale: bool = False
+    rounded: bool = False
     wide: bool = False
     wide_correction: bool = True
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from exporter.families.family import Family
 from exporter.families.llama import LLAMA_NAMES
-from exporter.families.mamba2 import hybrid_state, mamba2_names
+from exporter.families.mamba2 import gated_norm, hybrid_state, mamba2_names
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
 from exporter.families.shape import gated_mlp, read_shape, rms_norm, tied
@@ -29,7 +29,7 @@ def read(config: ConfigReader) -> ModelSpec:
     # The reference overwrites partial_rotary_factor outside of rope_parameters.
     turning = read_rotary(config, shape.head_dim, shape.max_length, partial=0.5, partial_key="")
     attention = shape.attention(rotary=turning, qkv_bias=bias, out_bias=bias)
-    state = hybrid_state(config, shape.hidden, epsilon=norm.epsilon)
+    state = hybrid_state(config, shape.hidden, gated_norm(norm.epsilon))
     mlp = gated_mlp(config, shape.width, bias=config.flag("mlp_bias", False))
     attending = config.choices("attn_layer_indices", range(shape.layers), 0, more=True) or []
     layers = [

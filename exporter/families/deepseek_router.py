@@ -53,7 +53,7 @@ def read_deepseek_router(
         correction=True,
         groups=config.integer("n_group", groups),
         chosen_groups=config.integer("topk_group", chosen_groups),
-        normalise=config.flag("norm_topk_prob", normalise),
+        normalise=config.flag("norm_topk_prob", normalise, null=False),
         added=1e-20,
         scale=config.number("routed_scaling_factor", scale),
         wide=True,

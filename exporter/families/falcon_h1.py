@@ -10,7 +10,17 @@ from exporter.families.mamba2 import hybrid_state
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
 from exporter.families.shape import Shape, gated_mlp, read_shape, rms_norm, tied
-from exporter.spec import AttentionSpec, EmbeddingSpec, HeadSpec, LayerSpec, Mamba2Spec, MlpSpec, ModelSpec
+from exporter.spec import (
+    AttentionSpec,
+    EmbeddingSpec,
+    HeadSpec,
+    LayerSpec,
+    Mamba2Spec,
+    MlpSpec,
+    ModelSpec,
+    NormKind,
+    NormSpec,
+)
 
 
 def read(config: ConfigReader) -> ModelSpec:
@@ -56,8 +66,9 @@ def _state(config: ConfigReader, shape: Shape, epsilon: float) -> Mamba2Spec:
     normed = config.flag("mamba_rms_norm", False)
     scales = config.numbers("ssm_multipliers", 5) if config.has("ssm_multipliers") else (1.0,) * 5
     gate, inner, before, behind, step = scales
+    norm = NormSpec(NormKind.RMS, epsilon)  # in float32 throughout
     return replace(
-        hybrid_state(config, shape.hidden, width, epsilon=epsilon if normed else None),
+        hybrid_state(config, shape.hidden, norm if normed else None, width),
         out_bias=config.flag("projectors_bias", False),
         norm_first=config.flag("mamba_norm_before_gate", True),
         scales=(gate, inner, before, behind, step),

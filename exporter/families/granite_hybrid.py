@@ -10,7 +10,7 @@ from exporter.families.granite import granite_attention, granite_model, granite_
 from exporter.families.granite_moe import JOINED as MOE_JOINED
 from exporter.families.granite_moe import NAMES as MOE_NAMES
 from exporter.families.llama import LLAMA_NAMES
-from exporter.families.mamba2 import hybrid_state, mamba2_names
+from exporter.families.mamba2 import gated_norm, hybrid_state, mamba2_names
 from exporter.families.names import Names
 from exporter.families.qwen3_next import LINEAR, layer_kinds
 from exporter.families.reader import ConfigReader
@@ -37,7 +37,7 @@ def read(config: ConfigReader) -> ModelSpec:
     )
     own = {
         FULL: replace(layer, attention=_attention(config, shape)),
-        LINEAR: replace(layer, state=hybrid_state(config, shape.hidden, epsilon=norm.epsilon)),
+        LINEAR: replace(layer, state=hybrid_state(config, shape.hidden, gated_norm(norm.epsilon))),
     }
     kinds = layer_kinds(config, shape.layers) or [LINEAR] * shape.layers
     layers = [own[kind] for kind in kinds]

@@ -44,6 +44,7 @@ def _mixture(config: ConfigReader) -> MoeSpec:
         normalise=config.flag("norm_topk_prob", True),
         added=1e-6,
         scale=config.number("routed_scaling_factor", 1.0),
+        rounded=True,
     )
     expert = MlpSpec(config.integer("moe_intermediate_size", 1792), Activation.SILU, gated=True)
     return read_mixture(config, expert, experts=config.integer("num_experts", 32), top_k=4, router=router)

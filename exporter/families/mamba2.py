@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from exporter.families.family import ACTIVATIONS, Family
 from exporter.families.names import Names, StateNames
@@ -57,23 +58,25 @@ def state_model(
 ) -> ModelSpec:
     """A model of equal layers without attention; the numbers are the family's defaults."""
     norm = NormSpec(NormKind.RMS, config.number("layer_norm_epsilon", 1e-5), round_first=True)
-    layer = LayerSpec(
-        state=layer.state, attention_norm=norm, wide_residual=config.flag("residual_in_fp32", True)
-    )
+    wide = config.flag("residual_in_fp32", True)
+    layer = LayerSpec(state=layer.state, attention_norm=norm, wide_residual=wide)
+    final = replace(
+        norm, round_first=not wide
+    )  # layers round the stream before their norms, the end does not
     count = config.integer("num_hidden_layers", layers)
     return ModelSpec(
         model_type=model_type,
         vocab_size=config.integer("vocab_size", vocab),
         hidden_size=hidden,
-        decoder=StackSpec(EmbeddingSpec(hidden), (layer,) * count, norm),
+        decoder=StackSpec(EmbeddingSpec(hidden), (layer,) * count, final),
         head=HeadSpec(tied(config, tie)),
         context_length=None,
     )
 
 
 def gated_norm(epsilon: float) -> NormSpec:
-    """Of each group of what is read, in float32 throughout."""
-    return NormSpec(NormKind.RMS, epsilon)
+    """Of each group of what is read, rounded before the scale where a token is read alone."""
+    return NormSpec(NormKind.RMS, epsilon, round_first=True)
 
 
 def groups(config: ConfigReader, key: str, default: int, heads: int) -> int:
@@ -98,9 +101,9 @@ def time_limits(config: ConfigReader) -> tuple[float, float]:
 
 
 def hybrid_state(
-    config: ConfigReader, hidden: int, width: int | None = None, *, epsilon: float | None = None
+    config: ConfigReader, hidden: int, norm: NormSpec | None, width: int | None = None
 ) -> Mamba2Spec:
-    """The state of a hybrid that calls its sizes mamba_*; ``epsilon``: of its norm, None without.
+    """The state of a hybrid that calls its sizes mamba_*; ``norm``: None without.
 
     ``width`` counts where it is not mamba_expand * hidden.
     """
@@ -121,7 +124,7 @@ def hybrid_state(
         conv_bias=config.flag("mamba_conv_bias", True),
         in_bias=bias,
         out_bias=bias,
-        norm=None if epsilon is None else gated_norm(epsilon),
+        norm=norm,
         limits=time_limits(config),
     )
 

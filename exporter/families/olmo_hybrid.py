@@ -73,6 +73,7 @@ def _delta(config: ConfigReader, shape: Shape) -> GatedDeltaSpec:
         kernel=config.integer("linear_conv_kernel_dim", 4),
         activation=config.choice("hidden_act", ACTIVATIONS, "silu"),
         norm=NormSpec(NormKind.RMS, 1e-5, round_first=True),
+        wide_decay=True,
         write_scale=2.0 if config.flag("linear_allow_neg_eigval", True) else 1.0,
     )
 

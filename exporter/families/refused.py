@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 _REASONS = {
-    "its layers carry a recurrent state of a kind that this exporter does not build (of linear attention, "
-    "state space or convolution)": """
-        bailing_hybrid glm5_next_text inkling2_text inkling_text kimi_linear lfm3 minimax
-        qwen4_exp_text recurrent_gemma rwkv xlstm zamba zamba2 zaya
-        inkling2_loop_text lara_mini
+    "its layers carry the state of a gated linear recurrence (RG-LRU), which the reference keeps in its "
+    "modules and not in a cache": "recurrent_gemma",
+    "its layers carry the two sums of a decayed average of values (WKV), and the token before": "rwkv",
+    "its layers carry a matrix memory with exponential gates (mLSTM)": "xlstm",
+    "its Mamba layers run beside one block that layers share, which reads the embeddings again": "zamba",
+    "its Mamba 2 layers run beside blocks that layers share, each with adapters of its own": "zamba2",
+    "its layers carry the state of lightning attention, whose heads decay at fixed rates": "minimax",
+    "its delta attention (KDA) decays every channel of a key at a rate of its own": """
+        bailing_hybrid glm5_next_text kimi_linear
     """,
+    "its gated delta nets stand beside embeddings of n-grams and a residual stream of several parts": """
+        qwen4_exp_text
+    """,
+    "its gated delta nets stand beside attention that has positions in its windowed layers alone": """
+        lara_mini
+    """,
+    "its short convolutions stand beside attention with one gate for each head": "lfm3",
+    "its keys, values and branches each pass a short convolution with a state": "inkling_text",
+    "its keys and values pass short convolutions, some of whose taps are computed for every token": """
+        inkling2_text
+    """,
+    "its keys and values pass short convolutions, and its layers run several times over in loops": """
+        inkling2_loop_text
+    """,
+    "its queries and keys pass convolutions, and half of each value is that of the token before": "zaya",
     "it reads images, sound or video beside text, and only text models are exported": """
         aria blip blip-2 chameleon cohere_compass deepseek_vl deepseek_vl_hybrid emu3
         ernie4_5_vl_moe evolla exaone4_5 fast_vlm florence2 fuyu gemma3n git glm46v glm4v glm4v_moe

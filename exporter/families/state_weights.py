@@ -65,7 +65,8 @@ class StateWeights:
             heads = [(self.stored + name, spec.value_heads) for name in self.names.rates]
             yield from self.project(f"{self.ours}rates", heads, self.hidden, False)
         yield from self.convolution(spec.channels, spec.kernel, False)
-        yield from self.vectors(("decay", "dt_bias"), spec.value_heads)
+        yield from self.vectors(("decay",), spec.value_heads, wide=spec.wide_decay)
+        yield from self.vectors(("dt_bias",), spec.value_heads)
         yield from self.norm("norm", self.names.norm, spec.norm, spec.value_dim)
         yield from self.output(spec.channels[2], False)
 
@@ -110,11 +111,11 @@ class StateWeights:
             biases = [Part(f"{name}.bias", (width,), as_is) for name, width in stored]
             yield Weight(f"{self.ours}conv.bias", (tuple(biases),))
 
-    def vectors(self, targets: tuple[str, ...], size: int) -> Iterator[Weight]:
-        """Numbers of each head or channel; their stored names are whole."""
+    def vectors(self, targets: tuple[str, ...], size: int, *, wide: bool = False) -> Iterator[Weight]:
+        """Numbers of each head or channel, ``wide`` ones always in float32; their stored names are whole."""
         for target in targets:
             part = Part(self.stored + getattr(self.names, target), (size,), as_is)
-            yield Weight(f"{self.ours}{target}", ((part,),))
+            yield Weight(f"{self.ours}{target}", ((part,),), strict=wide)
 
     def norm(self, target: str, stored: str, spec: NormSpec | None, size: int) -> Iterator[Weight]:
         if spec and spec.scale:

@@ -108,6 +108,11 @@ def times(x: tf.Tensor, factor: float) -> tf.Tensor:
     return x if factor == 1.0 else tf.cast(tf.cast(x, tf.float32) * factor, x.dtype)
 
 
+def rounded(x: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """float32, with what ``dtype`` keeps of it."""
+    return tf.cast(tf.cast(x, dtype), tf.float32)
+
+
 def _gelu(x: tf.Tensor) -> tf.Tensor:
     return 0.5 * x * (1.0 + tf.math.erf(x * math.sqrt(0.5)))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from exporter.model.layers import Weights, linear, norm
+from exporter.model.layers import Weights, linear, norm, rounded
 from exporter.model.state import State, activated, convolved, masked, scanned
 from exporter.spec import MambaSpec
 
@@ -27,16 +27,27 @@ def mamba(
     inner, window = convolved(inner, weights, state.window, real, spec.activation)
     step, before, behind = _selected(inner, weights, spec)
     rate = -tf.exp(tf.cast(weights["state.decay"], tf.float32))  # [states, channels]
-    inner = tf.cast(inner, tf.float32)
-    inputs = (masked(step, real), masked(step * inner, real), before, behind)
-    if x.shape[1] == 1:
-        read, memory = _step(rate, state.memory, *inputs)
+    inputs = (masked(step, real), masked(step * tf.cast(inner, tf.float32), real), before, behind)
+    alone = x.shape[1] == 1
+    if alone:
+        read, memory = _step(rate, x.dtype, state.memory, *inputs)
     else:
-        read, memory = scanned(_chunk(rate), state.memory, inputs, (spec.channels,), CHUNK)
-    # What is read of the memory is rounded to the model's dtype, and so is B's counterpart C.
-    read = tf.cast(tf.cast(read, x.dtype), tf.float32) + inner * tf.cast(weights["state.skip"], tf.float32)
-    out = tf.cast(read * tf.cast(activated(gate, spec.activation), tf.float32), x.dtype)
-    return linear(out, weights, "state.out"), State(window, memory)
+        read, memory = scanned(_chunk(rate, x.dtype), state.memory, inputs, (spec.channels,), CHUNK)
+    out = _gated(tf.cast(read, x.dtype), inner, gate, weights, spec, x.dtype if alone else tf.float32)
+    return linear(tf.cast(out, x.dtype), weights, "state.out"), State(window, memory)
+
+
+def _gated(
+    read: tf.Tensor,
+    inner: tf.Tensor,
+    gate: tf.Tensor,
+    weights: Weights,
+    spec: MambaSpec,
+    dtype: tf.DType,
+) -> tf.Tensor:
+    """[rows, k, channels], computed in ``dtype``: a token alone is rounded at every step, a prompt is not."""
+    skip = tf.cast(inner, dtype) * tf.cast(weights["state.skip"], dtype)
+    return (tf.cast(read, dtype) + skip) * tf.cast(activated(gate, spec.activation), dtype)
 
 
 def _selected(inner: tf.Tensor, weights: Weights, spec: MambaSpec) -> tuple[tf.Tensor, ...]:
@@ -56,20 +67,25 @@ def _selected(inner: tf.Tensor, weights: Weights, spec: MambaSpec) -> tuple[tf.T
 
 def _step(
     rate: tf.Tensor,
+    dtype: tf.DType,
     memory: tf.Tensor,
     step: tf.Tensor,
     added: tf.Tensor,
     before: tf.Tensor,
     behind: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """One token: [rows, 1, channels], and the memory [rows, states, channels]."""
+    """One token: [rows, 1, channels], and the memory [rows, states, channels].
+
+    What is read is the memory rounded to ``dtype``, the model's; it goes on as it is.
+    """
     step, added = step[:, 0, tf.newaxis], added[:, 0, tf.newaxis]
     memory = memory * tf.exp(rate * step) + before[:, 0, :, tf.newaxis] * added
-    return tf.reduce_sum(memory * behind[:, 0, :, tf.newaxis], axis=1)[:, tf.newaxis], memory
+    read = tf.reduce_sum(rounded(memory, dtype) * behind[:, 0, :, tf.newaxis], axis=1)
+    return read[:, tf.newaxis], memory
 
 
-def _chunk(rate: tf.Tensor) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-    """The step of ``scanned``."""
+def _chunk(rate: tf.Tensor, dtype: tf.DType) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    """The step of ``scanned``; ``dtype`` as in ``_step``."""
 
     def chunk(
         memory: tf.Tensor, step: tf.Tensor, added: tf.Tensor, before: tf.Tensor, behind: tf.Tensor
@@ -81,7 +97,8 @@ def _chunk(rate: tf.Tensor) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
             made = made + kept * _shifted(made, 1 << doubling, 0.0)
             kept = kept * _shifted(kept, 1 << doubling, 1.0)
         memories = kept * memory[:, tf.newaxis] + made
-        return tf.reduce_sum(memories * behind[..., tf.newaxis], axis=2), memories[:, -1]
+        read = tf.reduce_sum(rounded(memories, dtype) * behind[..., tf.newaxis], axis=2)
+        return read, memories[:, -1]
 
     return chunk
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
 
-from exporter.model.layers import Weights, linear, norm, times
+from exporter.model.layers import Weights, linear, norm, rounded, times
 from exporter.spec import MoeSpec, RouterSpec, Score
 
 
@@ -19,17 +20,19 @@ def routed(tokens: tf.Tensor, weights: Weights, spec: MoeSpec) -> tuple[tf.Tenso
     router = spec.router
     if router.norm is not None:
         tokens = times(norm(tokens, weights, "moe.router_norm", router.norm), tokens.shape[-1] ** -0.5)
-    logits = tf.cast(linear(tokens, weights, "moe.router"), tf.float32)
+    found = linear(tokens, weights, "moe.router")
+    logits = tf.cast(found, tf.float32)
     if router.score is Score.SPARSEMIXER:
         return _sparsemixer(logits, spec)
-    scores = _SCORES[router.score](logits)
+    kept = partial(rounded, dtype=found.dtype if router.rounded else tf.float32)
+    scores = kept(_SCORES[router.score](logits))
     chosen = tf.math.top_k(_preferences(logits, scores, weights, router), spec.top_k).indices
     shares = tf.gather(scores, chosen, batch_dims=1)
     if router.normalise:
-        shares /= _divisor(shares, router)
+        shares = kept(shares / _divisor(shares, router, kept))
     if router.expert_scale:
         shares *= tf.gather(tf.cast(weights["moe.router.expert_scale"], tf.float32), chosen)
-    return times(shares, router.scale), chosen
+    return kept(times(shares, router.scale)), chosen
 
 
 _SCORES: Mapping[Score, Callable[[tf.Tensor], tf.Tensor]] = {
@@ -41,11 +44,12 @@ _SCORES: Mapping[Score, Callable[[tf.Tensor], tf.Tensor]] = {
 def _preferences(logits: tf.Tensor, scores: tf.Tensor, weights: Weights, router: RouterSpec) -> tf.Tensor:
     """What the chosen experts have most of, [tokens, experts].
 
-    The logits where they alone decide: scores grow with them, but differ less.
+    The logits where they alone decide: scores grow with them, but differ less. Rounded scores may be equal
+    where logits are not, and so decide themselves.
     """
     if router.correction:
         scores += tf.cast(weights["moe.router.correction"], tf.float32)
-    elif router.groups == router.chosen_groups:
+    elif router.groups == router.chosen_groups and not router.rounded:
         return logits
     return _in_best_groups(scores, router)
 
@@ -61,10 +65,10 @@ def _in_best_groups(scores: tf.Tensor, router: RouterSpec) -> tf.Tensor:
     return tf.reshape(tf.where(kept[:, :, tf.newaxis], grouped, -np.inf), tf.shape(scores))
 
 
-def _divisor(shares: tf.Tensor, router: RouterSpec) -> tf.Tensor:
+def _divisor(shares: tf.Tensor, router: RouterSpec, kept: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
     """[tokens, 1]."""
-    total = tf.reduce_sum(shares, axis=-1, keepdims=True)
-    total = total + router.added if router.added else total
+    total = kept(tf.reduce_sum(shares, axis=-1, keepdims=True))
+    total = kept(total + router.added) if router.added else total
     return tf.maximum(total, router.least) if router.least else total
 
 

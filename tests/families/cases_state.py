@@ -87,7 +87,9 @@ CASES: tuple[FamilyCases, ...] = (
                 {
                     "use_expert_bias": False,
                     "norm_topk_prob": False,
-                    "num_experts_per_tok": 5,
+                    # With two of five, in half precision, where a bias is rounded decides in some layer
+                    # which experts are the best; their weights are not normalised, so that all moves.
+                    "num_experts_per_tok": 3,
                     "routed_scaling_factor": 1.7,
                     "conv_bias": True,
                     "tie_word_embeddings": False,
@@ -131,10 +133,11 @@ CASES: tuple[FamilyCases, ...] = (
         "Qwen3_5ForCausalLM",
         DELTA,
         (
-            Case("gated delta nets, dense, rms_norm_eps", {"rms_norm_eps": 1e-5}),
+            Case("gated delta nets, dense", {}),
             Case(
-                "one key head, attention in every second layer, gelu, tied head",
+                "one key head, attention in every second layer, gelu, rms_norm_eps, tied head",
                 {
+                    "rms_norm_eps": 1e-5,
                     "linear_num_key_heads": 1,
                     "layer_types": None,
                     "full_attention_interval": 2,
@@ -270,7 +273,7 @@ CASES: tuple[FamilyCases, ...] = (
                 "time steps limited in prompts, biases, silu, ends with a state",
                 {
                     "layers_block_type": ["full_attention", "mlp", "linear_attention"],
-                    "time_step_min": 0.4,
+                    "time_step_min": 0.6,
                     "use_bias": True,
                     "mlp_bias": True,
                     "use_conv_bias": False,

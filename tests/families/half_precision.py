@@ -48,7 +48,14 @@ def ulps(gap: Floats, logits: Floats, dtype: str) -> Floats:
 
 
 def check(
-    dtype: str, ours: Floats, theirs: Floats, exact: Floats, name: str, *, mixture: bool = False
+    dtype: str,
+    ours: Floats,
+    theirs: Floats,
+    exact: Floats,
+    name: str,
+    *,
+    mixture: bool = False,
+    closeness: float = CLOSENESS,
 ) -> None:
     """Raises where the rule is broken; prints how often it was needed. All [positions, vocab]."""
     distance, own = (np.sqrt(np.mean((theirs - other) ** 2, axis=-1)) for other in (ours, exact))
@@ -61,7 +68,7 @@ def check(
     count = f"{differ.sum()} of {len(differ)} differ, {np.sum(routed)} routed otherwise"
     print(f"{name} {dtype}: distance {ratio:.2f}, {count}, gap <= {worst:.1f} ulp")
     assert np.isfinite(ours).all()
-    assert ratio <= CLOSENESS
+    assert ratio <= closeness
     assert worst <= MARGIN
     assert differ.mean() <= RATE
     assert routed.mean() <= RATE

@@ -13,13 +13,15 @@ import tensorflow as tf
 from tests.families import reference
 from tests.families.cases import FAMILIES, Case, FamilyCases
 from tests.families.conftest import read
-from tests.families.half_precision import DTYPES, MARGIN, check, is_mixture, reference_in, ulps
+from tests.families.half_precision import CLOSENESS, DTYPES, MARGIN, check, is_mixture, reference_in, ulps
 from tests.families.test_parity import BUCKET, LENGTHS, NEW, Builder, greedy, padded, sequences
 
 pytestmark = pytest.mark.parity
 
 #: One of each way to round: norms, rotary embedding, ALiBi, scaled embedding, mixtures.
-QUICK = {"llama", "gpt2", "gemma2", "olmo2", "cohere", "bloom", "mixtral", "glm4_moe"}
+QUICK = {"llama", "gpt2", "gemma2", "olmo2", "cohere", "bloom", "mixtral", "glm4_moe", "mamba"}
+#: Of states alone and without biases: all that is left to differ is the order of sums.
+ALIKE, ALIKE_CLOSENESS = {"mamba", "mamba2", "falcon_mamba"}, 0.5
 CASES = [
     pytest.param(
         family,
@@ -63,7 +65,8 @@ def test_steps_in_half_precision(build: Builder, family: FamilyCases, case: Case
         exact.append(reference.cached_logits(built.oracle, ids, length))
     read_by = map(np.concatenate, (ours, theirs, exact))
     name, mixture = f"{family.model_type}: {case.touches}", is_mixture(half.config)
-    check(dtype, *read_by, name, mixture=mixture)
+    alike = family.model_type in ALIKE and case == family.cases[0]
+    check(dtype, *read_by, name, mixture=mixture, closeness=ALIKE_CLOSENESS if alike else CLOSENESS)
 
 
 def _built(build: Builder, family: FamilyCases, case: Case, dtype: str) -> tuple[Any, Any]:

@@ -15,6 +15,7 @@ from exporter.generation import generate
 from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.rows import default_rows
 from exporter.generation.step import Prompt
+from exporter.spec import MoeSpec
 from tests.model.toys import CONFIGS, prompt_of, random_model
 
 # As Kimi-K2-Instruct is published, without what its quantisation is.
@@ -91,6 +92,16 @@ def test_kimi_k2_is_read_as_deepseek_v3() -> None:
 def test_what_deepseek_v3_takes_for_granted(key: str, value: Any) -> None:
     with pytest.raises(UnsupportedError, match=f"{key}={value!r}"):
         read_spec({**KIMI, key: value})
+
+
+@pytest.mark.parametrize("normalise", [True, False, None])
+def test_weights_of_experts_are_normalised_where_the_reference_finds_it_true(normalise: bool | None) -> None:
+    from transformers import DeepseekV3Config
+
+    theirs = DeepseekV3Config(norm_topk_prob=normalise).norm_topk_prob
+    mixture = read_spec({**KIMI, "norm_topk_prob": normalise}).decoder.layers[-1].mlp
+    assert isinstance(mixture, MoeSpec)
+    assert mixture.router.normalise is bool(theirs)
 
 
 def test_bytes_are_those_of_the_latent() -> None:

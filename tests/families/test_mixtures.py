@@ -12,6 +12,8 @@ import numpy.typing as npt
 import pytest
 import tensorflow as tf
 import torch
+from transformers.models.lfm2_moe.configuration_lfm2_moe import Lfm2MoeConfig
+from transformers.models.lfm2_moe.modeling_lfm2_moe import Lfm2MoeTopKRouter
 from transformers.models.phimoe.modeling_phimoe import sparsemixer
 
 from exporter.choices import Target
@@ -213,3 +215,31 @@ def test_sparsemixer_is_the_reference_s(tolerance: float) -> None:
     expected = sparsemixer(torch.tensor(logits), jitter_eps=tolerance, training=False)
     np.testing.assert_allclose(shares.numpy(), expected[0].numpy(), rtol=1e-5)
     np.testing.assert_array_equal(chosen.numpy(), expected[1].numpy())
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_rounded_scores_are_the_reference_s(dtype: str, normalise: bool) -> None:
+    config = Lfm2MoeConfig(
+        hidden_size=EXPERTS,
+        num_experts=EXPERTS,
+        num_experts_per_tok=2,
+        norm_topk_prob=normalise,
+        routed_scaling_factor=1.7,
+    )
+    theirs = Lfm2MoeTopKRouter(config).to(getattr(torch, dtype))
+    theirs.weight.data = torch.eye(EXPERTS, dtype=theirs.weight.dtype)
+    x = torch.randn((256, EXPERTS), generator=torch.Generator().manual_seed(0)).to(theirs.weight.dtype)
+    correction = torch.arange(EXPERTS) / 7
+    _, expected, experts = theirs(x, correction)
+    router = RouterSpec(
+        Score.SIGMOID, correction=True, normalise=normalise, added=1e-6, scale=1.7, rounded=True
+    )
+    weights = {
+        "moe.router.kernel": tf.eye(EXPERTS, dtype=dtype),
+        "moe.router.correction": tf.constant(correction.numpy()),
+    }
+    spec = MoeSpec(EXPERTS, 2, router, MlpSpec(WIDTH, Activation.LINEAR))
+    shares, chosen = routed(tf.cast(x.float().numpy(), dtype), weights, spec)
+    np.testing.assert_array_equal(chosen.numpy(), experts.numpy())
+    np.testing.assert_array_equal(shares.numpy(), expected.detach().float().numpy())

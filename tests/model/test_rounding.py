@@ -12,14 +12,30 @@ from transformers.models.bloom.modeling_bloom import build_alibi_tensor
 from transformers.models.cohere import modeling_cohere
 from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
 from transformers.models.llama import modeling_llama
+from transformers.models.mamba import modeling_mamba
+from transformers.models.mamba2 import modeling_mamba2
 from transformers.models.olmo2 import modeling_olmo2
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
 from exporter.families.alibi import interleaved_slopes
 from exporter.model.bias import Sight, past_bias
 from exporter.model.layers import norm, times
+from exporter.model.mamba import _gated as mamba_gated
+from exporter.model.mamba import _step as mamba_step
+from exporter.model.mamba2 import _step as mamba2_step
+from exporter.model.mamba2 import _time_steps
 from exporter.model.rotary import rotate
-from exporter.spec import AlibiSpec, NormKind, NormSpec, RopeLayout, RotaryRounding, RotarySpec
+from exporter.spec import (
+    Activation,
+    AlibiSpec,
+    Mamba2Spec,
+    MambaSpec,
+    NormKind,
+    NormSpec,
+    RopeLayout,
+    RotaryRounding,
+    RotarySpec,
+)
 
 HALF = pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 LLAMA = NormSpec(NormKind.RMS, 1e-6, round_first=True)
@@ -105,3 +121,62 @@ def test_blooms_distances_are_rounded(dtype: str) -> None:
 def test_factors_are_not_rounded(dtype: str) -> None:
     x = _random((1000,), dtype)
     _equal(times(_ours(x), 0.2203), x * 0.2203)
+
+
+@HALF
+@pytest.mark.parametrize("limit", [0.4, 0.6])
+def test_time_steps_are_limited_by_what_the_dtype_holds(limit: float, dtype: str) -> None:
+    x, bias = _random((5, 7, 8), dtype), _random((8,), dtype, 1)
+    theirs = torch.clamp(torch.nn.functional.softplus(x + bias), limit, float("inf"))
+    spec = Mamba2Spec(8, 6, 2, 5, 4, Activation.SILU, limits=(limit, float("inf")))
+    ours = _time_steps(_ours(x), {"state.dt_bias": _ours(bias)}, spec, prompt=True)
+    assert (theirs.float() == torch.tensor(limit, dtype=theirs.dtype).float()).any()
+    _equal(ours, theirs)
+
+
+def _mostly_equal(ours: tf.Tensor, theirs: torch.Tensor) -> None:
+    """Sums in another order round otherwise here and there."""
+    assert ours.dtype.name == str(theirs.dtype).removeprefix("torch.")
+    same = np.asarray(tf.cast(ours, tf.float32)) == theirs.float().numpy()
+    assert same.mean() >= 0.99
+
+
+@HALF
+def test_a_token_alone_rounds_where_mamba_s_does(dtype: str) -> None:
+    rows, channels, states = 6, 40, 5
+    x, z, step = (_random((rows, channels), dtype, seed) for seed in range(3))
+    before, behind = (_random((rows, states), dtype, seed) for seed in (3, 4))
+    memory = _random((rows, channels, states), "float32", 5)
+    rate, skip = -_random((channels, states), "float32", 6).exp(), _random((channels,), dtype, 7)
+    step = step.abs()
+    kept, inner, gate = _ours(memory.transpose(1, 2)), _ours(x)[:, tf.newaxis], _ours(z)[:, tf.newaxis]
+    theirs = modeling_mamba.mamba_selective_state_update(memory, x, step, rate, before, behind, skip, z=z)
+    wide = [tf.cast(_ours(part), tf.float32)[:, tf.newaxis] for part in (step, before, behind)]
+    added = wide[0] * tf.cast(inner, tf.float32)
+    read, after = mamba_step(_ours(rate.T), inner.dtype, kept, wide[0], added, *wide[1:])
+    spec = MambaSpec(channels, states, 2, 4, Activation.SILU)
+    read = tf.cast(read, inner.dtype)
+    ours = mamba_gated(read, inner, gate, {"state.skip": _ours(skip)}, spec, inner.dtype)
+    _mostly_equal(ours[:, 0], theirs)
+    np.testing.assert_allclose(after, memory.transpose(1, 2).numpy(), rtol=1e-5, atol=1e-6)
+
+
+@HALF
+def test_a_token_alone_rounds_where_mamba_2_s_does(dtype: str) -> None:
+    rows, heads, size, groups, states = 6, 8, 6, 2, 5
+    x, step = _random((rows, heads, size), dtype), _random((rows, heads), dtype, 1).abs()
+    before, behind = (_random((rows, groups, states), dtype, seed) for seed in (2, 3))
+    memory, rate = _random((rows, heads, size, states), "float32", 4), -_random((heads,), "float32", 5).exp()
+    kept = _ours(memory.transpose(2, 3))
+    theirs = modeling_mamba2.mamba2_selective_state_update(
+        memory,
+        x,
+        step[..., None].expand(-1, -1, size),
+        rate[:, None, None].expand(-1, size, states),
+        before,
+        behind,
+    )
+    parts = [_ours(part)[:, tf.newaxis] for part in (step, x, before, behind)]
+    ours, after = mamba2_step(kept, _ours(rate), *parts)
+    _mostly_equal(ours[:, 0], theirs)
+    np.testing.assert_allclose(after, memory.transpose(2, 3).numpy(), rtol=1e-5, atol=1e-6)
