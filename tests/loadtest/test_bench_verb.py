@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -217,7 +218,12 @@ def test_ctrl_c_tells_what_there_is(stub: HttpStub, prompt: Path) -> None:
     command = [sys.executable, "-m", "exporter", "bench", "--url", stub.url, "--model", "stories"]
     options = ["--concurrency", "2", "--duration", "10m", "--warmup", "2", "--prompts", str(prompt), "--json"]
     process = subprocess.Popen(
-        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests run in the background of a shell, their children would pass over SIGINT.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     end = time.monotonic() + 60
     while len([body for body in stub.bodies if body["signature_name"] == "serving_default"]) < 50:
