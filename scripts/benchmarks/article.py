@@ -52,7 +52,7 @@ def write(bench: Bench, path: Path, facts: dict[str, str]) -> None:
         return
     sections = [
         _INTRODUCTION,
-        _listed(facts),
+        _listed(bench, SEED_CASES, facts),
         "## Tokens per second\n\nIn brackets: genserve's speed relative to the peer's.\n\n"
         + _by_case(bench, SEED_CASES, _speed),
         "## Seconds of the first call\n\nTracing and compiling included; genserve compiles while a server "
@@ -70,11 +70,15 @@ def write_models(bench: Bench, path: Path, facts: dict[str, str]) -> None:
     """Writes docs/performance-models.md, where there are results."""
     if any(bench.result("genserve", case) for case in MODEL_CASES):
         speeds = _by_case(bench, MODEL_CASES, _speed, ("torch", "genserve"))
-        path.write_text("\n".join([_MODELS, _listed(facts), speeds]), encoding="utf-8")
+        path.write_text("\n".join([_MODELS, _listed(bench, MODEL_CASES, facts), speeds]), encoding="utf-8")
 
 
-def _listed(facts: dict[str, str]) -> str:
-    return "\n".join(f"- {name}: {fact}" for name, fact in facts.items()) + "\n"
+def _listed(bench: Bench, cases: Sequence[Case], facts: dict[str, str]) -> str:
+    """The facts, and what the results that are there were measured with."""
+    found = [bench.result(peer, case) for case in cases for peer in COMPARED]
+    ways = {", ".join(f"{name} {value}" for name, value in one.settings.items()) for one in found if one}
+    lines = [*(f"{name}: {fact}" for name, fact in facts.items()), *sorted(way for way in ways if way)]
+    return "\n".join(f"- {line}" for line in lines) + "\n"
 
 
 def measurements(bench: Bench) -> list[dict[str, Any]]:
