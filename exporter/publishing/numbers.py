@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from pathlib import Path
 
 from exporter.errors import OutputError
@@ -54,13 +55,17 @@ def check_folder(servable: Path) -> None:
     """Refuses a path that is, or lies below, something else than a folder."""
     for path in (servable, *servable.parents):
         try:
-            if path.is_dir():
-                return
-            if path.exists() or path.is_symlink():
-                kind = "a link to nothing" if not path.exists() else "no folder"
-                raise OutputError(f"{servable} cannot be written: {path} is {kind}")
+            # Looked at once: another export may make the folder between two looks.
+            mode = path.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            if not path.is_symlink():
+                continue
+            raise OutputError(f"{servable} cannot be written: {path} is a link to nothing") from None
         except OSError as error:
             raise OutputError(f"{servable} cannot be written: {error}") from error
+        if stat.S_ISDIR(mode):
+            return
+        raise OutputError(f"{servable} cannot be written: {path} is no folder")
 
 
 def _children(directory: Path) -> list[Path]:

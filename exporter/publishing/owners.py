@@ -76,10 +76,14 @@ def place() -> str:
 
 
 def start_time(pid: int) -> int | None:
-    """When a process started, in clock ticks since the boot; None for one that has ended."""
+    """When a process started, in clock ticks since the boot; None for one that has ended.
+
+    Raises:
+      OSError: it could not be looked up, which tells nothing about the process.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return None
     # The second field, the command's name in parentheses, may itself hold spaces and parentheses.
     fields = text.rpartition(")")[2].split()

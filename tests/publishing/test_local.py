@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -72,26 +73,39 @@ def test_replacing_keeps_the_old_version_until_the_new_one_is_whole(tmp_path: Pa
     assert names(servable) == ["1"]
 
 
-def test_two_exports_at_once_get_two_numbers(tmp_path: Path) -> None:
+def test_exports_at_once_get_numbers_of_their_own(tmp_path: Path) -> None:
     servable = tmp_path / "m"
-    numbers: list[int] = []
-    barrier = threading.Barrier(8)
+    barrier = threading.Barrier(8, timeout=60)
 
-    def export() -> None:
+    def export() -> int:
         with staged_version(servable) as staged:
             barrier.wait()  # all of them hold a number
             write(staged.path, str(staged.version))
-        numbers.append(staged.version)
+        return staged.version
 
-    threads = [threading.Thread(target=export) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(numbers) == list(range(1, 9))
-    assert {int(name): int((servable / name / "saved_model.pb").read_text()) for name in names(servable)} == {
-        number: number for number in numbers
+    with ThreadPoolExecutor(8) as pool:
+        started = [pool.submit(export) for _ in range(8)]
+    assert sorted(export.result() for export in started) == list(range(1, 9))
+    assert {name: (servable / name / "saved_model.pb").read_text() for name in names(servable)} == {
+        str(number): str(number) for number in range(1, 9)
     }
+
+
+def test_a_folder_that_another_export_makes_between_two_looks_is_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servable = tmp_path / "m"
+    look = Path.stat
+
+    def made_after_the_look(path: Path, **options: bool) -> os.stat_result:
+        try:
+            return look(path, **options)
+        finally:
+            if not os.path.isdir(servable):  # noqa: PTH112 - Path's own look is the one replaced
+                os.mkdir(servable)  # noqa: PTH102
+
+    monkeypatch.setattr(Path, "stat", made_after_the_look)
+    assert choose_version(servable, None, force=False) == 1
 
 
 def test_a_number_that_is_being_exported_is_refused_at_once(tmp_path: Path) -> None:
