@@ -11,7 +11,7 @@ from exporter.families.llama import LLAMA, LLAMA_NAMES
 from exporter.families.ministral3 import MINISTRAL3
 from exporter.families.mistral import MISTRAL
 from exporter.families.qwen import QWEN2, QWEN3
-from exporter.families.wrapped import Wrapped
+from exporter.families.wrapped import Ties, Wrapped
 
 _IMAGES = ("image_token_id", "vision_config")
 _LLAVA = (
@@ -77,7 +77,7 @@ INTERNVL = Wrapped(
         "vision_feature_select_strategy",
     ),
 ).family()
-LLAVA = Wrapped("llava", _LLAMAS, keys=_LLAVA, tied=False, either=True).family()
+LLAVA = Wrapped("llava", _LLAMAS, keys=_LLAVA, tied=False, ties=Ties.EITHER).family()
 LLAVA_NEXT = Wrapped("llava_next", _LLAMAS, keys=(*_LLAVA, "image_grid_pinpoints"), tied=False).family()
 LFM2_VL = Wrapped(
     "lfm2_vl",
@@ -99,14 +99,14 @@ LLAVA_NEXT_VIDEO = Wrapped(
     _LLAMAS,
     keys=(*_GRID, "spatial_pool_mode", "spatial_pool_out_channels", "spatial_pool_stride"),
     tied=False,
-    either=True,
+    ties=Ties.EITHER,
 ).family()
 LLAVA_ONEVISION = Wrapped(
     "llava_onevision",
     {"qwen2": QWEN2, "llama": LLAMA},
     keys=(*_GRID, "vision_aspect_ratio"),
     tied=False,
-    either=True,
+    ties=Ties.EITHER,
 ).family()
 VIPLLAVA = Wrapped(
     "vipllava",

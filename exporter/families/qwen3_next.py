@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from exporter.families.experts import ROUTER_TRAINING, read_mixture
-from exporter.families.family import ACTIVATIONS, Family, expect_kind
+from exporter.families.family import ACTIVATIONS, Family
 from exporter.families.gemma import gemma_attention, gemma_norm
 from exporter.families.llama import LLAMA_NAMES
 from exporter.families.names import StateNames
@@ -14,6 +14,7 @@ from exporter.families.qwen_moe import qwen_experts, qwen_mixture
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
 from exporter.families.shape import FULL, Keys, Shape, gated_mlp, read_shape, tied
+from exporter.families.wrapped import Ties, Wrapped
 from exporter.spec import (
     GatedDeltaSpec,
     HeadSpec,
@@ -46,7 +47,7 @@ def read_next(config: ConfigReader) -> ModelSpec:
     return _model(config, "qwen3_next", shape, _sparse(config, shape))
 
 
-def read_text(config: ConfigReader, model_type: str = "qwen3_5_text") -> ModelSpec:
+def read_text(config: ConfigReader) -> ModelSpec:
     """Dense feed-forward blocks."""
     shape = read_shape(
         config,
@@ -60,10 +61,10 @@ def read_text(config: ConfigReader, model_type: str = "qwen3_5_text") -> ModelSp
         max_length=32768,
     )
     mlp = gated_mlp(config, shape.width)
-    return _model(config, model_type, shape, lambda layer: mlp)
+    return _model(config, "qwen3_5_text", shape, lambda layer: mlp)
 
 
-def read_moe_text(config: ConfigReader, model_type: str = "qwen3_5_moe_text") -> ModelSpec:
+def read_moe_text(config: ConfigReader) -> ModelSpec:
     """A mixture with a shared expert in every layer."""
     shape = read_shape(
         config,
@@ -85,20 +86,7 @@ def read_moe_text(config: ConfigReader, model_type: str = "qwen3_5_moe_text") ->
         router=RouterSpec(normalise=True),
     )
     mixture = replace(mixture, shared=shared, shared_gate=True)
-    return _model(config, model_type, shape, lambda layer: mixture)
-
-
-def read_wrapped(
-    config: ConfigReader, read: Callable[[ConfigReader, str], ModelSpec], model_type: str
-) -> ModelSpec:
-    """The text model of a checkpoint with a vision tower."""
-    text = config.section("text_config")
-    text.harmless(*ROUTER_TRAINING, "intermediate_size")  # the mixtures have none; the tower does
-    expect_kind(text, encoder_decoder=False)
-    shares = config.flag("tie_word_embeddings", False)
-    text.expect("tie_word_embeddings", shares, why="it contradicts the outer tie_word_embeddings")
-    spec = read(text, model_type)
-    return replace(spec, head=replace(spec.head, tied=shares))
+    return _model(config, "qwen3_5_moe_text", shape, lambda layer: mixture)
 
 
 def _model(
@@ -192,10 +180,22 @@ TEXT_NAMES = replace(
 
 QWEN3_NEXT = Family(read_next, qwen_experts(NAMES), harmless=ROUTER_TRAINING)
 QWEN3_5_TEXT = Family(read_text, TEXT_NAMES)
-QWEN3_5 = Family(lambda config: read_wrapped(config, read_text, "qwen3_5"), TEXT_NAMES, harmless=IMAGES)
 QWEN3_5_MOE_TEXT = Family(read_moe_text, qwen_experts(TEXT_NAMES), harmless=ROUTER_TRAINING)
-QWEN3_5_MOE = Family(
-    lambda config: read_wrapped(config, read_moe_text, "qwen3_5_moe"),
-    qwen_experts(TEXT_NAMES),
-    harmless=(*ROUTER_TRAINING, *IMAGES),
-)
+
+
+def _wrapped(model_type: str, text: Family, *training: str) -> Family:
+    return Wrapped(
+        model_type,
+        {f"{model_type}_text": text},
+        own=True,
+        keys=(*training, *IMAGES),
+        tied=False,
+        ties=Ties.SAME,
+        part="",
+    ).family()
+
+
+QWEN3_5 = _wrapped("qwen3_5", QWEN3_5_TEXT)
+# The mixtures have no intermediate_size; the tower does.
+_MIXTURES = replace(QWEN3_5_MOE_TEXT, harmless=(*ROUTER_TRAINING, "intermediate_size"))
+QWEN3_5_MOE = _wrapped("qwen3_5_moe", _MIXTURES, *ROUTER_TRAINING)

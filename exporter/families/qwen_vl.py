@@ -15,7 +15,7 @@ from exporter.families.qwen_moe import sparse_layers
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import KINDS, flat_parameters, rotary
 from exporter.families.shape import Keys, Shape, gated_mlp, read_shape, read_windows, rms_norm, tied
-from exporter.families.wrapped import Wrapped
+from exporter.families.wrapped import Ties, Wrapped
 from exporter.spec import AttentionSpec, HeadSpec, LayerSpec, ModelSpec, RopeKind, RotarySpec, RouterSpec
 
 _KINDS = {**KINDS, "mrope": RopeKind.DEFAULT}
@@ -115,7 +115,7 @@ def _wrapped(model_type: str, text: Family, flat: bool) -> Family:
         keys=_KEYS,
         flat=flat,
         tied=False,
-        either=flat,
+        ties=Ties.EITHER if flat else Ties.OUTER,
         renames=_OLD if flat else (),
     ).family()
 
