@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from exporter.families.cohere import COHERE2
 from exporter.families.family import Family
 from exporter.families.lfm2 import LFM2
-from exporter.families.llama import LLAMA, LLAMA_NAMES
+from exporter.families.llama import LLAMA, NORMED_NAMES
 from exporter.families.ministral3 import MINISTRAL3
 from exporter.families.mistral import MISTRAL
 from exporter.families.qwen import QWEN2, QWEN3
@@ -36,7 +34,6 @@ _MISTRAL3 = {
     "sliding_window": None,
     "vocab_size": 131072,
 }
-_QWEN_NAMES = replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm")
 _COHERE: dict[str, Family] = {"cohere2": COHERE2}
 _LLAMAS: dict[str, Family] = {"llama": LLAMA, "mistral": MISTRAL, "qwen2": QWEN2}
 _SMALL = {"model_type": "llama", "rms_norm_eps": 1e-5}
@@ -68,7 +65,7 @@ IDEFICS3 = Wrapped(
 INTERNVL = Wrapped(
     "internvl",
     {"qwen2": QWEN2, "qwen3": QWEN3, "llama": LLAMA},
-    names=_QWEN_NAMES,
+    names=NORMED_NAMES,
     keys=(
         *_IMAGES,
         "downsample_ratio",

@@ -8,12 +8,12 @@ from dataclasses import replace
 from exporter.families.experts import ROUTER_TRAINING, read_mixture
 from exporter.families.family import ACTIVATIONS, Family
 from exporter.families.gemma import gemma_attention, gemma_norm
-from exporter.families.llama import LLAMA_NAMES
+from exporter.families.llama import NORMED_NAMES
 from exporter.families.names import StateNames
-from exporter.families.qwen_moe import qwen_experts, qwen_mixture
+from exporter.families.qwen_moe import qwen_experts, qwen_mixture, sparse_places
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
-from exporter.families.shape import FULL, Keys, Shape, gated_mlp, read_shape, tied
+from exporter.families.shape import FULL, LINEAR, Keys, Shape, gated_mlp, layer_kinds, read_shape, tied
 from exporter.families.wrapped import Ties, Wrapped
 from exporter.spec import (
     GatedDeltaSpec,
@@ -25,9 +25,6 @@ from exporter.spec import (
     RouterSpec,
 )
 
-LINEAR = "linear_attention"
-# Names of version 4 for the kinds of layers, which the reference still reads.
-_KINDS = {FULL: FULL, "attention": FULL, LINEAR: LINEAR, "mamba": LINEAR}
 _SPARSE_KEYS = Keys(kv_heads="num_key_value_heads", head_dim="head_dim", width="")
 
 
@@ -95,17 +92,10 @@ def _model(
     norm = gemma_norm(config)
     turning = read_rotary(config, shape.head_dim, shape.max_length, partial=0.25)
     attention = gemma_attention(config, shape, turning, qk_norm=norm, gated=True)
-    state = _delta(config)
-    layers = [
-        LayerSpec(
-            attention=attention if kind == FULL else None,
-            state=None if kind == FULL else state,
-            mlp=fed(index),
-            attention_norm=norm,
-            mlp_norm=norm,
-        )
-        for index, kind in enumerate(_kinds(config, shape.layers))
-    ]
+    layer = LayerSpec(attention_norm=norm, mlp_norm=norm)
+    own = {FULL: replace(layer, attention=attention), LINEAR: replace(layer, state=_delta(config))}
+    kinds = enumerate(_kinds(config, shape.layers))
+    layers = [replace(own[kind], mlp=fed(index)) for index, kind in kinds]
     return shape.model(model_type, layers, norm, HeadSpec(tied(config)))
 
 
@@ -113,12 +103,6 @@ def _kinds(config: ConfigReader, layers: int) -> list[str]:
     interval = config.integer("full_attention_interval", 4)
     every = [LINEAR if (layer + 1) % interval else FULL for layer in range(layers)]
     return layer_kinds(config, layers) or every
-
-
-def layer_kinds(config: ConfigReader, layers: int) -> list[str] | None:
-    """``layer_types`` of layers that have attention or a state; None without."""
-    types = config.choices("layer_types", tuple(_KINDS), layers)
-    return types and [_KINDS[kind] for kind in types]
 
 
 def _delta(config: ConfigReader) -> GatedDeltaSpec:
@@ -145,9 +129,8 @@ def _sparse(config: ConfigReader, shape: Shape) -> Callable[[int], MlpSpec | Moe
     shared = gated_mlp(config, config.integer("shared_expert_intermediate_size", 512))
     mixture = qwen_mixture(config, width=512, experts=512, top_k=10, normed=True)
     mixture = replace(mixture, shared=shared, shared_gate=True)
-    step = config.integer("decoder_sparse_step", 1)
-    dense = config.choices("mlp_only_layers", range(shape.layers), 0, more=True) or []
-    return lambda layer: plain if layer in dense or (layer + 1) % step else mixture
+    mixed = sparse_places(config, shape.layers)
+    return lambda layer: mixture if mixed[layer] else plain
 
 
 # What only the class that reads images looks at.
@@ -167,9 +150,7 @@ _APART = replace(
     rates=("linear_attn.in_proj_b", "linear_attn.in_proj_a"),
 )
 # Drafting heads are not used unless asked for.
-NAMES = replace(
-    LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm", state=_DELTA, towers=("mtp",)
-)
+NAMES = replace(NORMED_NAMES, state=_DELTA, towers=("mtp",))
 TEXT_NAMES = replace(
     NAMES,
     state=_APART,
