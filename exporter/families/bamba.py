@@ -32,16 +32,9 @@ def read(config: ConfigReader) -> ModelSpec:
     state = hybrid_state(config, shape.hidden, gated_norm(norm.epsilon))
     mlp = gated_mlp(config, shape.width, bias=config.flag("mlp_bias", False))
     attending = config.choices("attn_layer_indices", range(shape.layers), 0, more=True) or []
-    layers = [
-        LayerSpec(
-            attention=attention if layer in attending else None,
-            state=None if layer in attending else state,
-            mlp=mlp,
-            attention_norm=norm,
-            mlp_norm=norm,
-        )
-        for layer in range(shape.layers)
-    ]
+    layer = LayerSpec(mlp=mlp, attention_norm=norm, mlp_norm=norm)
+    attends, carries = replace(layer, attention=attention), replace(layer, state=state)
+    layers = [attends if index in attending else carries for index in range(shape.layers)]
     return shape.model("bamba", layers, norm, HeadSpec(tied(config)))
 
 

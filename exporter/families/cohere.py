@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from exporter.families.family import Family
-from exporter.families.llama import LLAMA_NAMES
+from exporter.families.llama import LLAMA_NAMES, NORMED_NAMES
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
 from exporter.families.shape import Shape, gated_mlp, layer_norm, read_shape, read_windows, tied
@@ -65,8 +65,5 @@ def _model(config: ConfigReader, model_type: str, shape: Shape, attentions: list
     return shape.model(model_type, layers, norm, head)
 
 
-COHERE = Family(
-    read_cohere,
-    replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm"),
-)
+COHERE = Family(read_cohere, NORMED_NAMES)
 COHERE2 = Family(read_cohere2, LLAMA_NAMES)

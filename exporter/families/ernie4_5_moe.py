@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from exporter.families.ernie4_5 import ernie_attention
 from exporter.families.experts import ROUTER_TRAINING, gated_experts, read_mixture, some_mixed
 from exporter.families.family import Family
 from exporter.families.llama import LLAMA_NAMES
 from exporter.families.reader import ConfigReader
-from exporter.families.rope import read_rotary
 from exporter.families.shape import gated_mlp, read_shape, rms_norm, tied
-from exporter.spec import HeadSpec, ModelSpec, MoeSpec, RopeLayout, RotaryRounding, RouterSpec
+from exporter.spec import HeadSpec, ModelSpec, MoeSpec, RouterSpec
 
 
 def read(config: ConfigReader) -> ModelSpec:
-    """Some layers mix, from a first to a last one; neighbouring features turn together, in float32."""
+    """Some layers mix, from a first to a last one."""
     shape = read_shape(
         config,
         vocab=103424,
@@ -26,13 +26,8 @@ def read(config: ConfigReader) -> ModelSpec:
         max_length=131072,
     )
     norm, bias = rms_norm(config, 1e-5), config.flag("use_bias", False)
-    turning = read_rotary(
-        config, shape.head_dim, shape.max_length, theta=500_000.0, layout=RopeLayout.INTERLEAVED
-    )
-    turning = replace(turning, rounding=RotaryRounding.SUM)
-    attention = shape.attention(rotary=turning, qkv_bias=bias, out_bias=bias)
     layers = some_mixed(
-        [attention] * shape.layers,
+        [ernie_attention(config, shape, bias)] * shape.layers,
         _mixed(config, shape.layers),
         _mixture(config, bias=bias),
         gated_mlp(config, shape.width, bias=bias),

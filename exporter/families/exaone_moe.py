@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from exporter.families.deepseek_router import deepseek_experts, read_deepseek_mixture
 from exporter.families.exaone4 import read_exaone_attentions
 from exporter.families.experts import ROUTER_OUTPUT, read_layer_types, some_mixed
 from exporter.families.family import Family
-from exporter.families.llama import LLAMA_NAMES
+from exporter.families.llama import NORMED_NAMES
 from exporter.families.reader import ConfigReader
 from exporter.families.shape import gated_mlp, read_shape, rms_norm, tied
 from exporter.spec import HeadSpec, ModelSpec
@@ -38,7 +36,7 @@ def read(config: ConfigReader) -> ModelSpec:
 EXAONE_MOE = Family(
     read,
     deepseek_experts(
-        replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm"),
+        NORMED_NAMES,
         renames=((r"mlp\.e_score_correction_bias", "mlp.gate.e_score_correction_bias"),),
     ),
     harmless=ROUTER_OUTPUT,

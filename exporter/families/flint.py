@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from exporter.families.experts import ROUTER_TRAINING, gated_experts, read_mixture, some_mixed
 from exporter.families.family import Family
-from exporter.families.llama import LLAMA_NAMES
+from exporter.families.llama import NORMED_NAMES
+from exporter.families.qwen_moe import sparse_places
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
 from exporter.families.shape import Shape, gated_mlp, read_shape, read_windows, rms_norm, tied
@@ -27,10 +28,7 @@ def read(config: ConfigReader) -> ModelSpec:
         max_length=262144,
     )
     norm = replace(rms_norm(config), round_first=False)
-    step = config.integer("decoder_sparse_step", 1)
-    dense = config.choices("mlp_only_layers", range(shape.layers), 0, more=True)
-    dense = [0, 1] if dense is None else dense
-    mixed = [layer not in dense and (layer + 1) % step == 0 for layer in range(shape.layers)]
+    mixed = sparse_places(config, shape.layers, dense=(0, 1))
     attentions, plain = _attentions(config, shape, norm), gated_mlp(config, shape.width)
     layers = some_mixed(attentions, mixed, _mixture(config), plain, norm)
     return shape.model("flint", layers, norm, HeadSpec(tied(config)))
@@ -60,7 +58,7 @@ SHARED = "mlp.shared_expert."
 FLINT = Family(
     read,
     gated_experts(
-        replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm", sinks="self_attn.sinks"),
+        replace(NORMED_NAMES, sinks="self_attn.sinks"),
         shared=(f"{SHARED}gate_proj", f"{SHARED}up_proj", f"{SHARED}down_proj"),
         renames=((r"self_attn\.softmax_offset", "self_attn.sinks"),),
     ),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exporter.families.family import Family, expect_kind
+from exporter.families.family import Family
 from exporter.families.gemma import gemma_attention, gemma_model, gemma_norm
 from exporter.families.gemma2 import GEMMA2_NAMES, gemma_layer, gemma_windows, query_scale
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import nested_rotaries
 from exporter.families.shape import Shape, read_shape
+from exporter.families.wrapped import Ties, Wrapped
 from exporter.spec import ModelSpec, RotarySpec
 
 
@@ -45,18 +46,6 @@ def read(config: ConfigReader) -> ModelSpec:
     return gemma_model(config, "gemma3_text", shape, layers, gemma_norm(config), final)
 
 
-def read_wrapped(config: ConfigReader) -> ModelSpec:
-    """The text model of a checkpoint with a vision tower; its class applies no soft cap to the logits."""
-    text = config.section("text_config")
-    text.harmless(*HARMLESS)
-    expect_kind(text, encoder_decoder=False)
-    text.expect("final_logit_softcapping", None, why="the class that reads images does not apply it")
-    tied = config.flag("tie_word_embeddings", True, null=False)
-    text.expect("tie_word_embeddings", tied, why="it contradicts the outer tie_word_embeddings")
-    spec = read(text)
-    return replace(spec, model_type="gemma3", head=replace(spec.head, tied=tied))
-
-
 def _rotaries(config: ConfigReader, shape: Shape) -> tuple[RotarySpec, RotarySpec]:
     """Of windowed layers and of the others, to which alone version 4's rope_scaling and rope_theta apply."""
     return nested_rotaries(
@@ -75,17 +64,11 @@ IMAGES = ("image_token_id", "mm_tokens_per_image", "vision_config")
 NAMES = replace(GEMMA2_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm")
 
 GEMMA3_TEXT = Family(read, NAMES, harmless=(*HARMLESS, *IMAGES))
-GEMMA3 = Family(
-    read_wrapped,
-    replace(
-        NAMES,
-        prefix="model.language_model.",
-        renames=(
-            (r"^language_model\.lm_head", "lm_head"),
-            (r"^language_model", "model.language_model"),
-            (r"^model\.language_model\.model", "model.language_model"),
-        ),
-        towers=("vision_tower", "multi_modal_projector"),
-    ),
-    harmless=IMAGES,
-)
+GEMMA3 = Wrapped(
+    "gemma3",
+    {"gemma3_text": Family(read, NAMES, harmless=HARMLESS)},
+    own=True,
+    keys=IMAGES,
+    ties=Ties.SAME,
+    null=("final_logit_softcapping",),
+).family()

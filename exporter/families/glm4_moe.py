@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from exporter.families.deepseek_router import deepseek_experts, read_deepseek_mixture
 from exporter.families.experts import ROUTER_OUTPUT, some_mixed
 from exporter.families.family import Family
-from exporter.families.llama import LLAMA_NAMES
+from exporter.families.llama import NORMED_NAMES
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
 from exporter.families.shape import Keys, gated_mlp, read_shape, rms_norm, tied
@@ -67,7 +65,7 @@ def read_solar_open(config: ConfigReader) -> ModelSpec:
     return shape.model("solar_open", [layer] * shape.layers, norm, HeadSpec(tied(config)))
 
 
-NAMES = deepseek_experts(replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm"))
+NAMES = deepseek_experts(NORMED_NAMES)
 ALIASES = {"num_local_experts": "n_routed_experts"}
 
 GLM4_MOE = Family(

@@ -12,9 +12,8 @@ from exporter.families.granite_moe import NAMES as MOE_NAMES
 from exporter.families.llama import LLAMA_NAMES
 from exporter.families.mamba2 import gated_norm, hybrid_state, mamba2_names
 from exporter.families.names import Names
-from exporter.families.qwen3_next import LINEAR, layer_kinds
 from exporter.families.reader import ConfigReader
-from exporter.families.shape import FULL, Shape, gated_mlp, read_shape, rms_norm
+from exporter.families.shape import FULL, LINEAR, Shape, gated_mlp, layer_kinds, read_shape, rms_norm
 from exporter.spec import (
     AttentionSpec,
     LayerSpec,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from exporter.families.deepseek_router import deepseek_experts
 from exporter.families.experts import ROUTER_OUTPUT, read_layer_types, read_mixture, some_mixed
 from exporter.families.family import Family
-from exporter.families.llama import LLAMA_NAMES
+from exporter.families.llama import NORMED_NAMES
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
 from exporter.families.shape import gated_mlp, read_shape, rms_norm, tied
@@ -53,7 +53,7 @@ def _mixture(config: ConfigReader, bias: bool) -> MoeSpec:
 HY_V3 = Family(
     read,
     deepseek_experts(
-        replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm"),
+        NORMED_NAMES,
         correction="mlp.e_score_correction_bias",
         renames=(
             (r"mlp\.router\.gate\.weight", "mlp.gate.weight"),

@@ -31,16 +31,14 @@ def read(config: ConfigReader) -> ModelSpec:
     experts = config.integer("num_experts", 16)
     mixture = read_mixture(config, plain, experts=experts, top_k=2, router=RouterSpec())
     attends, mixes = _every(config, "attn_layer", 8, 4), _every(config, "expert_layer", 2, 1)
-    state = _state(config, shape, norm)
+    layer = LayerSpec(attention_norm=norm, mlp_norm=norm)
+    attending = replace(layer, attention=shape.attention())
+    carrying = replace(layer, state=_state(config, shape, norm))
     layers = [
-        LayerSpec(
-            attention=shape.attention() if attends(layer) else None,
-            state=None if attends(layer) else state,
-            mlp=mixture if experts > 1 and mixes(layer) else plain,
-            attention_norm=norm,
-            mlp_norm=norm,
+        replace(
+            attending if attends(index) else carrying, mlp=mixture if experts > 1 and mixes(index) else plain
         )
-        for layer in range(shape.layers)
+        for index in range(shape.layers)
     ]
     return shape.model("jamba", layers, norm, HeadSpec(tied(config)))
 

@@ -12,7 +12,6 @@ from exporter.families.rope import read_rotary
 from exporter.families.shape import FULL, Keys, Shape, read_shape, tied
 from exporter.spec import (
     Activation,
-    AttentionSpec,
     HeadSpec,
     LayerSpec,
     MlpSpec,
@@ -57,15 +56,9 @@ def lfm2_layers(config: ConfigReader, shape: Shape, kinds: list[str]) -> list[La
         rotary=read_rotary(config, shape.head_dim, shape.max_length, theta=1_000_000.0), qk_norm=norm
     )
     conv = ShortConvSpec(shape.hidden, config.integer("conv_L_cache", 3), config.flag("conv_bias", False))
-    return [
-        LayerSpec(
-            attention=mixer if isinstance(mixer, AttentionSpec) else None,
-            state=mixer if isinstance(mixer, ShortConvSpec) else None,
-            attention_norm=norm,
-            mlp_norm=norm,
-        )
-        for mixer in (attention if kind == FULL else conv for kind in kinds)
-    ]
+    layer = LayerSpec(attention_norm=norm, mlp_norm=norm)
+    own = {FULL: replace(layer, attention=attention), CONV: replace(layer, state=conv)}
+    return [own[kind] for kind in kinds]
 
 
 def _kinds(config: ConfigReader, layers: int) -> list[str]:

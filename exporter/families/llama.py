@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from exporter.families.family import Family
 from exporter.families.names import Names
 from exporter.families.reader import ConfigReader
@@ -22,6 +24,8 @@ LLAMA_NAMES = Names(
     down="mlp.down_proj",
     final_norm="norm",
 )
+#: With query and key norms, as Qwen3 has them.
+NORMED_NAMES = replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm")
 SIZES = {"vocab": 32000, "hidden": 4096, "width": 11008, "layers": 32, "heads": 32, "max_length": 2048}
 
 

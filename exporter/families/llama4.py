@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from exporter.families.experts import ROUTER_OUTPUT, read_mixture, some_mixed
-from exporter.families.family import Family, expect_kind
+from exporter.families.family import Family
 from exporter.families.llama import LLAMA_NAMES
 from exporter.families.names import Experts
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
 from exporter.families.shape import FULL, Shape, gated_mlp, read_shape, rms_norm, tied
+from exporter.families.wrapped import Ties, Wrapped
 from exporter.spec import (
     AttentionSpec,
     HeadSpec,
@@ -46,15 +47,6 @@ def read(config: ConfigReader) -> ModelSpec:
     mixture, mixed = _mixture(config, shape), _mixed(config, shape.layers)
     layers = some_mixed(_attentions(config, shape, turns), mixed, mixture, dense, norm)
     return shape.model("llama4_text", layers, norm, HeadSpec(tied(config)))
-
-
-def read_wrapped(config: ConfigReader) -> ModelSpec:
-    """The text model of a checkpoint with a vision tower; it has its own word on its head."""
-    config.harmless("tie_word_embeddings")
-    text = config.section("text_config")
-    text.harmless(*ROUTER_OUTPUT)
-    expect_kind(text, encoder_decoder=False)
-    return replace(read(text), model_type="llama4")
 
 
 def _attentions(config: ConfigReader, shape: Shape, turns: Sequence[bool]) -> list[AttentionSpec]:
@@ -129,14 +121,18 @@ NAMES = replace(
 # What only the class that reads images looks at.
 IMAGES = ("image_token_id", "vision_config")
 LLAMA4_TEXT = Family(read, NAMES, harmless=ROUTER_OUTPUT)
-LLAMA4 = Family(
-    read_wrapped,
-    replace(
+LLAMA4 = Wrapped(
+    "llama4",
+    {"llama4_text": LLAMA4_TEXT},
+    own=True,
+    names=replace(
         NAMES,
         base="model",
         prefix="language_model.model.",
         head="language_model.lm_head",
         towers=("vision_model", "multi_modal_projector"),
     ),
-    harmless=IMAGES,
-)
+    keys=IMAGES,
+    ties=Ties.TEXT,
+    part="",
+).family()

@@ -29,20 +29,7 @@ def read(config: ConfigReader) -> ModelSpec:
         config.problem(
             f"num_heads={heads} times head_dim={head_dim} is not expand={expand} times hidden_size"
         )
-    bias = config.flag("use_bias", False)
-    state = Mamba2Spec(
-        heads=heads,
-        head_dim=head_dim,
-        groups=groups(config, "n_groups", 8, heads),
-        states=config.integer("state_size", 128),
-        kernel=config.integer("conv_kernel", 4),
-        activation=config.choice("hidden_act", ACTIVATIONS, "silu"),
-        conv_bias=config.flag("use_conv_bias", True),
-        in_bias=bias,
-        out_bias=bias,
-        norm=gated_norm(config.number("layer_norm_epsilon", 1e-5)),
-        limits=time_limits(config),
-    )
+    state = own_state(config, heads, head_dim, "state_size", "hidden_act", time_limits(config))
     return state_model(config, "mamba2", hidden, LayerSpec(state=state), layers=64, vocab=32768, tie=False)
 
 
@@ -98,6 +85,31 @@ def time_limits(config: ConfigReader) -> tuple[float, float]:
             return float(low), float(high)
     config.wrong("time_step_limit", value, "must be a list of two numbers, the smaller one first")
     return 0.0, math.inf
+
+
+def own_state(
+    config: ConfigReader,
+    heads: int,
+    head_dim: int,
+    states: str,
+    activation: str,
+    limits: tuple[float, float],
+) -> Mamba2Spec:
+    """The state by the first names of its sizes; ``states`` and ``activation`` are keys."""
+    bias = config.flag("use_bias", False)
+    return Mamba2Spec(
+        heads=heads,
+        head_dim=head_dim,
+        groups=groups(config, "n_groups", 8, heads),
+        states=config.integer(states, 128),
+        kernel=config.integer("conv_kernel", 4),
+        activation=config.choice(activation, ACTIVATIONS, "silu"),
+        conv_bias=config.flag("use_conv_bias", True),
+        in_bias=bias,
+        out_bias=bias,
+        norm=gated_norm(config.number("layer_norm_epsilon", 1e-5)),
+        limits=limits,
+    )
 
 
 def hybrid_state(

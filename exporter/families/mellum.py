@@ -13,7 +13,7 @@ from exporter.families.experts import (
     some_mixed,
 )
 from exporter.families.family import Family
-from exporter.families.llama import LLAMA_NAMES
+from exporter.families.llama import NORMED_NAMES
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import nested_rotaries
 from exporter.families.shape import Shape, gated_mlp, read_shape, read_windows, rms_norm, tied
@@ -58,7 +58,7 @@ def _mixture(config: ConfigReader) -> MoeSpec:
 
 MELLUM = Family(
     read,
-    gated_experts(replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm")),
+    gated_experts(NORMED_NAMES),
     harmless=(*ROUTER_TRAINING, "num_mtp_layers", "mtp_layer_types", "mtp_mlp_layer_types"),
     aliases={"num_experts": "num_local_experts", "num_mtp_layers": "num_nextn_predict_layers"},
 )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from exporter.families.experts import ROUTER_TRAINING, read_mixture
 from exporter.families.family import Family
-from exporter.families.llama import LLAMA_NAMES
+from exporter.families.llama import NORMED_NAMES
 from exporter.families.mixtral import block_sparse_experts
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
@@ -43,7 +41,7 @@ def read(config: ConfigReader) -> ModelSpec:
 
 
 NAMES = block_sparse_experts(
-    replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm"),
+    NORMED_NAMES,
     {"correction": "block_sparse_moe.e_score_correction_bias"},
     correction="mlp.e_score_correction_bias",
 )

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from exporter.families.cohere import COHERE2
 from exporter.families.family import Family
 from exporter.families.lfm2 import LFM2
-from exporter.families.llama import LLAMA, LLAMA_NAMES
+from exporter.families.llama import LLAMA, NORMED_NAMES
 from exporter.families.ministral3 import MINISTRAL3
 from exporter.families.mistral import MISTRAL
 from exporter.families.qwen import QWEN2, QWEN3
-from exporter.families.wrapped import Wrapped
+from exporter.families.wrapped import Ties, Wrapped
 
 _IMAGES = ("image_token_id", "vision_config")
 _LLAVA = (
@@ -36,7 +34,6 @@ _MISTRAL3 = {
     "sliding_window": None,
     "vocab_size": 131072,
 }
-_QWEN_NAMES = replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm")
 _COHERE: dict[str, Family] = {"cohere2": COHERE2}
 _LLAMAS: dict[str, Family] = {"llama": LLAMA, "mistral": MISTRAL, "qwen2": QWEN2}
 _SMALL = {"model_type": "llama", "rms_norm_eps": 1e-5}
@@ -68,7 +65,7 @@ IDEFICS3 = Wrapped(
 INTERNVL = Wrapped(
     "internvl",
     {"qwen2": QWEN2, "qwen3": QWEN3, "llama": LLAMA},
-    names=_QWEN_NAMES,
+    names=NORMED_NAMES,
     keys=(
         *_IMAGES,
         "downsample_ratio",
@@ -77,7 +74,7 @@ INTERNVL = Wrapped(
         "vision_feature_select_strategy",
     ),
 ).family()
-LLAVA = Wrapped("llava", _LLAMAS, keys=_LLAVA, tied=False, either=True).family()
+LLAVA = Wrapped("llava", _LLAMAS, keys=_LLAVA, tied=False, ties=Ties.EITHER).family()
 LLAVA_NEXT = Wrapped("llava_next", _LLAMAS, keys=(*_LLAVA, "image_grid_pinpoints"), tied=False).family()
 LFM2_VL = Wrapped(
     "lfm2_vl",
@@ -99,14 +96,14 @@ LLAVA_NEXT_VIDEO = Wrapped(
     _LLAMAS,
     keys=(*_GRID, "spatial_pool_mode", "spatial_pool_out_channels", "spatial_pool_stride"),
     tied=False,
-    either=True,
+    ties=Ties.EITHER,
 ).family()
 LLAVA_ONEVISION = Wrapped(
     "llava_onevision",
     {"qwen2": QWEN2, "llama": LLAMA},
     keys=(*_GRID, "vision_aspect_ratio"),
     tied=False,
-    either=True,
+    ties=Ties.EITHER,
 ).family()
 VIPLLAVA = Wrapped(
     "vipllava",

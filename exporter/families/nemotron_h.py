@@ -7,16 +7,16 @@ from dataclasses import replace
 
 from exporter.families.deepseek_router import check_groups, read_deepseek_router
 from exporter.families.experts import read_mixture
-from exporter.families.family import ACTIVATIONS, Family
-from exporter.families.mamba2 import gated_norm, groups, mamba2_names
+from exporter.families.family import Family
+from exporter.families.mamba2 import mamba2_names, own_state
 from exporter.families.names import Names
 from exporter.families.reader import ConfigReader
-from exporter.families.shape import FULL, Keys, plain_mlp, read_shape, tied
+from exporter.families.shape import FULL, KINDS, LINEAR, Keys, plain_mlp, read_shape, tied
 from exporter.spec import HeadSpec, LayerSpec, Mamba2Spec, MlpSpec, ModelSpec, MoeSpec, NormKind, NormSpec
 
-LINEAR, MLP, MOE = "linear_attention", "mlp", "moe"
-# Names of version 4 for the kinds of layers, and letters for them, which the reference still reads.
-_KINDS = {FULL: FULL, "attention": FULL, LINEAR: LINEAR, "mamba": LINEAR, MLP: MLP, MOE: MOE}
+MLP, MOE = "mlp", "moe"
+_KINDS = {**KINDS, MLP: MLP, MOE: MOE}
+# Letters of version 4 for the kinds of layers, which the reference still reads.
 _LETTERS = {"M": LINEAR, "*": FULL, "-": MLP, "E": MOE}
 KEYS = Keys(kv_heads="num_key_value_heads", head_dim="head_dim", layers="")
 
@@ -98,20 +98,9 @@ def _layer_kinds(config: ConfigReader) -> list[str]:
 
 
 def _state(config: ConfigReader) -> Mamba2Spec:
-    heads, bias = config.integer("mamba_num_heads", 128), config.flag("use_bias", False)
-    return Mamba2Spec(
-        heads=heads,
-        head_dim=config.integer("mamba_head_dim", 64),
-        groups=groups(config, "n_groups", 8, heads),
-        states=config.integer("ssm_state_size", 128),
-        kernel=config.integer("conv_kernel", 4),
-        activation=config.choice("mamba_hidden_act", ACTIVATIONS, "silu"),
-        conv_bias=config.flag("use_conv_bias", True),
-        in_bias=bias,
-        out_bias=bias,
-        norm=gated_norm(config.number("layer_norm_epsilon", 1e-5)),
-        limits=(config.number("time_step_min", 0.001), math.inf),
-    )
+    heads, head_dim = config.integer("mamba_num_heads", 128), config.integer("mamba_head_dim", 64)
+    limits = (config.number("time_step_min", 0.001), math.inf)
+    return own_state(config, heads, head_dim, "ssm_state_size", "mamba_hidden_act", limits)
 
 
 NAMES = Names(

@@ -7,10 +7,19 @@ from dataclasses import replace
 from exporter.families.family import ACTIVATIONS, Family
 from exporter.families.names import StateNames
 from exporter.families.olmo import OLMO2_NAMES, olmo_attention
-from exporter.families.qwen3_next import LINEAR, layer_kinds
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
-from exporter.families.shape import FULL, LLAMA_KEYS, Shape, gated_mlp, read_shape, rms_norm, tied
+from exporter.families.shape import (
+    FULL,
+    LINEAR,
+    LLAMA_KEYS,
+    Shape,
+    gated_mlp,
+    layer_kinds,
+    read_shape,
+    rms_norm,
+    tied,
+)
 from exporter.spec import (
     AttentionSpec,
     GatedDeltaSpec,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from exporter.families.experts import ROUTER_TRAINING, gated_experts, read_mixture, softmax_router
 from exporter.families.family import Family
-from exporter.families.llama import LLAMA_NAMES
+from exporter.families.llama import NORMED_NAMES
 from exporter.families.olmo import OLMO2_NAMES, normed_after, olmo_attention
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
@@ -46,7 +44,6 @@ def _mixture(config: ConfigReader, shape: Shape, *, experts: int, top_k: int) ->
     return read_mixture(config, expert, experts=count, top_k=top_k, router=softmax_router(config))
 
 
-NAMES = replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm")
 ALIASES = {"num_local_experts": "num_experts"}
-OLMOE = Family(read_olmoe, gated_experts(NAMES), harmless=ROUTER_TRAINING, aliases=ALIASES)
+OLMOE = Family(read_olmoe, gated_experts(NORMED_NAMES), harmless=ROUTER_TRAINING, aliases=ALIASES)
 FLEX_OLMO = Family(read_flex_olmo, gated_experts(OLMO2_NAMES), harmless=ROUTER_TRAINING, aliases=ALIASES)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from exporter.families.family import Family
-from exporter.families.llama import LLAMA_NAMES
+from exporter.families.llama import LLAMA_NAMES, NORMED_NAMES
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
 from exporter.families.shape import gated_mlp, read_shape, read_windows, rms_norm, tied
@@ -28,10 +28,7 @@ def read(config: ConfigReader, model_type: str) -> ModelSpec:
         max_length=32768,
     )
     norm, rotary = rms_norm(config), read_rotary(config, shape.head_dim, shape.max_length)
-    window = config.optional_integer("sliding_window", None if "sliding_window" in config else 4096)
-    window = window if config.flag("use_sliding_window", False) else None
-    first = config.integer("max_window_layers", 28, minimum=0)
-    windows = read_windows(config, shape.layers, window, lambda layer: window is not None and layer >= first)
+    windows = last_windows(config, shape.layers, 28)
     if third:
         bias = config.flag("attention_bias", False)
         attention = shape.attention(rotary=rotary, qk_norm=norm, qkv_bias=bias, out_bias=bias)
@@ -42,8 +39,16 @@ def read(config: ConfigReader, model_type: str) -> ModelSpec:
     return shape.model(model_type, layers, norm, HeadSpec(tied(config)))
 
 
+def last_windows(config: ConfigReader, layers: int, first: int) -> tuple[int | None, ...]:
+    """Windows from layer ``max_window_layers`` (default ``first``) on, if ``use_sliding_window`` is true."""
+    window = config.optional_integer("sliding_window", None if "sliding_window" in config else 4096)
+    window = window if config.flag("use_sliding_window", False) else None
+    first = config.integer("max_window_layers", first, minimum=0)
+    return read_windows(config, layers, window, lambda layer: window is not None and layer >= first)
+
+
 QWEN2 = Family(partial(read, model_type="qwen2"), LLAMA_NAMES)
 QWEN3 = Family(
     partial(read, model_type="qwen3"),
-    replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm"),
+    NORMED_NAMES,
 )

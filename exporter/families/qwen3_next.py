@@ -6,14 +6,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from exporter.families.experts import ROUTER_TRAINING, read_mixture
-from exporter.families.family import ACTIVATIONS, Family, expect_kind
+from exporter.families.family import ACTIVATIONS, Family
 from exporter.families.gemma import gemma_attention, gemma_norm
-from exporter.families.llama import LLAMA_NAMES
+from exporter.families.llama import NORMED_NAMES
 from exporter.families.names import StateNames
-from exporter.families.qwen_moe import qwen_experts, qwen_mixture
+from exporter.families.qwen_moe import qwen_experts, qwen_mixture, sparse_places
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
-from exporter.families.shape import FULL, Keys, Shape, gated_mlp, read_shape, tied
+from exporter.families.shape import FULL, LINEAR, Keys, Shape, gated_mlp, layer_kinds, read_shape, tied
+from exporter.families.wrapped import Ties, Wrapped
 from exporter.spec import (
     GatedDeltaSpec,
     HeadSpec,
@@ -24,9 +25,6 @@ from exporter.spec import (
     RouterSpec,
 )
 
-LINEAR = "linear_attention"
-# Names of version 4 for the kinds of layers, which the reference still reads.
-_KINDS = {FULL: FULL, "attention": FULL, LINEAR: LINEAR, "mamba": LINEAR}
 _SPARSE_KEYS = Keys(kv_heads="num_key_value_heads", head_dim="head_dim", width="")
 
 
@@ -46,7 +44,7 @@ def read_next(config: ConfigReader) -> ModelSpec:
     return _model(config, "qwen3_next", shape, _sparse(config, shape))
 
 
-def read_text(config: ConfigReader, model_type: str = "qwen3_5_text") -> ModelSpec:
+def read_text(config: ConfigReader) -> ModelSpec:
     """Dense feed-forward blocks."""
     shape = read_shape(
         config,
@@ -60,10 +58,10 @@ def read_text(config: ConfigReader, model_type: str = "qwen3_5_text") -> ModelSp
         max_length=32768,
     )
     mlp = gated_mlp(config, shape.width)
-    return _model(config, model_type, shape, lambda layer: mlp)
+    return _model(config, "qwen3_5_text", shape, lambda layer: mlp)
 
 
-def read_moe_text(config: ConfigReader, model_type: str = "qwen3_5_moe_text") -> ModelSpec:
+def read_moe_text(config: ConfigReader) -> ModelSpec:
     """A mixture with a shared expert in every layer."""
     shape = read_shape(
         config,
@@ -85,20 +83,7 @@ def read_moe_text(config: ConfigReader, model_type: str = "qwen3_5_moe_text") ->
         router=RouterSpec(normalise=True),
     )
     mixture = replace(mixture, shared=shared, shared_gate=True)
-    return _model(config, model_type, shape, lambda layer: mixture)
-
-
-def read_wrapped(
-    config: ConfigReader, read: Callable[[ConfigReader, str], ModelSpec], model_type: str
-) -> ModelSpec:
-    """The text model of a checkpoint with a vision tower."""
-    text = config.section("text_config")
-    text.harmless(*ROUTER_TRAINING, "intermediate_size")  # the mixtures have none; the tower does
-    expect_kind(text, encoder_decoder=False)
-    shares = config.flag("tie_word_embeddings", False)
-    text.expect("tie_word_embeddings", shares, why="it contradicts the outer tie_word_embeddings")
-    spec = read(text, model_type)
-    return replace(spec, head=replace(spec.head, tied=shares))
+    return _model(config, "qwen3_5_moe_text", shape, lambda layer: mixture)
 
 
 def _model(
@@ -107,17 +92,10 @@ def _model(
     norm = gemma_norm(config)
     turning = read_rotary(config, shape.head_dim, shape.max_length, partial=0.25)
     attention = gemma_attention(config, shape, turning, qk_norm=norm, gated=True)
-    state = _delta(config)
-    layers = [
-        LayerSpec(
-            attention=attention if kind == FULL else None,
-            state=None if kind == FULL else state,
-            mlp=fed(index),
-            attention_norm=norm,
-            mlp_norm=norm,
-        )
-        for index, kind in enumerate(_kinds(config, shape.layers))
-    ]
+    layer = LayerSpec(attention_norm=norm, mlp_norm=norm)
+    own = {FULL: replace(layer, attention=attention), LINEAR: replace(layer, state=_delta(config))}
+    kinds = enumerate(_kinds(config, shape.layers))
+    layers = [replace(own[kind], mlp=fed(index)) for index, kind in kinds]
     return shape.model(model_type, layers, norm, HeadSpec(tied(config)))
 
 
@@ -125,12 +103,6 @@ def _kinds(config: ConfigReader, layers: int) -> list[str]:
     interval = config.integer("full_attention_interval", 4)
     every = [LINEAR if (layer + 1) % interval else FULL for layer in range(layers)]
     return layer_kinds(config, layers) or every
-
-
-def layer_kinds(config: ConfigReader, layers: int) -> list[str] | None:
-    """``layer_types`` of layers that have attention or a state; None without."""
-    types = config.choices("layer_types", tuple(_KINDS), layers)
-    return types and [_KINDS[kind] for kind in types]
 
 
 def _delta(config: ConfigReader) -> GatedDeltaSpec:
@@ -157,9 +129,8 @@ def _sparse(config: ConfigReader, shape: Shape) -> Callable[[int], MlpSpec | Moe
     shared = gated_mlp(config, config.integer("shared_expert_intermediate_size", 512))
     mixture = qwen_mixture(config, width=512, experts=512, top_k=10, normed=True)
     mixture = replace(mixture, shared=shared, shared_gate=True)
-    step = config.integer("decoder_sparse_step", 1)
-    dense = config.choices("mlp_only_layers", range(shape.layers), 0, more=True) or []
-    return lambda layer: plain if layer in dense or (layer + 1) % step else mixture
+    mixed = sparse_places(config, shape.layers)
+    return lambda layer: mixture if mixed[layer] else plain
 
 
 # What only the class that reads images looks at.
@@ -179,9 +150,7 @@ _APART = replace(
     rates=("linear_attn.in_proj_b", "linear_attn.in_proj_a"),
 )
 # Drafting heads are not used unless asked for.
-NAMES = replace(
-    LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm", state=_DELTA, towers=("mtp",)
-)
+NAMES = replace(NORMED_NAMES, state=_DELTA, towers=("mtp",))
 TEXT_NAMES = replace(
     NAMES,
     state=_APART,
@@ -192,10 +161,22 @@ TEXT_NAMES = replace(
 
 QWEN3_NEXT = Family(read_next, qwen_experts(NAMES), harmless=ROUTER_TRAINING)
 QWEN3_5_TEXT = Family(read_text, TEXT_NAMES)
-QWEN3_5 = Family(lambda config: read_wrapped(config, read_text, "qwen3_5"), TEXT_NAMES, harmless=IMAGES)
 QWEN3_5_MOE_TEXT = Family(read_moe_text, qwen_experts(TEXT_NAMES), harmless=ROUTER_TRAINING)
-QWEN3_5_MOE = Family(
-    lambda config: read_wrapped(config, read_moe_text, "qwen3_5_moe"),
-    qwen_experts(TEXT_NAMES),
-    harmless=(*ROUTER_TRAINING, *IMAGES),
-)
+
+
+def _wrapped(model_type: str, text: Family, *training: str) -> Family:
+    return Wrapped(
+        model_type,
+        {f"{model_type}_text": text},
+        own=True,
+        keys=(*training, *IMAGES),
+        tied=False,
+        ties=Ties.SAME,
+        part="",
+    ).family()
+
+
+QWEN3_5 = _wrapped("qwen3_5", QWEN3_5_TEXT)
+# The mixtures have no intermediate_size; the tower does.
+_MIXTURES = replace(QWEN3_5_MOE_TEXT, harmless=(*ROUTER_TRAINING, "intermediate_size"))
+QWEN3_5_MOE = _wrapped("qwen3_5_moe", _MIXTURES, *ROUTER_TRAINING)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from exporter.families.experts import ROUTER_TRAINING, gated_experts, read_mixture, softmax_router, some_mixed
 from exporter.families.family import Family
-from exporter.families.llama import LLAMA_NAMES
+from exporter.families.llama import NORMED_NAMES
 from exporter.families.names import Names
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
@@ -71,13 +71,18 @@ def qwen_mixture(
 def sparse_layers(
     config: ConfigReader, model_type: str, shape: Shape, attentions: list[AttentionSpec], mixture: MoeSpec
 ) -> ModelSpec:
-    """Every ``decoder_sparse_step``-th layer mixes, unless ``mlp_only_layers`` names it."""
-    step = config.integer("decoder_sparse_step", 1)
-    dense = config.choices("mlp_only_layers", range(shape.layers), 0, more=True) or []
+    """Some layers mix, the others have plain blocks."""
     norm, plain = rms_norm(config), gated_mlp(config, shape.width)
-    mixed = [index not in dense and (index + 1) % step == 0 for index in range(shape.layers)]
-    layers = some_mixed(attentions, mixed, mixture, plain, norm)
+    layers = some_mixed(attentions, sparse_places(config, shape.layers), mixture, plain, norm)
     return shape.model(model_type, layers, norm, HeadSpec(tied(config)))
+
+
+def sparse_places(config: ConfigReader, layers: int, dense: tuple[int, ...] = ()) -> list[bool]:
+    """Which layers mix: every ``decoder_sparse_step``-th but ``mlp_only_layers`` (default ``dense``)."""
+    step = config.integer("decoder_sparse_step", 1)
+    named = config.choices("mlp_only_layers", range(layers), 0, more=True)
+    plain = dense if named is None else named
+    return [index not in plain and (index + 1) % step == 0 for index in range(layers)]
 
 
 def qwen_experts(base: Names) -> Names:
@@ -90,7 +95,7 @@ def qwen_experts(base: Names) -> Names:
     )
 
 
-NAMES = qwen_experts(replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm"))
+NAMES = qwen_experts(NORMED_NAMES)
 
 QWEN2_MOE = Family(read_qwen2_moe, NAMES, harmless=ROUTER_TRAINING)
 QWEN3_MOE = Family(

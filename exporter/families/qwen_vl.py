@@ -9,13 +9,14 @@ from dataclasses import replace
 
 from exporter.families.experts import ROUTER_TRAINING, gated_experts, read_mixture
 from exporter.families.family import Family
-from exporter.families.llama import LLAMA_NAMES
+from exporter.families.llama import LLAMA_NAMES, NORMED_NAMES
 from exporter.families.names import Experts
+from exporter.families.qwen import last_windows
 from exporter.families.qwen_moe import sparse_layers
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import KINDS, flat_parameters, rotary
-from exporter.families.shape import Keys, Shape, gated_mlp, read_shape, read_windows, rms_norm, tied
-from exporter.families.wrapped import Wrapped
+from exporter.families.shape import Keys, Shape, gated_mlp, read_shape, rms_norm, tied
+from exporter.families.wrapped import Ties, Wrapped
 from exporter.spec import AttentionSpec, HeadSpec, LayerSpec, ModelSpec, RopeKind, RotarySpec, RouterSpec
 
 _KINDS = {**KINDS, "mrope": RopeKind.DEFAULT}
@@ -34,10 +35,7 @@ def read_second(config: ConfigReader) -> ModelSpec:
         kv_heads=8,
         max_length=32768,
     )
-    window = config.optional_integer("sliding_window", None if "sliding_window" in config else 4096)
-    window = window if config.flag("use_sliding_window", False) else None
-    first = config.integer("max_window_layers", 80, minimum=0)
-    windows = read_windows(config, shape.layers, window, lambda layer: window is not None and layer >= first)
+    windows = last_windows(config, shape.layers, 80)
     norm = rms_norm(config, 1e-5)
     attention = shape.attention(rotary=_rotary(config, shape, 1_000_000.0), qkv_bias=True)
     layer = LayerSpec(attention, gated_mlp(config, shape.width), attention_norm=norm, mlp_norm=norm)
@@ -100,8 +98,7 @@ def _rotary(config: ConfigReader, shape: Shape, theta: float) -> RotarySpec:
     return rotary(config, flat_parameters(config), *sizes, theta=theta, kinds=_KINDS)
 
 
-_THIRD = replace(LLAMA_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm")
-_MOE = gated_experts(_THIRD).joined
+_MOE = gated_experts(NORMED_NAMES).joined
 assert _MOE is not None
 _KEYS = ("image_token_id", "video_token_id", "vision_config")
 _OLD = ((r"^visual", "model.visual"), (r"^model(?!\.(language_model|visual))", "model.language_model"))
@@ -115,7 +112,7 @@ def _wrapped(model_type: str, text: Family, flat: bool) -> Family:
         keys=_KEYS,
         flat=flat,
         tied=False,
-        either=flat,
+        ties=Ties.EITHER if flat else Ties.OUTER,
         renames=_OLD if flat else (),
     ).family()
 
@@ -123,7 +120,7 @@ def _wrapped(model_type: str, text: Family, flat: bool) -> Family:
 _SECOND = Family(read_second, LLAMA_NAMES)
 QWEN2_VL = _wrapped("qwen2_vl", _SECOND, True)
 QWEN2_5_VL = _wrapped("qwen2_5_vl", _SECOND, True)
-QWEN3_VL = _wrapped("qwen3_vl", Family(read_third, _THIRD), False)
+QWEN3_VL = _wrapped("qwen3_vl", Family(read_third, NORMED_NAMES), False)
 _MOE_TEXT = Family(
     read_moe,
     replace(_MOE, expert_layout=Experts.HALVES, experts_either_way=True),

@@ -40,9 +40,8 @@ SHARED_CODE = (
     "models/auto/configuration_auto.py",
 )
 
-#: The tables of the auto classes that generate text.
+#: The table of the auto class that generates text without an encoder.
 CAUSAL = "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES"
-SEQ_TO_SEQ = "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES"
 
 # Configs of other things than a model.
 _OTHER_CONFIGS = re.compile(

@@ -171,6 +171,9 @@ def tied(config: ConfigReader, default: bool = False) -> bool:
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 _OLD_NAMES = ("attention",)  # of full_attention
+LINEAR = "linear_attention"
+#: Kinds of layers that have attention or a state, with names of version 4 that the reference still reads.
+KINDS = {FULL: FULL, "attention": FULL, LINEAR: LINEAR, "mamba": LINEAR}
 
 
 def read_windows(
@@ -183,3 +186,9 @@ def read_windows(
     if SLIDING in types and window is None:
         config.problem(f"layer_types has {SLIDING!r}, but there is no sliding_window")
     return tuple(window if kind == SLIDING else None for kind in types)
+
+
+def layer_kinds(config: ConfigReader, layers: int) -> list[str] | None:
+    """``layer_types`` of layers that have attention or a state; None without."""
+    types = config.choices("layer_types", tuple(KINDS), layers)
+    return types and [KINDS[kind] for kind in types]

@@ -6,6 +6,7 @@ do differently, heads and names, is told here as data. The towers' tensors are l
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -35,6 +36,15 @@ TOWERS = (
 )
 
 
+class Ties(enum.Enum):
+    """Whose ``tie_word_embeddings`` counts."""
+
+    OUTER = "the outer config's alone"
+    EITHER = "true in either"
+    SAME = "the outer config's, which that of text_config may not contradict"
+    TEXT = "that of text_config alone"
+
+
 @dataclass(frozen=True)
 class Wrapped:
     """A type whose checkpoints hold another one's model.
@@ -46,10 +56,10 @@ class Wrapped:
       keys: of the config, which only the towers look at.
       default: what counts where there is no ``text_config``.
       flat: without a ``text_config`` its keys stand in the outer config.
-      tied: the default of the outer ``tie_word_embeddings``, which alone counts.
-      either: the text_config's does too.
+      tied: the default of the outer ``tie_word_embeddings``; ``ties`` says whether it counts.
       head: the text model's soft caps and factors of logits count; else its class knows none.
-      part: the text model's name inside the whole.
+      null: keys of text_config that must be null, as the class of the whole does not apply them.
+      part: the text model's name inside the whole; "" where ``names`` are those of the whole.
       placeholders: keys of tokens in whose place the text_config's padding token is read, with defaults.
       renames: as of ``Names``; ``aliases``: as of ``Family``.
     """
@@ -62,8 +72,9 @@ class Wrapped:
     default: Mapping[str, Any] = field(default_factory=dict)
     flat: bool = False
     tied: bool = True
-    either: bool = False
+    ties: Ties = Ties.OUTER
     head: bool = False
+    null: tuple[str, ...] = ()
     part: str = "language_model"
     placeholders: Mapping[str, int] = field(default_factory=dict)
     renames: tuple[tuple[str, str], ...] = LLAVA
@@ -85,12 +96,23 @@ class Wrapped:
             text = config.inner("text_config", given, family.aliases, keys.config, keys.rope)
         text.harmless(*family.harmless, "tie_word_embeddings")
         expect_kind(text, encoder_decoder=False)
+        for key in self.null:
+            text.expect(key, None, why="the class that reads images does not apply it")
         spec = family.read(text)
-        tied = config.flag("tie_word_embeddings", self.tied, null=False)
-        tied = tied or (self.either and given.get("tie_word_embeddings") is True)
+        tied = self._tied(config, text, spec)
         head = replace(spec.head, tied=tied) if self.head else HeadSpec(tied)
         spec = replace(spec, model_type=self.model_type, head=head)
         return self._with_placeholders(spec, config, text) if self.placeholders else spec
+
+    def _tied(self, config: ConfigReader, text: ConfigReader, spec: ModelSpec) -> bool:
+        key = "tie_word_embeddings"
+        if self.ties is Ties.TEXT:
+            config.harmless(key)
+            return spec.head.tied
+        tied = config.flag(key, self.tied, null=False)
+        if self.ties is Ties.SAME:
+            text.expect(key, tied, why=f"it contradicts the outer {key}")
+        return tied or (self.ties is Ties.EITHER and text.raw(key) is True)
 
     def _with_placeholders(self, spec: ModelSpec, config: ConfigReader, text: ConfigReader) -> ModelSpec:
         found = [config.optional_integer(key, default, 0) for key, default in self.placeholders.items()]
@@ -102,8 +124,10 @@ class Wrapped:
         return replace(spec, decoder=replace(spec.decoder, embedding=embedding))
 
     def _kind(self, config: ConfigReader, given: Mapping[str, Any]) -> str:
-        """The text model's type."""
+        """The text model's type; of one that is the type's own the reference does not look at the name."""
         first = next(iter(self.texts))
+        if self.own:
+            return first
         kind = given.get("model_type", first)
         if isinstance(kind, str) and kind in self.texts:
             return kind
@@ -113,6 +137,8 @@ class Wrapped:
     def names_of(self, spec: ModelSpec) -> Names:
         """The text model's names, inside the whole."""
         text = self.names or next(iter(self.texts.values())).names_for(spec)
+        if not self.part:
+            return text
         return replace(
             text,
             prefix=f"model.{self.part}.",

@@ -10,8 +10,9 @@ from exporter.errors import UnsupportedError
 from exporter.families import read_spec
 from exporter.families.config_keys import package_directory
 from exporter.families.registry import ALIASES, FAMILIES, REFUSED, REMOTE
-from exporter.families.scan import CAUSAL, SEQ_TO_SEQ, registered
+from exporter.families.scan import CAUSAL, registered
 
+SEQ_TO_SEQ = "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES"
 ANSWERED = (FAMILIES.keys(), ALIASES.keys(), REFUSED.keys(), REMOTE.keys())
 
 
