@@ -64,6 +64,12 @@ class ModelSpec:
     ignored_config_keys: tuple[str, ...] = field(default=())
     unread_config_keys: tuple[str, ...] = field(default=(), compare=False)
 
+    @property
+    def rescaled_beyond(self) -> int | None:
+        """The length beyond which dynamic rope scaling turns all keys that are read by it; None: never."""
+        rotaries = [attention.rotary for attention in self.decoder.attentions if attention.rotary]
+        return min((each.max_length for each in rotaries if each.kind is RopeKind.DYNAMIC), default=None)
+
     def check_lengths(self, prompt_length: int, max_new_tokens: int) -> None:
         """Raises UnsupportedError where a prompt bucket and its new tokens would leave the reference's path.
 
