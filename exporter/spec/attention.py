@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from exporter.spec.parts import NormSpec
+from exporter.spec.parts import NormSpec, check_unused
 from exporter.spec.positions import AlibiSpec, RelativeSpec, RotarySpec
 
 
@@ -54,12 +54,28 @@ class DifferenceSpec:
     epsilon: float
 
 
+#: What latents go without.
+_NOT_LATENT = (
+    "borrowed",
+    "clip",
+    "difference",
+    "qk_norm",
+    "value_dim",
+    "value_is_key",
+    "value_norm",
+    "value_scale",
+)
+
+
 @dataclass(frozen=True)
 class AttentionSpec:
     """Attention of one layer; ``scale`` multiplies the query, ``window`` counts the query's own position.
 
     With a ``latent`` its vectors are the keys, of one head, and the values as well: ``kv_heads`` is 1, and
     ``head_dim`` the latent's width.
+
+    Raises:
+      UnsupportedError: latent attention has a part that the graph would leave out of it.
     """
 
     heads: int
@@ -93,6 +109,10 @@ class AttentionSpec:
     borrowed: int | None = None  # the layer whose keys and values it reads; it has none of its own
     latent: LatentSpec | None = None
     difference: DifferenceSpec | None = None
+
+    def __post_init__(self) -> None:
+        if self.latent:
+            check_unused("latent attention", self, _NOT_LATENT)
 
     @property
     def widths(self) -> tuple[int, int]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from exporter.spec.attention import AttentionSpec
 from exporter.spec.feed_forward import BesideSpec, MlpSpec, MoeSpec
-from exporter.spec.parts import Activation, NormSpec
+from exporter.spec.parts import Activation, NormSpec, check_unused
 from exporter.spec.states import StateSpec
 
 
@@ -24,6 +24,24 @@ class Block(enum.Enum):
     PARALLEL = "parallel"
     POST_NORM = "post_norm"
     NORMED_RESIDUAL = "normed_residual"
+
+
+#: What a block has no place for.
+_UNUSED = {
+    Block.SEQUENTIAL: (),
+    Block.PARALLEL: ("beside", "cross_attention", "mlp_out_norm"),
+    Block.POST_NORM: (
+        "attention_out_norm",
+        "beside",
+        "cross_out_norm",
+        "mlp_out_norm",
+        "residual_scale",
+        "wide_residual",
+    ),
+    Block.NORMED_RESIDUAL: ("wide_residual",),
+}
+#: What a cross-attention has, and nothing else.
+_CROSS = {"heads", "kv_heads", "head_dim", "scale", "qkv_bias", "out_bias", "softcap"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +65,9 @@ class LayerSpec:
     block in the decoder of an encoder-decoder model. A layer with both attention and a ``state`` adds both
     branches; they read the same norm. ``wide_residual``: the residual stream is in float32 from here on.
     ``scaled``: a learned number multiplies the residual stream behind the layer.
+
+    Raises:
+      UnsupportedError: the layer has a part that the graph would leave out of it.
     """
 
     attention: AttentionSpec | None = None
@@ -65,3 +86,13 @@ class LayerSpec:
     beside: BesideSpec | None = None
     layer_input: LayerInputSpec | None = None
     scaled: bool = False
+
+    def __post_init__(self) -> None:
+        check_unused(f"a layer of block {self.block.value}", self, _UNUSED[self.block])
+        if self.attention and self.attention.borrowed is not None:
+            check_unused("a layer with borrowed keys", self, ("state",))
+        if self.mlp is None:
+            check_unused("a layer without a feed-forward block", self, ("beside",))
+        if self.cross_attention:
+            others = {part.name for part in fields(AttentionSpec)} - _CROSS
+            check_unused("cross-attention", self.cross_attention, others)

@@ -1,9 +1,13 @@
-"""Small parts that others are made of: norms and activations."""
+"""Small parts that others are made of: norms and activations; and the check that a part is not used."""
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+from typing import Any
+
+from exporter.errors import UnsupportedError
 
 
 class NormKind(enum.Enum):
@@ -45,3 +49,13 @@ class Activation(enum.Enum):
     LINEAR = "linear"
     XIELU = "xielu"  # Huang and Schlag 2024, with learned curvatures of both sides
     GPT_OSS = "gpt_oss"  # clamped swish with alpha 1.702, times (1 + clamped linear half)
+
+
+def check_unused(what: str, spec: Any, names: Collection[str]) -> None:
+    """Raises UnsupportedError where ``what``, which does not compute fields of ``names``, has one set."""
+    for part in fields(spec):
+        value = getattr(spec, part.name)
+        if part.name in names and value != part.default:
+            raise UnsupportedError(
+                f"{what} with {part.name}={value!r} is not supported; allowed: {part.default!r}"
+            )
