@@ -13,7 +13,7 @@ from exporter.options import ExportOptions
 from exporter.prompts.chat import Chat
 from exporter.prompts.prefix import Prefix, check_prefix, check_rest
 from exporter.saved_model.buckets import resolve_buckets
-from exporter.spec import Mamba2Spec, ModelSpec, RopeKind
+from exporter.spec import Mamba2Spec, ModelSpec
 
 
 def baked_prefix(prefix: Prefix | None, chat: Chat | None) -> Prefix | None:
@@ -59,14 +59,13 @@ def check_resume(
                 "is read again would go on otherwise"
             )
     total = len(prefix.tokens if prefix else ()) + buckets.prompt_lengths[-1] + generation.max_new_tokens
-    for attention in spec.decoder.attentions:
-        rotary = attention.rotary
-        if rotary and rotary.kind is RopeKind.DYNAMIC and total > rotary.max_length:
-            raise UnsupportedError(
-                "extra_signatures: resume: dynamic rope scaling turns all keys that are read at once by "
-                f"their number beyond {rotary.max_length} tokens, and prompt and new tokens of {total} could "
-                "reach there; stay below it"
-            )
+    bound = spec.rescaled_beyond
+    if bound is not None and total > bound:
+        raise UnsupportedError(
+            "extra_signatures: resume: dynamic rope scaling turns all keys that are read at once by "
+            f"their number beyond {bound} tokens, and prompt and new tokens of {total} could reach there; "
+            "stay below it"
+        )
 
 
 def check_score(path: Path, options: ExportOptions) -> None:

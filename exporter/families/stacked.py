@@ -70,14 +70,13 @@ def runs_in(
 def _alone(layer: LayerSpec, index: int, infos: Mapping[str, WeightInfo]) -> int | None:
     """A number that no other layer has, where a layer must not be stacked.
 
-    It may have a table of relative biases of its own; it may carry a state beside keys and values, or lend
-    these to later layers; or, in a float16 model, it may hand on a residual stream in another dtype than it
-    got.
+    It may have a table of relative biases of its own; it may lend its keys and values to later layers; or, in
+    a float16 model, it may hand on a residual stream in another dtype than it got.
     """
     relative, mlp = layer.attention.relative if layer.attention else None, layer.mlp
     wide = isinstance(mlp, MlpSpec) and mlp.wide_down and any(i.dtype == np.float16 for i in infos.values())
     lent = layer.attention is not None and layer.attention.lent
-    return index if wide or lent or layer.state or (relative is not None and relative.per_layer) else None
+    return index if wide or lent or (relative is not None and relative.per_layer) else None
 
 
 def _placed(run: Run, prefix: str, infos: Mapping[str, WeightInfo]) -> dict[str, tuple[str, int]]:

@@ -42,6 +42,7 @@ from exporter.spec import (
     PositionKind,
     QkNormScope,
 )
+from exporter.spec.parts import check_unused
 
 
 def plan(spec: ModelSpec, names: Names, tables: Tables) -> Iterator[Weight]:
@@ -240,6 +241,7 @@ class _Table:
 
     def gated_qkv(self, ours: str, stored: str, spec: AttentionSpec) -> Iterator[Weight]:
         """The gate is stored with the query: of each head first the one, then the other."""
+        check_unused("a gate stored with the query", spec, ("value_dim", "value_is_key"))
         query, key, value = (stored + name for name in self.names.qkv)
         width, others = spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
         own, gate = (partial(half_of_heads, heads=spec.heads, half=half) for half in (0, 1))
@@ -252,6 +254,7 @@ class _Table:
             yield Weight(f"{ours}gate.{side}", ((Part(both, shape, gate),),))
 
     def fused_qkv(self, target: str, stored: str, spec: AttentionSpec) -> Iterator[Weight]:
+        check_unused("a fused projection", spec, ("value_dim", "value_is_key"))
         width = (spec.heads + 2 * spec.kv_heads) * spec.head_dim
 
         def split(array: Array) -> Array:

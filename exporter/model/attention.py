@@ -56,30 +56,15 @@ def project(
     size = spec.widths[1]
     widths = [spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim, spec.kv_heads * size]
     query, key, value = tf.split(qkv, widths, axis=-1)
-    if spec.qk_norm_scope is QkNormScope.ALL:
-        query = norm(query, weights, "attention.q_norm", spec.qk_norm)
-        key = norm(key, weights, "attention.k_norm", spec.qk_norm)
-    if spec.clip is not None:
-        query, key, value = (tf.clip_by_value(part, -spec.clip, spec.clip) for part in (query, key, value))
-    query = _heads(query, weights, "attention.q_norm", spec, spec.heads)
-    key = _heads(key, weights, "attention.k_norm", spec, spec.kv_heads)
-    value = times(_split(value, spec.kv_heads, size), spec.value_scale)
-    value = norm(value, weights, "attention.v_norm", spec.value_norm)
-    if spec.rotary is not None:
-        query = rotate(query, position.cosine, position.sine, spec.rotary)
-        key = rotate(key, position.cosine, position.sine, spec.rotary)
-    if spec.qk_norm_last:
-        query = norm(query, weights, "attention.q_norm", spec.qk_norm)
-        key = norm(key, weights, "attention.k_norm", spec.qk_norm)
-    if position.query_scale is not None:
-        query *= tf.cast(position.query_scale, query.dtype)[:, :, tf.newaxis, tf.newaxis]
-    return query, _by_head(key), _by_head(value)
+    query = _query(query, weights, spec, position)
+    key = _turned(key, weights, "attention.k_norm", spec, spec.kv_heads, position)
+    value = times(_split(_clipped(value, spec), spec.kv_heads, size), spec.value_scale)
+    return query, _by_head(key), _by_head(norm(value, weights, "attention.v_norm", spec.value_norm))
 
 
 def project_borrower(x: tf.Tensor, weights: Weights, spec: AttentionSpec, position: Position) -> tf.Tensor:
     """As ``project``, of a layer that reads another one's keys and values: the query alone."""
-    query = _heads(linear(x, weights, "attention.q"), weights, "attention.q_norm", spec, spec.heads)
-    return rotate(query, position.cosine, position.sine, spec.rotary) if spec.rotary else query
+    return _query(linear(x, weights, "attention.q"), weights, spec, position)
 
 
 def project_query(x: tf.Tensor, weights: Weights, spec: AttentionSpec) -> tf.Tensor:
@@ -99,12 +84,30 @@ def _by_head(x: tf.Tensor) -> tf.Tensor:
     return tf.reshape(x, [-1, tf.shape(x)[2], x.shape[3]])
 
 
-def _heads(x: tf.Tensor, weights: Weights, name: str, spec: AttentionSpec, heads: int) -> tf.Tensor:
-    """[rows, k, heads * head_dim] -> [rows, k, heads, head_dim], each normalised where that comes first."""
+def _query(x: tf.Tensor, weights: Weights, spec: AttentionSpec, position: Position) -> tf.Tensor:
+    """What is projected for the query -> [rows, k, heads, head_dim], as it is compared with keys."""
+    query = _turned(x, weights, "attention.q_norm", spec, spec.heads, position)
+    if position.query_scale is not None:
+        query *= tf.cast(position.query_scale, query.dtype)[:, :, tf.newaxis, tf.newaxis]
+    return query
+
+
+def _turned(
+    x: tf.Tensor, weights: Weights, name: str, spec: AttentionSpec, heads: int, position: Position
+) -> tf.Tensor:
+    """[rows, k, heads * head_dim] -> [rows, k, heads, head_dim], normalised as the spec says, and turned."""
+    whole = spec.qk_norm_scope is QkNormScope.ALL
+    x = _clipped(norm(x, weights, name, spec.qk_norm) if whole else x, spec)
     x = _split(x, heads, spec.head_dim)
-    if spec.qk_norm_last or spec.qk_norm_scope is QkNormScope.ALL:
-        return x
-    return norm(x, weights, name, spec.qk_norm)
+    if not whole and not spec.qk_norm_last:
+        x = norm(x, weights, name, spec.qk_norm)
+    if spec.rotary is not None:
+        x = rotate(x, position.cosine, position.sine, spec.rotary)
+    return norm(x, weights, name, spec.qk_norm) if spec.qk_norm_last else x
+
+
+def _clipped(x: tf.Tensor, spec: AttentionSpec) -> tf.Tensor:
+    return x if spec.clip is None else tf.clip_by_value(x, -spec.clip, spec.clip)
 
 
 def _split(x: tf.Tensor, heads: int, head_dim: int) -> tf.Tensor:

@@ -15,8 +15,9 @@ from exporter.model.block import prefill_layer
 from exporter.model.cache import LayerPrompt, Memory
 from exporter.model.embedding import embed
 from exporter.model.layers import norm, scoped
+from exporter.model.reading import relative_table, turned_at
 from exporter.model.runs import Entry, Place, put, run_turns, turns_of
-from exporter.model.transformer import Transformer, relative_table, turned_at
+from exporter.model.transformer import Transformer
 
 
 class EncoderDecoder(Transformer):

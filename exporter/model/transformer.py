@@ -14,13 +14,19 @@ import tensorflow as tf
 
 from exporter.choices import Target
 from exporter.generation.step import Prompt
-from exporter.model.attention import Bias, Segment
-from exporter.model.bias import Sight, Text, generated_bias, past_bias, prefix_bias
+from exporter.model.bias import Sight, Text
 from exporter.model.block import extend_layer, prefill_layer
 from exporter.model.cache import NOTHING_BAKED, Baked, KVCache, LayerPrompt, Memory
 from exporter.model.embedding import embed, layer_inputs, logits_of
 from exporter.model.layers import norm
-from exporter.model.rotary import Position, Turning, position_at
+from exporter.model.reading import (
+    lender_of,
+    prefix_segments,
+    relative_table,
+    step_biases,
+    step_segments,
+    turned_at,
+)
 from exporter.model.runs import Entry, Place, Turns, entry_of, put, run_turns, taken, turns_of
 from exporter.model.state import State
 from exporter.model.variables import graph_name, variables
@@ -175,7 +181,7 @@ class Transformer(tf.Module):
             x, prompts, states = state
             attention, memory = place.spec.attention, read[place.index]
             only = last_only and place == places[-1] and not tf.is_tensor(entry)
-            lender = _lender(place, places)
+            lender = lender_of(place, places)
             before, begun = baked.at(place.index if lender is None else lender)
             x, made, carried = self._layer_function(prefill_layer, place.spec, baked.length, only)(
                 place.weights(weights, entry),
@@ -222,18 +228,18 @@ class Transformer(tf.Module):
         inputs = self._layer_inputs(weights, tokens, x)
         places = self._places()
         read = cache.memory.segments(cache.copies) if cache.memory else [None] * len(places)
-        front = _prefix_segments(cache.baked, places, positions)
+        front = prefix_segments(cache.baked, places, positions)
         turned = turned_at(places, positions, positions + 1)
-        biases = _step_biases(cache, places, positions, k, weights)
+        biases = step_biases(cache, places, positions, k, weights)
 
         def step(place: Place, entry: Entry, state: Any) -> Any:
             x, own = state
-            lender = _lender(place, places)
+            lender = lender_of(place, places)
             read_at, there = (place.index, own) if lender is None else (lender, written)
             static = place.spec, cache.copies, cache.sharing, cache.wraps(place.index)
             keys, values, _ = there[read_at]
             before = own[place.index][2]
-            past, generated = _segments(cache, read_at, (keys, values), biases.get(place.index))
+            past, generated = step_segments(cache, read_at, (keys, values), biases.get(place.index))
             memory, prefix = read[place.index], front[place.index]
             x, new, after = self._layer_function(extend_layer, *static)(
                 place.weights(weights, entry),
@@ -357,85 +363,13 @@ def _behind(prompt: Prompt, count: int) -> Prompt:
     return prompt._replace(tokens=prompt.tokens[:, count:], lengths=prompt.lengths - count)
 
 
-def _lender(place: Place, places: Sequence[Place]) -> int | None:
-    """The place whose keys and values a borrowing layer reads; it stands alone. None for other layers."""
-    layer = place.spec.attention.borrowed if place.spec.attention else None
-    return None if layer is None else next(other.index for other in places if other.layer == layer)
-
-
 def _window(place: Place) -> int | None:
     """The window of what a place keeps itself."""
     attention = place.spec.attention
     return attention.window if attention and attention.borrowed is None else None
 
 
-def turned_at(places: Sequence[Place], positions: tf.Tensor, seen: tf.Tensor) -> list[Position]:
-    """What each place's attention turns queries and keys by; places that turn alike share it.
-
-    Args:
-      positions: int32 [rows, k].
-      seen: as ``position_at`` takes it.
-    """
-    position = memo(lambda turning: position_at(turning, positions, seen))
-    return [position(Turning.of(place.spec.attention)) for place in places]
-
-
-def _prefix_segments(baked: Baked, places: Sequence[Place], positions: tf.Tensor) -> Sequence[Segment | None]:
-    """Each place's part of the baked prefix, as tokens at ``positions`` (int32 [rows, k]) see it."""
-    if not baked.layers:
-        return [None] * len(places)
-    bias = memo(lambda sight, kept: prefix_bias(sight, baked.length - kept, positions, tf.range(kept)))
-    lenders = [_lender(place, places) for place in places]
-    read = [baked.layers[index if at is None else at] for index, at in enumerate(lenders)]
-    return [
-        part and Segment(*part, bias(Sight.of(place.spec.attention, place.layer), part.keys.shape[-2]))
-        for place, part in zip(places, read, strict=True)
-    ]
-
-
-def _step_biases(
-    cache: KVCache, places: Sequence[Place], positions: tf.Tensor, k: int, weights: Mapping[str, tf.Tensor]
-) -> dict[int, tuple[Bias, Bias]]:
-    """Biases of a step over the prompt and over the generated tokens, by place; one sight shares them."""
-    found: dict[Sight, tuple[Bias, Bias]] = {}
-    sights = {p.index: Sight.of(p.spec.attention, p.layer) for p in places if p.spec.attention}
-    for index, sight in sights.items():
-        if sight not in found and _lender(places[index], places) is None:
-            found[sight] = _biases(cache, positions, k, sight, index, relative_table(weights, sight))
-    return {index: found[sight] for index, sight in sights.items()}
-
-
-def _segments(
-    cache: KVCache, place: int, written: tuple[Any, Any], biases: tuple[Bias, Bias] | None
-) -> tuple[Segment | None, Segment | None]:
-    """Of the prompt and of what is generated; None in a layer without attention."""
-    prompt = cache.prompts[place]
-    if prompt is None or biases is None:
-        return None, None
-    past, generated = biases
-    return Segment(*prompt, past), Segment(*written, generated)
-
-
 def _named(prompt: LayerPrompt | None, state: State | tuple[()]) -> dict[str, tf.Tensor]:
     """A layer's part of a prefix by name; a memory that a mechanism lacks is left out."""
     parts = [part._asdict() for part in (prompt, state) if part]
     return {name: value for part in parts for name, value in part.items() if tf.is_tensor(value)}
-
-
-def _biases(
-    cache: KVCache, positions: tf.Tensor, k: int, sight: Sight, place: int, table: tf.Tensor | None
-) -> tuple[Bias, Bias]:
-    """Of one sight; ``place``: one that has it."""
-    lengths, start = cache.prompt_lengths(), cache.baked.length
-    prompt = cache.prompts[place]
-    assert prompt is not None
-    kept = tf.shape(prompt.keys)[-2]
-    query = tf.reshape(cache.state.count, [-1, 1]) + tf.range(k)
-    past = past_bias(sight, lengths, cache.prompt_length, kept, positions, table, start)
-    tokens, owned = cache.slot_tokens(place, k), cache.owned(place, k)
-    return past, generated_bias(sight, start + lengths, tokens, query, table, owned)
-
-
-def relative_table(weights: Mapping[str, tf.Tensor], sight: Sight) -> tf.Tensor | None:
-    """The table of relative biases that layers of one sight share."""
-    return weights[f"relative.{sight.table}"] if sight.relative else None

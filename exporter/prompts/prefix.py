@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from exporter.errors import OptionError, UnsupportedError, VerificationError
 from exporter.options import ExportOptions
-from exporter.spec import ModelSpec, RopeKind
+from exporter.spec import ModelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -211,14 +211,13 @@ def check_prefix(prefix: Prefix, spec: ModelSpec, longest: int, generation: Gene
             f"{spec.vocab_size - 1}"
         )
     spec.check_lengths(count + longest, generation.max_new_tokens)
-    for attention in spec.decoder.attentions:
-        rotary = attention.rotary
-        if rotary and rotary.kind is RopeKind.DYNAMIC and total > rotary.max_length:
-            raise UnsupportedError(
-                f"{prefix.option}: dynamic rope scaling turns all keys of a prompt by its whole length "
-                f"beyond {rotary.max_length} tokens, and prefix {count} + prompt {longest} + max_new_tokens "
-                f"{generation.max_new_tokens} = {total} could reach there; stay below it"
-            )
+    bound = spec.rescaled_beyond
+    if bound is not None and total > bound:
+        raise UnsupportedError(
+            f"{prefix.option}: dynamic rope scaling turns all keys of a prompt by its whole length "
+            f"beyond {bound} tokens, and prefix {count} + prompt {longest} + max_new_tokens "
+            f"{generation.max_new_tokens} = {total} could reach there; stay below it"
+        )
     if spec.decoder.embedding.padding_token in prefix.tokens:
         raise UnsupportedError(
             f"{prefix.option}: it holds the padding token {spec.decoder.embedding.padding_token}, which "

@@ -21,7 +21,7 @@ from exporter.generation.step import Prompt
 from exporter.manifest import Buckets
 from exporter.model import Transformer, delta, mamba, mamba2
 from exporter.options import make_options
-from tests.model.toys import SIZES, VOCAB, prompt_of, random_model, stacked
+from tests.model.toys import SIZES, VOCAB, prompt_of, random_model
 
 HYBRID = {**SIZES, "num_hidden_layers": 3, "head_dim": 4}
 MAMBA2 = {"mamba_n_heads": 8, "mamba_n_groups": 2, "mamba_d_state": 5, "mamba_d_ssm": 24}
@@ -221,8 +221,3 @@ def test_an_answer_is_not_read_again_where_prompts_alone_limit_time_steps() -> N
     model, options = random_model(config), GenerationOptions(max_new_tokens=4)
     with pytest.raises(UnsupportedError, match=r"resume: the reference limits time steps of falcon_h1"):
         check_resume(model.spec, buckets, options, None)
-
-
-def test_layers_that_carry_a_state_are_not_stacked() -> None:
-    model = random_model({**CONFIGS["Mamba"], "num_hidden_layers": 4})
-    assert stacked(model).weights.keys() == model.weights.keys()

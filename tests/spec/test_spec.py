@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from exporter.errors import UnsupportedError
 from exporter.families import read_spec
+from exporter.families.gpt_neox import GPT_NEOX_NAMES
+from exporter.families.names import Tables
+from exporter.families.weights import plan
+from exporter.spec import (
+    Activation,
+    AttentionSpec,
+    BesideSpec,
+    Block,
+    LatentSpec,
+    LayerSpec,
+    MlpSpec,
+    MoeSpec,
+    NormKind,
+    NormSpec,
+    RouterSpec,
+    ShortConvSpec,
+)
 
 LONGROPE = {"type": "longrope", "short_factor": [1.0] * 48, "long_factor": [2.0] * 48}
 
@@ -130,3 +150,67 @@ def test_unknown_model_type() -> None:
     for value in (42, ["llama"], {"llama": 1}, True):
         with pytest.raises(UnsupportedError, match=r"model_type=.* must be a string"):
             read_spec({"model_type": value})
+
+
+NORM = NormSpec(NormKind.RMS, 1e-6)
+PLAIN = AttentionSpec(heads=4, kv_heads=2, head_dim=8, scale=1.0)
+LATENT = AttentionSpec(
+    4, 1, 12, 1.0, latent=LatentSpec(rank=8, query_rank=None, plain=6, rotated=4, value=5, norm=NORM)
+)
+MLP = MlpSpec(16, Activation.SILU)
+BESIDE = BesideSpec(MoeSpec(4, 2, RouterSpec(), MLP), NORM)
+
+
+@pytest.mark.parametrize(
+    ("spec", "more", "message"),
+    [
+        (LATENT, {"clip": 8.0}, r"latent attention with clip=8\.0 is not supported; allowed: None"),
+        (LATENT, {"qk_norm": NORM}, "latent attention with qk_norm="),
+        (LATENT, {"value_scale": 2.0}, r"latent attention with value_scale=2\.0 .* allowed: 1\.0"),
+        (LATENT, {"borrowed": 0}, "latent attention with borrowed=0"),
+        (LayerSpec(PLAIN, MLP, Block.POST_NORM), {"beside": BESIDE}, "block post_norm with beside="),
+        (
+            LayerSpec(PLAIN, MLP, Block.POST_NORM),
+            {"wide_residual": True},
+            "post_norm with wide_residual=True",
+        ),
+        (
+            LayerSpec(PLAIN, MLP, Block.POST_NORM),
+            {"residual_scale": 0.5},
+            "post_norm with residual_scale=0.5",
+        ),
+        (LayerSpec(PLAIN, MLP, Block.PARALLEL), {"beside": BESIDE}, "block parallel with beside="),
+        (LayerSpec(PLAIN), {"beside": BESIDE}, "without a feed-forward block with beside="),
+        (
+            LayerSpec(replace(PLAIN, borrowed=0), MLP),
+            {"state": ShortConvSpec(16, 3)},
+            "a layer with borrowed keys with state=",
+        ),
+        (
+            LayerSpec(PLAIN, MLP),
+            {"cross_attention": replace(PLAIN, window=3)},
+            "cross-attention with window=3",
+        ),
+    ],
+)
+def test_what_the_graph_would_leave_out_is_refused(spec: Any, more: dict[str, Any], message: str) -> None:
+    with pytest.raises(UnsupportedError, match=message):
+        replace(spec, **more)
+
+
+def test_values_of_another_width_are_not_cut_out_of_a_fused_projection() -> None:
+    spec = read_spec({"model_type": "gpt_neox", "num_hidden_layers": 1})
+    (layer,) = spec.decoder.layers
+    assert layer.attention is not None
+    wide = replace(layer, attention=replace(layer.attention, value_dim=7))
+    spec = replace(spec, decoder=replace(spec.decoder, layers=(wide,)))
+    with pytest.raises(UnsupportedError, match="a fused projection with value_dim=7"):
+        list(plan(spec, GPT_NEOX_NAMES, Tables("t", None, "h", ())))
+
+
+def test_dynamic_rope_is_bounded_by_the_shortest_of_its_lengths() -> None:
+    config = {"model_type": "llama", "max_position_embeddings": 100}
+    assert read_spec(config).rescaled_beyond is None
+    scaling = {"rope_type": "dynamic", "factor": 2.0}
+    assert read_spec({**config, "rope_scaling": scaling}).rescaled_beyond == 100
+    assert read_spec({**config, "rope_scaling": {**scaling, "rope_type": "linear"}}).rescaled_beyond is None

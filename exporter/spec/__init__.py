@@ -1,0 +1,52 @@
+"""What the graph needs to know about an architecture: frozen, hashable, free of TensorFlow.
+
+A ``ModelSpec`` is made by a family's config reader and consumed by ``exporter.model``. Layers are listed one
+by one, so that models with alternating windows or mixed dense and sparse layers need no special case; layers
+that compare equal share one function in the graph. Where a field follows an attribute of the reference, its
+comment names it.
+"""
+
+from exporter.spec.attention import AttentionSpec, DifferenceSpec, LatentSpec, QkNormScope
+from exporter.spec.embedding import EmbeddingSpec, HeadBlockSpec, HeadSpec, LayerInputsSpec, PositionKind
+from exporter.spec.feed_forward import BesideSpec, MlpSpec, MoeSpec, RouterSpec, Score
+from exporter.spec.layer import Block, LayerInputSpec, LayerSpec
+from exporter.spec.model import ModelSpec, StackSpec
+from exporter.spec.parts import Activation, NormKind, NormSpec
+from exporter.spec.positions import AlibiSpec, RelativeSpec, RopeKind, RopeLayout, RotaryRounding, RotarySpec
+from exporter.spec.states import GatedDeltaSpec, Mamba2Spec, MambaSpec, ShortConvSpec, StateSpec
+
+__all__ = [
+    "Activation",
+    "AlibiSpec",
+    "AttentionSpec",
+    "BesideSpec",
+    "Block",
+    "DifferenceSpec",
+    "EmbeddingSpec",
+    "GatedDeltaSpec",
+    "HeadBlockSpec",
+    "HeadSpec",
+    "LatentSpec",
+    "LayerInputSpec",
+    "LayerInputsSpec",
+    "LayerSpec",
+    "Mamba2Spec",
+    "MambaSpec",
+    "MlpSpec",
+    "ModelSpec",
+    "MoeSpec",
+    "NormKind",
+    "NormSpec",
+    "PositionKind",
+    "QkNormScope",
+    "RelativeSpec",
+    "RopeKind",
+    "RopeLayout",
+    "RotaryRounding",
+    "RotarySpec",
+    "RouterSpec",
+    "Score",
+    "ShortConvSpec",
+    "StackSpec",
+    "StateSpec",
+]
