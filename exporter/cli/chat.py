@@ -65,13 +65,13 @@ def chat(
     """Chat with a served model. Lines of a pipe are messages, too; exits 7 then if one had no answer."""
     from rich.console import Console
 
-    from exporter.cli.values import assignments
+    from exporter.cli.values import alone, assignments
     from exporter.client.address import read_token
 
+    alone("--openai", openai, {"OUT/NAME/VERSION": version, "--url": url, "--grpc": grpc, "--label": label})
     limits = {"token": read_token(token, token_file), "ca": ca, "timeout": timeout, "retries": retries}
     if openai is not None:
-        _check_alone({"OUT/NAME/VERSION": version, "--url": url, "--grpc": grpc, "--label": label}, model)
-        opened: AbstractContextManager[ChatSession | OpenAiSession] = _openai(openai, str(model), limits)
+        opened: AbstractContextManager[ChatSession | OpenAiSession] = _openai(openai, model, limits)
     else:
         opened = _served(version, url, grpc, model, label, limits)
     with opened as session:
@@ -84,18 +84,13 @@ def chat(
         raise typer.Exit(ServingError.exit_code)
 
 
-def _check_alone(others: dict[str, str | None], model: str | None) -> None:
-    if given := [name for name, value in others.items() if value is not None]:
-        raise OptionError(f"give --openai or {given[0]}, not both")
-    if model is None:
-        raise OptionError("--openai needs --model NAME; GET URL/v1/models lists them")
-
-
 @contextmanager
-def _openai(url: str, model: str, limits: dict[str, Any]) -> Iterator[OpenAiSession]:
+def _openai(url: str, model: str | None, limits: dict[str, Any]) -> Iterator[OpenAiSession]:
     from exporter.cli.openai_session import OpenAiSession
     from exporter.client.openai_api import OpenAiClient
 
+    if model is None:
+        raise OptionError("--openai needs --model NAME; GET URL/v1/models lists them")
     with OpenAiClient(url, model, **limits) as client:
         yield OpenAiSession(client)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -68,6 +69,13 @@ def mapping(option: str, path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise OptionError(f"{option}: {path} must hold a mapping from names")
     return content
+
+
+def alone(option: str, value: object, others: Mapping[str, object]) -> None:
+    """Raises OptionError where an option is given together with one that it excludes; None: not given."""
+    given = [name for name, other in others.items() if other is not None]
+    if value is not None and given:
+        raise OptionError(f"give {option} or {given[0]}, not both")
 
 
 def endpoint(url: str | None, grpc: str | None, ca: Path | None) -> str:
