@@ -58,7 +58,8 @@ def batch(
     from exporter.batch.job import Job, begin, signature_of
     from exporter.batch.results import finished
     from exporter.batch.shards import cut
-    from exporter.cli.values import assignments, version_manifest
+    from exporter.cli.manifests import version_manifest
+    from exporter.cli.values import assignments
 
     columns = {name: str(value) for name, value in (assignments("column", column) or {}).items()}
     constants = assignments("option", option) or {}

@@ -112,7 +112,7 @@ def bench(
     import asyncio
 
     from exporter.cli.bench_output import Progress
-    from exporter.cli.chat import read_manifest
+    from exporter.cli.manifests import read_manifest
     from exporter.cli.values import alone, assignments, seconds
     from exporter.client.address import read_token
     from exporter.loadtest.load_settings import Settings

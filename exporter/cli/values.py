@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from exporter.errors import OptionError, did_you_mean
-
-if TYPE_CHECKING:
-    from exporter.manifest import Manifest
 
 
 def listed(choices: Any) -> str:
@@ -98,15 +95,3 @@ def seconds(option: str, text: str) -> float:
     if not 0 < value < float("inf"):
         raise OptionError(f"{option}: {text!r} must be a time above 0, such as 500ms, 30s or 5m")
     return value
-
-
-def version_manifest(version: Path) -> Manifest:
-    """The manifest of an exported version's directory; raises OptionError where there is none."""
-    from pydantic import ValidationError
-
-    from exporter.manifest import Manifest
-
-    try:
-        return Manifest.read(version)
-    except (ValidationError, OSError, UnicodeDecodeError) as error:
-        raise OptionError(f"{version}: not a version that genserve exported: {error}") from None
