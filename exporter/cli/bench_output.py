@@ -29,17 +29,9 @@ class Progress:
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-            from rich.progress import Progress as Bar
+            from exporter.cli.progress_bar import progress_bar
 
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-            )
-            self._shown = Bar(*columns, TextColumn("{task.fields[figures]}"), console=Console(stderr=True))
+            self._shown = progress_bar()
             self._shown.start()
             self._task = self._shown.add_task("", total=None, figures="")
         return self
