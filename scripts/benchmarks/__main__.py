@@ -53,7 +53,8 @@ def _when(bench: Bench, options: argparse.Namespace, arguments: list[str]) -> di
     if options.report_only:
         words = ["scripts/benchmark", *([] if options.what == "targets" else [options.what])]
     days = bench.days(_CASES[options.what])
-    return {"command": shlex.join(words), "date": " to ".join(dict.fromkeys(days[:1] + days[-1:]))}
+    date = " to ".join(dict.fromkeys(days[:1] + days[-1:]))
+    return {"command": shlex.join(words), "date": date or "nothing measured yet"}
 
 
 def _parser() -> argparse.ArgumentParser:
