@@ -15,6 +15,7 @@ from typing import Any
 from exporter.families.config_keys import ROTARY
 from exporter.families.reader import GENERATION, HARMLESS
 from exporter.families.scan import homes, keys_of, modelling, registered, shared_keys
+from scripts.plain_source import Module
 
 SIZES = {
     "vocab_size": "vocab",
@@ -37,7 +38,6 @@ _LAYER = (
     (r"return hidden_states", ""),
 )
 _NORMS = ("attention_norm", "attention_out_norm", "mlp_norm", "mlp_out_norm")
-_KEPT = {"scaling", "sliding_window", "softcap", "s_aux"}
 
 
 @dataclass
@@ -104,8 +104,8 @@ def read_family(root: Path, model_type: str) -> Family:
         _defaults(config),
     )
     _of_config(found, config)
-    theirs = _Module(modelling(root, model_type), found.words)
-    llama = _Module(modelling(root, "llama"), "Llama")
+    theirs = Module(modelling(root, model_type), found.words)
+    llama = Module(modelling(root, "llama"), "Llama")
     _of_layer(found, theirs)
     _of_attention(found, theirs, llama)
     _of_mlp(found, theirs)
@@ -114,63 +114,6 @@ def read_family(root: Path, model_type: str) -> Family:
         _differences(found, part, theirs.forward(part), llama.forward(part))
     _of_keys(found, root)
     return found
-
-
-class _Module:
-    """The classes and functions of a modelling module, by the reference's names without the family's."""
-
-    def __init__(self, paths: list[Path], words: str) -> None:
-        text = "".join(path.read_text(encoding="utf-8") for path in paths)
-        self._nodes = {
-            node.name: node
-            for node in ast.parse(text.replace(words, "")).body
-            if isinstance(node, ast.ClassDef | ast.FunctionDef)
-        }
-
-    def forward(self, name: str, method: str = "forward") -> list[str]:
-        """The statements of a class's method, or of a function; [] where there is none."""
-        node = self._nodes.get(name)
-        if isinstance(node, ast.ClassDef):
-            functions = [inner for inner in node.body if isinstance(inner, ast.FunctionDef)]
-            node = next((function for function in functions if function.name == method), None)
-        return _statements(node) if isinstance(node, ast.FunctionDef) else []
-
-    def members(self, name: str) -> dict[str, ast.expr]:
-        """What a class's ``__init__`` makes its own: name -> expression."""
-        node = self._nodes.get(name)
-        inner = [own for own in ast.walk(node) if isinstance(own, ast.Assign)] if node else []
-        return {
-            target.attr: own.value
-            for own in inner
-            for target in own.targets
-            if isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self"
-        }
-
-
-class _Plain(ast.NodeTransformer):
-    """Leaves out what does not matter: annotations, docstrings, dropout, what calls are told by keyword."""
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
-        if node.value is None:
-            return None
-        return self.visit(ast.Assign([node.target], node.value, lineno=node.lineno))
-
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        return None if isinstance(node.value, ast.Constant) else self.generic_visit(node)
-
-    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
-        is_dropout = "dropout(" in ast.unparse(node.value).split("self.")[0]
-        return None if is_dropout else self.generic_visit(node)
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        node.keywords = [keyword for keyword in node.keywords if keyword.arg in _KEPT]
-        node.args = [argument for argument in node.args if not isinstance(argument, ast.Starred)]
-        return self.generic_visit(node)
-
-
-def _statements(function: ast.FunctionDef) -> list[str]:
-    bare = [_Plain().visit(statement) for statement in function.body]
-    return [ast.unparse(statement) for statement in bare if statement is not None]
 
 
 def _config_class(path: Path, model_type: str) -> ast.ClassDef:
@@ -219,7 +162,7 @@ def _of_config(found: Family, config: ast.ClassDef) -> None:
         found.questions.append(f"{config.name} has no {', '.join(lacking)}: name its sizes with Keys")
 
 
-def _of_layer(found: Family, theirs: _Module) -> None:
+def _of_layer(found: Family, theirs: Module) -> None:
     plan, names = "", []
     for statement in theirs.forward("DecoderLayer"):
         for pattern, letter in _LAYER:
@@ -243,7 +186,7 @@ def _of_layer(found: Family, theirs: _Module) -> None:
         _of_norm(found, theirs, made)
 
 
-def _of_norm(found: Family, theirs: _Module, made: ast.Call) -> None:
+def _of_norm(found: Family, theirs: Module, made: ast.Call) -> None:
     """``made``: how a layer makes one of its norms."""
     given = next((ast.unparse(word.value) for word in made.keywords if word.arg == "eps"), "")
     key = given.removeprefix("config.")
@@ -262,7 +205,7 @@ def _of_norm(found: Family, theirs: _Module, made: ast.Call) -> None:
         found.questions.append(f"{found.words}{ast.unparse(made.func)} of {given}: {result}")
 
 
-def _of_attention(found: Family, theirs: _Module, llama: _Module) -> None:
+def _of_attention(found: Family, theirs: Module, llama: Module) -> None:
     members = theirs.members("Attention")
     found.biases["qkv"] = _bias(found, members, "q_proj", "k_proj", "v_proj")
     found.biases["out"] = _bias(found, members, "o_proj")
@@ -300,7 +243,7 @@ def _bias(found: Family, members: dict[str, ast.expr], *names: str) -> str:
     return found.flag(min(given), default=True)
 
 
-def _of_mlp(found: Family, theirs: _Module) -> None:
+def _of_mlp(found: Family, theirs: Module) -> None:
     members, text = theirs.members("MLP"), " ".join(theirs.forward("MLP"))
     found.gated = "gate_proj" in members
     gated = "self.down_proj(self.act_fn(self.gate_proj(x)) * self.up_proj(x))"
@@ -313,7 +256,7 @@ def _of_mlp(found: Family, theirs: _Module) -> None:
     found.used.add("hidden_act")
 
 
-def _of_rotary(found: Family, theirs: _Module, llama: _Module) -> None:
+def _of_rotary(found: Family, theirs: Module, llama: Module) -> None:
     text = " ".join(theirs.forward("rotate_half"))
     found.interleaved = "0::2" in text
     if not found.interleaved and theirs.forward("rotate_half") != llama.forward("rotate_half"):

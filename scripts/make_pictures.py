@@ -79,19 +79,17 @@ def chat(folder: Path, variables: Mapping[str, str]) -> None:
 
 
 def page(folder: Path, variables: Mapping[str, str]) -> None:
-    """The page of the preview server after an answer, light and dark."""
+    """The page of the preview server after an answer."""
     export_chat_model(folder, variables)
     with served(folder, variables, MODEL), browser() as chromium:
-        answered(chromium, "light")  # The first request compiles: the version has no warmup.
-        for name, scheme in {"page.png": "light", "page-dark.png": "dark"}.items():
-            answered(chromium, scheme).screenshot(path=IMAGES / name, full_page=True)
-            print(f"made docs/images/{name}")
+        answered(chromium)  # The first request compiles: the version has no warmup.
+        answered(chromium).screenshot(path=IMAGES / "page.png", full_page=True)
+        print("made docs/images/page.png")
 
 
-def answered(chromium: Any, scheme: str) -> Any:
+def answered(chromium: Any) -> Any:
     """The page with a question and its whole answer."""
-    context = chromium.new_context(viewport={"width": 1100, "height": 900}, color_scheme=scheme)
-    shown = context.new_page()
+    shown = chromium.new_page(viewport={"width": 1100, "height": 900}, color_scheme="light")
     shown.goto(URL)
     shown.wait_for_selector(".pane")
     shown.fill("#prompt", "What are the four seasons of the year?")

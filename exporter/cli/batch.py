@@ -58,7 +58,8 @@ def batch(
     from exporter.batch.job import Job, begin, signature_of
     from exporter.batch.results import finished
     from exporter.batch.shards import cut
-    from exporter.cli.values import assignments, version_manifest
+    from exporter.cli.manifests import version_manifest
+    from exporter.cli.values import assignments
 
     columns = {name: str(value) for name, value in (assignments("column", column) or {}).items()}
     constants = assignments("option", option) or {}
@@ -91,10 +92,8 @@ def _run(job: Job, shards: list[Shard], left: list[Shard], arguments: list[str])
     """Runs the pipeline beside a progress bar that reads the finished shards' marks."""
     if not left:
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
     from exporter.batch.pipeline import run
+    from exporter.cli.progress_bar import progress_bar
 
     failure: list[BaseException] = []
 
@@ -105,15 +104,8 @@ def _run(job: Job, shards: list[Shard], left: list[Shard], arguments: list[str])
             failure.append(error)
 
     thread = threading.Thread(target=work, daemon=True)
-    shown = (
-        TextColumn("rows"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[speed]}"),
-    )
-    with Progress(*shown, console=Console(stderr=True)) as progress:
-        task = progress.add_task("rows", total=sum(shard.rows for shard in shards), speed="")
+    with progress_bar() as progress:
+        task = progress.add_task("rows", total=sum(shard.rows for shard in shards), figures="")
         before = _finished(job)
         started = time.monotonic()
         thread.start()
@@ -123,7 +115,7 @@ def _run(job: Job, shards: list[Shard], left: list[Shard], arguments: list[str])
             speed = (
                 f"{(now[0] - before[0]) / seconds:.1f} rows/s, {(now[1] - before[1]) / seconds:.1f} tokens/s"
             )
-            progress.update(task, completed=now[0], speed=speed)
+            progress.update(task, completed=now[0], figures=speed)
     if failure:
         raise _told(failure[0])
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import typer
@@ -110,50 +111,39 @@ def bench(
     """
     import asyncio
 
-    from exporter.cli.bench_output import Progress, print_report
-    from exporter.cli.chat import read_manifest
-    from exporter.cli.values import assignments, seconds
+    from exporter.cli.bench_output import Progress
+    from exporter.cli.manifests import read_manifest
+    from exporter.cli.values import alone, assignments, seconds
     from exporter.client.address import read_token
     from exporter.loadtest.load_settings import Settings
     from exporter.loadtest.prompt_file import read_rows
     from exporter.loadtest.prompt_lengths import PromptLengths
     from exporter.loadtest.session import Session
 
-    if prompts is not None and prompt_tokens is not None:
-        raise OptionError("give --prompts or --prompt-tokens, not both")
+    served = {"--signature": signature, "--version": version, "--label": label}
+    alone("--openai", openai, {"--url": url, "--grpc": grpc, **served})
+    alone("--version", version, {"--label": label})
+    alone("--prompts", prompts, {"--prompt-tokens": prompt_tokens})
     if html is not None and not html.parent.is_dir():
         raise OptionError(f"--html {html}: there is no folder {html.parent}")
     goal = _goal(sweep, latency_goal, goal_percentile, goal_precision)
-    load = _load(
-        rate, concurrency, requests, seconds("--duration", duration) if duration else None, seed, goal
-    )
+    until = seconds("--duration", duration) if duration else None
+    load = _load(rate, concurrency, requests, until, seed, goal)
     rows = read_rows(prompts) if prompts is not None else None
-    options, secret = assignments("option", option) or {}, read_token(token, token_file)
+    secret, lengths = read_token(token, token_file), prompt_tokens or "buckets"
     known = read_manifest(manifest) if manifest is not None else None
-    door: dict[str, Any] = {"token": secret, "ca": ca, "manifest": known}
+    asked = _Asked(model, assignments("option", option) or {}, {"token": secret, "ca": ca, "manifest": known})
     if openai is not None:
-        others = {
-            "--url": url,
-            "--grpc": grpc,
-            "--signature": signature,
-            "--version": version,
-            "--label": label,
-        }
-        endpoint, facts = _openai(openai, model, options, chat, stream, others, door)
+        endpoint, facts = asked.openai(openai, chat, stream)
     else:
-        if given := [name for name, value in {"--chat": chat, "--stream": stream}.items() if value]:
-            raise OptionError(f"{given[0]}: only with --openai")
-        if signature is None:
-            own = {key for row in rows or () for key in row} - {"prompt", "text"}
-            signature = "generate" if options or own else "serving_default"
-        place = _place(url, grpc, ca)
-        endpoint, facts = _served(place, model, version, label, signature, options, timeout, door)
+        place = _place(url, grpc, ca, {"--chat": chat, "--stream": stream})
+        endpoint, facts = asked.served(place, signature or asked.signature(rows), version, label, timeout)
     settings = Settings(
         load=load,
         facts=facts,
         rows=rows,
-        lengths=PromptLengths.parse(prompt_tokens or "buckets"),
-        source=f"file {prompts}" if prompts is not None else f"made, tokens {prompt_tokens or 'buckets'}",
+        lengths=PromptLengths.parse(lengths),
+        source=f"file {prompts}" if prompts is not None else f"made, tokens {lengths}",
         rows_per_request=rows_per_request,
         warmup=warmup,
         timeout=timeout,
@@ -163,6 +153,13 @@ def bench(
     )
     with Progress() as progress:
         report = asyncio.run(Session(endpoint, settings, progress).run())
+    _tell(report, html, as_json)
+
+
+def _tell(report: LoadReport, html: Path | None, as_json: bool) -> None:
+    """Writes and prints the report; exits as it says."""
+    from exporter.cli.bench_output import print_report
+
     if html is not None:
         _write(html, report)
     if as_json:
@@ -209,53 +206,55 @@ def _load(
     return Load(_FIRST_RATE if rate is None else rate, None, requests, duration, seed)
 
 
-def _place(url: str | None, grpc: str | None, ca: Path | None) -> str:
+def _place(url: str | None, grpc: str | None, ca: Path | None, of_openai: dict[str, bool]) -> str:
+    """The URL of TensorFlow Serving; ``of_openai`` are switches that it does not have."""
     from exporter.cli.values import endpoint
 
     if url is None and grpc is None:
         raise OptionError("give --url, --grpc or --openai")
+    if given := [name for name, value in of_openai.items() if value]:
+        raise OptionError(f"{given[0]}: only with --openai")
     return endpoint(url, grpc, ca)
 
 
-def _served(
-    place: str,
-    model: str,
-    version: int | None,
-    label: str | None,
-    signature: str,
-    options: dict[str, Any],
-    timeout: float,
-    door: dict[str, Any],
-) -> tuple[Endpoint, EndpointFacts]:
-    from exporter.client.address import Model
-    from exporter.loadtest.load_report import EndpointFacts
-    from exporter.loadtest.predict_endpoint import PredictEndpoint
+@dataclass(frozen=True)
+class _Asked:
+    """What every kind of endpoint is asked.
 
-    if version is not None and label is not None:
-        raise OptionError("give --version or --label, not both")
-    asked = Model(model, version, label)
-    endpoint = PredictEndpoint(place, asked, signature, options, timeout=timeout, **door)
-    kind = "rest" if place.startswith("http") else "grpc"
-    return endpoint, EndpointFacts(kind=kind, url=place, model=model, signature=signature)  # type: ignore[arg-type]
+    Attributes:
+      options: inputs, or fields of the body, of every row.
+      door: token, CA and manifest, by the names that endpoints have for them.
+    """
 
+    model: str
+    options: dict[str, Any]
+    door: dict[str, Any]
 
-def _openai(
-    place: str,
-    model: str,
-    options: dict[str, Any],
-    chat: bool,
-    stream: bool,
-    others: dict[str, Any],
-    door: dict[str, Any],
-) -> tuple[Endpoint, EndpointFacts]:
-    from exporter.loadtest.load_report import EndpointFacts
-    from exporter.loadtest.openai_endpoint import OpenAiEndpoint
+    def signature(self, rows: Sequence[Mapping[str, Any]] | None) -> str:
+        """The one that takes the options, and those of the rows."""
+        own = {key for row in rows or () for key in row} - {"prompt", "text"}
+        return "generate" if self.options or own else "serving_default"
 
-    if given := [name for name, value in others.items() if value is not None]:
-        raise OptionError(f"give --openai or {given[0]}, not both")
-    endpoint = OpenAiEndpoint(place, model, options, chat=chat, stream=stream, **door)
-    path = "/v1/chat/completions" if chat else "/v1/completions"
-    return endpoint, EndpointFacts(kind="openai", url=place, model=model, path=path, streamed=stream)
+    def served(
+        self, place: str, signature: str, version: int | None, label: str | None, timeout: float
+    ) -> tuple[Endpoint, EndpointFacts]:
+        from exporter.client.address import Model
+        from exporter.loadtest.load_report import EndpointFacts
+        from exporter.loadtest.predict_endpoint import PredictEndpoint
+
+        asked = Model(self.model, version, label)
+        endpoint = PredictEndpoint(place, asked, signature, self.options, timeout=timeout, **self.door)
+        kind: Literal["rest", "grpc"] = "rest" if place.startswith("http") else "grpc"
+        return endpoint, EndpointFacts(kind=kind, url=place, model=self.model, signature=signature)
+
+    def openai(self, url: str, chat: bool, stream: bool) -> tuple[Endpoint, EndpointFacts]:
+        from exporter.loadtest.load_report import EndpointFacts
+        from exporter.loadtest.openai_endpoint import OpenAiEndpoint
+
+        endpoint = OpenAiEndpoint(url, self.model, self.options, chat=chat, stream=stream, **self.door)
+        path = "/v1/chat/completions" if chat else "/v1/completions"
+        facts = EndpointFacts(kind="openai", url=url, model=self.model, path=path, streamed=stream)
+        return endpoint, facts
 
 
 def _pages(

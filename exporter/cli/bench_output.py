@@ -29,17 +29,9 @@ class Progress:
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-            from rich.progress import Progress as Bar
+            from exporter.cli.progress_bar import progress_bar
 
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-            )
-            self._shown = Bar(*columns, TextColumn("{task.fields[figures]}"), console=Console(stderr=True))
+            self._shown = progress_bar()
             self._shown.start()
             self._task = self._shown.add_task("", total=None, figures="")
         return self
@@ -63,14 +55,17 @@ class Progress:
             self._shown.update(self._task, description="requests", total=run.planned, completed=0, figures="")
 
     def seen(self, outcome: Outcome) -> None:
+        from exporter.loadtest.tally import spread
+        from exporter.loadtest.telling import tell
+
         self._failed += outcome.failed
         now = time.monotonic()
         if self._shown is None or self._run is None or now - self._looked < _LOOK:
             return
         self._looked = now
         done = self._run.outcomes
-        last = sorted(one.latency for one in done[-_LAST:] if one.good)
-        p95 = f", p95 {last[int(0.95 * (len(last) - 1))]:.3f} s" if last else ""
+        latest = spread(one.latency for one in done[-_LAST:] if one.good)
+        p95 = f", p95 {tell(latest.p95)}" if latest is not None else ""
         failed = f", {self._failed} failed" if self._failed else ""
         speed = len(done) / max(self._run.elapsed, 1e-9)
         self._shown.update(self._task, completed=len(done), figures=f"{speed:.1f}/s{p95}{failed}")

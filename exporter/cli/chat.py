@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from exporter.cli.front import Ca, Grpc, OpenAi, Retries, Token, TokenFile, Url
+from exporter.cli.manifests import read_manifest
 from exporter.errors import GenserveError, OptionError, ServingError, did_you_mean
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from exporter.cli.chat_session import ChatSession
     from exporter.cli.openai_session import OpenAiSession
-    from exporter.manifest import Manifest
 
 _HELP = """\
 /system [TEXT]        show, set or (with "-") drop the system message
@@ -65,13 +65,13 @@ def chat(
     """Chat with a served model. Lines of a pipe are messages, too; exits 7 then if one had no answer."""
     from rich.console import Console
 
-    from exporter.cli.values import assignments
+    from exporter.cli.values import alone, assignments
     from exporter.client.address import read_token
 
+    alone("--openai", openai, {"OUT/NAME/VERSION": version, "--url": url, "--grpc": grpc, "--label": label})
     limits = {"token": read_token(token, token_file), "ca": ca, "timeout": timeout, "retries": retries}
     if openai is not None:
-        _check_alone({"OUT/NAME/VERSION": version, "--url": url, "--grpc": grpc, "--label": label}, model)
-        opened: AbstractContextManager[ChatSession | OpenAiSession] = _openai(openai, str(model), limits)
+        opened: AbstractContextManager[ChatSession | OpenAiSession] = _openai(openai, model, limits)
     else:
         opened = _served(version, url, grpc, model, label, limits)
     with opened as session:
@@ -84,18 +84,13 @@ def chat(
         raise typer.Exit(ServingError.exit_code)
 
 
-def _check_alone(others: dict[str, str | None], model: str | None) -> None:
-    if given := [name for name, value in others.items() if value is not None]:
-        raise OptionError(f"give --openai or {given[0]}, not both")
-    if model is None:
-        raise OptionError("--openai needs --model NAME; GET URL/v1/models lists them")
-
-
 @contextmanager
-def _openai(url: str, model: str, limits: dict[str, Any]) -> Iterator[OpenAiSession]:
+def _openai(url: str, model: str | None, limits: dict[str, Any]) -> Iterator[OpenAiSession]:
     from exporter.cli.openai_session import OpenAiSession
     from exporter.client.openai_api import OpenAiClient
 
+    if model is None:
+        raise OptionError("--openai needs --model NAME; GET URL/v1/models lists them")
     with OpenAiClient(url, model, **limits) as client:
         yield OpenAiSession(client)
 
@@ -120,51 +115,6 @@ def _served(
     place = endpoint(url, grpc, limits["ca"])
     with Client(place, model or manifest.name, version=number, label=label, **limits) as client:
         yield ChatSession(client, manifest)
-
-
-def read_manifest(place: str) -> Manifest:
-    """The manifest of a version: a directory, the file itself, or its http(s) address.
-
-    Raises:
-      OptionError: there is none, or it cannot be read.
-    """
-    from pydantic import ValidationError
-
-    from exporter.manifest import MANIFEST_PATH, Manifest
-
-    if "://" in place:
-        return _fetched(place)
-    path = Path(place)
-    directory = path.parents[len(Path(MANIFEST_PATH).parts) - 1] if path.suffix == ".json" else path
-    try:
-        return Manifest.read(directory)
-    except (OSError, UnicodeDecodeError) as error:
-        raise OptionError(
-            f"{place}: no exported version, which is OUT/NAME/VERSION: {directory / MANIFEST_PATH} cannot be "
-            f"read: {error}"
-        ) from error
-    except ValidationError as error:
-        raise OptionError(f"{place}: {directory / MANIFEST_PATH} is no manifest: {error}") from error
-
-
-def _fetched(url: str) -> Manifest:
-    import tempfile
-
-    import httpx
-
-    from exporter.manifest import MANIFEST_PATH
-
-    if not url.startswith(("http://", "https://")):
-        raise OptionError(f"{url}: the address of a manifest begins with http:// or https://")
-    try:
-        answer = httpx.get(url, follow_redirects=True, timeout=30.0).raise_for_status()
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise OptionError(f"{url} cannot be read: {error}") from error
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / MANIFEST_PATH
-        path.parent.mkdir(parents=True)
-        path.write_bytes(answer.content)
-        return read_manifest(directory)
 
 
 class Terminal:

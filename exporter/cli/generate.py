@@ -53,26 +53,18 @@ def generate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per prompt.")] = False,
 ) -> None:
     """Send prompts to a server and print what it answers. Exits 7 if any row answered with an error."""
-    from exporter.cli.values import assignments, endpoint
+    from exporter.cli.values import alone, assignments, endpoint
     from exporter.client.address import read_token
     from exporter.client.blocking import Client
 
+    served = {"--signature": signature, "--version": version, "--label": label}
+    alone("--openai", openai, {"--url": url, "--grpc": grpc, **served})
+    alone("--version", version, {"--label": label})
     if openai is not None:
-        refused = {
-            "--url": url,
-            "--grpc": grpc,
-            "--signature": signature,
-            "--version": version,
-            "--label": label,
-        }
-        if given := [name for name, value in refused.items() if value is not None]:
-            raise OptionError(f"give --openai or {given[0]}, not both")
         fields = assignments("option", option) or {}
         limits = {"timeout": timeout, "retries": retries, "token": read_token(token, token_file), "ca": ca}
         _complete(openai, model, _prompts(prompt, prompt_file), fields, limits, show_prompt, as_json)
         return
-    if version is not None and label is not None:
-        raise OptionError("give --version or --label, not both")
     prompts, values = _prompts(prompt, prompt_file), assignments("option", option) or {}
     if taken := sorted(values.keys() & {"prompts", "signature", "timeout"}):
         raise OptionError(f"option: {taken[0]!r} is no input of a signature")
@@ -133,8 +125,9 @@ def _print(answer: Completion, *, show_prompt: bool, as_json: bool) -> None:
 
 def _prompts(given: list[str] | None, file: Path | None) -> list[str]:
     """Prompts of the command line and of a file; ``-`` stands for stdin, read as one prompt per line."""
-    if file is not None and given:
-        raise OptionError("give --prompt or --prompt-file, not both")
+    from exporter.cli.values import alone
+
+    alone("--prompt", given or None, {"--prompt-file": file})
     if file is not None and str(file) != "-":
         try:
             prompts = file.read_text(encoding="utf-8").splitlines()

@@ -136,7 +136,8 @@ def _limits(
 
 def _subject(target: str, option: list[str] | None, exported: ExportOptions | None) -> Subject:
     from exporter.capacity.subject import of_plan, of_version
-    from exporter.cli.values import assignments, version_manifest
+    from exporter.cli.manifests import version_manifest
+    from exporter.cli.values import assignments
     from exporter.manifest import MANIFEST_PATH
     from exporter.options import make_options
 
@@ -154,7 +155,7 @@ def _subject(target: str, option: list[str] | None, exported: ExportOptions | No
 
 def _entry(path: Path, target: str) -> tuple[int, ExportOptions]:
     """The job's model that ``target`` is, a version's by its name or model: its place, and its options."""
-    from exporter.cli.values import version_manifest
+    from exporter.cli.manifests import version_manifest
     from exporter.manifest import MANIFEST_PATH
     from exporter.options import read_job
 

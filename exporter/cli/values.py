@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from exporter.errors import OptionError, did_you_mean
-
-if TYPE_CHECKING:
-    from exporter.manifest import Manifest
 
 
 def listed(choices: Any) -> str:
@@ -70,6 +68,13 @@ def mapping(option: str, path: Path) -> dict[str, Any]:
     return content
 
 
+def alone(option: str, value: object, others: Mapping[str, object]) -> None:
+    """Raises OptionError where an option is given together with one that it excludes; None: not given."""
+    given = [name for name, other in others.items() if other is not None]
+    if value is not None and given:
+        raise OptionError(f"give {option} or {given[0]}, not both")
+
+
 def endpoint(url: str | None, grpc: str | None, ca: Path | None) -> str:
     """The URL of a server, from ``--url`` or ``--grpc HOST:PORT``."""
     if url is not None and grpc is None:
@@ -90,15 +95,3 @@ def seconds(option: str, text: str) -> float:
     if not 0 < value < float("inf"):
         raise OptionError(f"{option}: {text!r} must be a time above 0, such as 500ms, 30s or 5m")
     return value
-
-
-def version_manifest(version: Path) -> Manifest:
-    """The manifest of an exported version's directory; raises OptionError where there is none."""
-    from pydantic import ValidationError
-
-    from exporter.manifest import Manifest
-
-    try:
-        return Manifest.read(version)
-    except (ValidationError, OSError, UnicodeDecodeError) as error:
-        raise OptionError(f"{version}: not a version that genserve exported: {error}") from None

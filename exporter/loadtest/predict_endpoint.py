@@ -62,8 +62,9 @@ class PredictEndpoint:
             self.buckets = tuple(sorted(sizes))
             tokens = self._signatures.get("tokens")
             self.longest = row_calls.width_of(tokens.inputs.get("input_ids")) if tokens else None
-        if ending := re.search(r"_(\d+)$", self._signature):  # a bucket's own signature
-            self.longest = min(int(ending[1]), self.longest or int(ending[1]))
+        whole, _, ending = self._signature.rpartition("_")
+        if whole in self._signatures and ending in map(str, self.buckets):  # a bucket's own signature
+            self.longest = int(ending)
             self.buckets = tuple(size for size in self.buckets if size <= self.longest)
 
     async def tokens(self, texts: Sequence[str]) -> list[int | None]:

@@ -7,7 +7,6 @@ import fnmatch
 import importlib
 import shlex
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -38,11 +37,7 @@ def main(arguments: list[str]) -> int:
     jobs = [] if options.report_only else _jobs(options)
     failed = _measure(bench, jobs)
     if not options.smoke:
-        facts = {
-            "command": shlex.join(["scripts/benchmark", *arguments]),
-            "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-            **describe(),
-        }
+        facts = {**_when(bench, options, arguments), **describe()}
         if options.what == "targets":
             path = options.report or Path("docs/performance.md")
             report.write(bench, path, facts, _tokenizers(bench.root))
@@ -50,6 +45,16 @@ def main(arguments: list[str]) -> int:
             write = {"article": article.write, "models": article.write_models}[options.what]
             write(bench, options.report or Path(f"docs/performance-{options.what}.md"), facts)
     return 1 if failed else 0
+
+
+def _when(bench: Bench, options: argparse.Namespace, arguments: list[str]) -> dict[str, str]:
+    """The command that measures, and when it did: a report may be written later, by another one."""
+    words = ["scripts/benchmark", *arguments]
+    if options.report_only:
+        words = ["scripts/benchmark", *([] if options.what == "targets" else [options.what])]
+    days = bench.days(_CASES[options.what])
+    date = " to ".join(dict.fromkeys(days[:1] + days[-1:]))
+    return {"command": shlex.join(words), "date": date or "nothing measured yet"}
 
 
 def _parser() -> argparse.ArgumentParser:

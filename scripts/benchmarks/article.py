@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from scripts.benchmarks.cases import MODEL_CASES, SEED_CASES, Case
 from scripts.benchmarks.harness import Bench, Result
 from scripts.benchmarks.peers import PEERS
-from scripts.benchmarks.report import MISSING, table
+from scripts.benchmarks.report import MISSING, SPEEDS, by_case, listed, speed, stood_on
 
 #: In the article's order; genserve last.
 COMPARED = (*(name for name, peer in PEERS.items() if peer.seed), "genserve")
@@ -30,8 +29,8 @@ Written by `scripts/benchmark article`; do not edit. "Faster TensorFlow Text Gen
 Face, 2022) compares ways to run `generate`: eager TensorFlow, a graph of it, XLA, PyTorch. Here they stand
 beside genserve, on a random-weight GPT-2 124M in fp32: sampling from the 50 likeliest tokens, and four beams.
 32 new tokens a row; each figure is the median call of one process, after the first call and warm-up. The same
-figures to click through, in one
-file: [performance-article.html](performance-article.html).
+figures to click through, in one file: [performance-article.html](performance-article.html). A dash (–) is
+what was not measured.
 """
 
 _MODELS = """\
@@ -41,7 +40,8 @@ Written by `scripts/benchmark models`; do not edit. Tokens per second of genserv
 transformers on PyTorch, float32, 32 tokens a row, the median call: the published checkpoints of
 [real-models.md](real-models.md), and random weights in the shapes of models whose mechanisms GPT-2 lacks:
 latent attention (`mla`, like DeepSeek-V3), short convolutions (`lfm2`) and gated delta nets (`qwen3.5`), with
-smaller vocabularies. In brackets: genserve's speed relative to PyTorch's.
+smaller vocabularies. In brackets: genserve's speed relative to PyTorch's. A dash (–) is what was not
+measured.
 """
 
 
@@ -50,15 +50,15 @@ def write(bench: Bench, path: Path, facts: dict[str, str]) -> None:
     rows = measurements(bench)
     if not rows:
         return
+    facts = stood_on(bench, SEED_CASES, facts)
     sections = [
         _INTRODUCTION,
-        _listed(bench, SEED_CASES, facts),
-        "## Tokens per second\n\nIn brackets: genserve's speed relative to the peer's.\n\n"
-        + _by_case(bench, SEED_CASES, _speed),
+        listed(facts),
+        SPEEDS + by_case(bench, SEED_CASES, speed, COMPARED),
         "## Seconds of the first call\n\nTracing and compiling included; genserve compiles while a server "
-        "starts, before any request.\n\n" + _by_case(bench, SEED_CASES, _first),
+        "starts, before any request.\n\n" + by_case(bench, SEED_CASES, _first, COMPARED),
         "## Calls after which compiling has paid\n\nSo many calls of the same shape, and the whole time is "
-        "less than eager TensorFlow's.\n\n" + _by_case(bench, SEED_CASES, _paid),
+        "less than eager TensorFlow's.\n\n" + by_case(bench, SEED_CASES, _paid, COMPARED),
     ]
     path.write_text("\n".join(sections), encoding="utf-8")
     page = _PAGE.read_text(encoding="utf-8")
@@ -69,16 +69,9 @@ def write(bench: Bench, path: Path, facts: dict[str, str]) -> None:
 def write_models(bench: Bench, path: Path, facts: dict[str, str]) -> None:
     """Writes docs/performance-models.md, where there are results."""
     if any(bench.result("genserve", case) for case in MODEL_CASES):
-        speeds = _by_case(bench, MODEL_CASES, _speed, ("torch", "genserve"))
-        path.write_text("\n".join([_MODELS, _listed(bench, MODEL_CASES, facts), speeds]), encoding="utf-8")
-
-
-def _listed(bench: Bench, cases: Sequence[Case], facts: dict[str, str]) -> str:
-    """The facts, and what the results that are there were measured with."""
-    found = [bench.result(peer, case) for case in cases for peer in COMPARED]
-    ways = {", ".join(f"{name} {value}" for name, value in one.settings.items()) for one in found if one}
-    lines = [*(f"{name}: {fact}" for name, fact in facts.items()), *sorted(way for way in ways if way)]
-    return "\n".join(f"- {line}" for line in lines) + "\n"
+        facts = stood_on(bench, MODEL_CASES, facts)
+        speeds = by_case(bench, MODEL_CASES, speed, ("torch", "genserve"))
+        path.write_text("\n".join([_MODELS, listed(facts), speeds]), encoding="utf-8")
 
 
 def measurements(bench: Bench) -> list[dict[str, Any]]:
@@ -98,26 +91,6 @@ def measurements(bench: Bench) -> list[dict[str, Any]]:
         for case, peer, result in found
         if result is not None
     ]
-
-
-def _by_case(
-    bench: Bench,
-    cases: Sequence[Case],
-    cell: Callable[[Bench, str, Case, Result], str],
-    peers: Sequence[str] = COMPARED,
-) -> str:
-    rows = [["case", *peers]]
-    for case in cases:
-        found = [(peer, bench.result(peer, case)) for peer in peers]
-        rows.append([case.name, *(cell(bench, peer, case, one) if one else MISSING for peer, one in found)])
-    return table(rows)
-
-
-def _speed(bench: Bench, peer: str, case: Case, result: Result) -> str:
-    ours, speed = bench.result("genserve", case), f"{result.tokens_per_second:.1f}"
-    if peer == "genserve" or ours is None:
-        return speed
-    return f"{speed} ({ours.tokens_per_second / result.tokens_per_second:.2f} x)"
 
 
 def _first(_: Bench, __: str, ___: Case, result: Result) -> str:

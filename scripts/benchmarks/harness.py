@@ -16,7 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +99,12 @@ class Bench:
         """A stored result, or None."""
         path = self.result_path(peer, case)
         return Result(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+    def days(self, cases: Sequence[Case]) -> list[str]:
+        """The days on which results of these cases were stored, the first one first."""
+        paths = [self.result_path(peer, case) for case in cases for peer in PEERS]
+        stored = [path.stat().st_mtime for path in paths if path.exists()]
+        return sorted({datetime.fromtimestamp(seconds, UTC).date().isoformat() for seconds in stored})
 
     def measure(self, name: str, case: Case) -> Result:
         """Measures a case on a peer and stores the result.

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from scripts.benchmarks.cases import (
-    LIMITS,
-    SWEEPS,
-    TARGET_CASES,
-    TARGETS,
-    Case,
-    Limit,
-    Target,
-)
+from scripts.benchmarks.cases import LIMITS, SWEEPS, TARGET_CASES, TARGETS, Case, Limit, Target
 from scripts.benchmarks.harness import Bench, Result
 from scripts.benchmarks.peers import PEERS
 
 MISSING = "–"
+Results = Sequence[tuple[str, Result]]
 
 _INTRODUCTION = """\
 # Performance
@@ -29,6 +22,9 @@ shape, fp32 (but for CTranslate2's int8), the same prompts for everyone, every r
 Each figure is the median call of one process per peer and case, after warm-up. genserve runs through its
 exported SavedModel. Tokens count once per prompt: beams are work, not tokens.
 """
+
+
+SPEEDS = "## Tokens per second\n\nIn brackets: genserve's speed relative to the peer's.\n\n"
 
 
 def write(bench: Bench, path: Path, facts: dict[str, str], more: Sequence[str] = ()) -> None:
@@ -42,11 +38,8 @@ def write(bench: Bench, path: Path, facts: dict[str, str], more: Sequence[str] =
     """
     sections = [
         _INTRODUCTION,
-        "\n".join(f"- {name}: {fact}" for name, fact in facts.items())
-        + f"\n- {_bandwidth(bench)}\n- "
-        + "\n- ".join(_versions(bench))
-        + f"\n- {_method(bench)}\n",
-        "## Tokens per second\n\nIn brackets: genserve's speed relative to the peer's.\n\n" + speeds(bench),
+        listed(stood_on(bench, TARGET_CASES, facts)),
+        SPEEDS + by_case(bench, TARGET_CASES, speed, PEERS),
         "## Targets\n\n" + targets(bench),
         limits(bench),
         "## Load, first call, export\n\n" + starts(bench),
@@ -57,22 +50,26 @@ def write(bench: Bench, path: Path, facts: dict[str, str], more: Sequence[str] =
     path.write_text("\n".join(sections), encoding="utf-8")
 
 
-def speeds(bench: Bench) -> str:
+def by_case(
+    bench: Bench,
+    cases: Sequence[Case],
+    cell: Callable[[Bench, str, Case, Result], str],
+    peers: Iterable[str],
+) -> str:
     """Cases by peers."""
-    rows = [["case", *PEERS]]
-    for case in TARGET_CASES:
-        ours = bench.result("genserve", case)
-        rows.append([case.name, *(_speed(bench.result(peer, case), ours, peer) for peer in PEERS)])
+    rows = [["case", *peers]]
+    for case in cases:
+        found = [(peer, bench.result(peer, case)) for peer in peers]
+        rows.append([case.name, *(cell(bench, peer, case, one) if one else MISSING for peer, one in found)])
     return table(rows)
 
 
-def _speed(result: Result | None, ours: Result | None, peer: str) -> str:
-    if result is None:
-        return MISSING
-    speed = f"{result.tokens_per_second:.1f}"
+def speed(bench: Bench, peer: str, case: Case, result: Result) -> str:
+    """Tokens per second; of a peer, how many times as fast genserve is."""
+    ours, shown = bench.result("genserve", case), f"{result.tokens_per_second:.1f}"
     if ours is None or peer == "genserve":
-        return speed
-    return f"{speed} ({ours.tokens_per_second / result.tokens_per_second:.2f} x)"
+        return shown
+    return f"{shown} ({ours.tokens_per_second / result.tokens_per_second:.2f} x)"
 
 
 def targets(bench: Bench) -> str:
@@ -178,38 +175,44 @@ def starts(bench: Bench) -> str:
     return table(rows)
 
 
-def _results(bench: Bench) -> list[tuple[str, Result]]:
-    found = [(peer, bench.result(peer, case)) for case in TARGET_CASES for peer in PEERS]
-    return [(peer, result) for peer, result in found if result is not None]
+def stood_on(bench: Bench, cases: Sequence[Case], facts: Mapping[str, str]) -> dict[str, str]:
+    """What the figures stand on: the facts, then memory, versions and method, as the results have them."""
+    found = [(peer, bench.result(peer, case)) for case in cases for peer in PEERS]
+    results = [(peer, result) for peer, result in found if result is not None]
+    return {**facts, **_bandwidth(results), **_versions(results), "measured with": _method(results)}
 
 
-def _versions(bench: Bench) -> list[str]:
-    """One line per peer: the versions that its results were measured with."""
-    lines = {
-        f"{peer}: " + ", ".join(f"{name} {version}" for name, version in result.versions.items())
-        for peer, result in _results(bench)
-    }
-    return sorted(lines)
+def listed(facts: Mapping[str, str]) -> str:
+    """A Markdown list."""
+    return "".join(f"- {name}: {fact}\n" for name, fact in facts.items())
 
 
-def _bandwidth(bench: Bench) -> str:
+def _versions(results: Results) -> dict[str, str]:
+    """Of each peer the versions that its results were measured with."""
+    lines: dict[str, set[str]] = {}
+    for peer, result in results:
+        versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
+        lines.setdefault(peer, set()).add(versions)
+    return {peer: "; ".join(sorted(lines[peer])) for peer in sorted(lines)}
+
+
+def _bandwidth(results: Results) -> dict[str, str]:
     """Of all measurements: machines that are shared do not always read as fast."""
-    found = [bandwidth / 1e9 for _, result in _results(bench) for bandwidth in result.bandwidth]
+    found = [bandwidth / 1e9 for _, result in results for bandwidth in result.bandwidth]
     if not found:
-        return "memory read bandwidth: not measured yet"
-    middle = statistics.median(found)
-    return (
-        f"memory read bandwidth, beside every call: {middle:.1f} GB/s ({min(found):.1f} to {max(found):.1f})"
-    )
+        return {"memory read bandwidth": "not measured yet"}
+    figures = f"{statistics.median(found):.1f} GB/s ({min(found):.1f} to {max(found):.1f})"
+    return {"memory read bandwidth, beside every call": figures}
 
 
-def _method(bench: Bench) -> str:
-    """Threads, warm-up and trials; several, where results were measured differently."""
-    methods = {
-        ", ".join(f"{name} {value}" for name, value in result.settings.items())
-        for _, result in _results(bench)
-    }
-    return "; ".join(sorted(methods)) or "nothing measured yet"
+def _method(results: Results) -> str:
+    """Threads, warm-up and trials; of each all values, where results were measured differently."""
+    values: dict[str, set[int]] = {}
+    for _, result in results:
+        for name, value in result.settings.items():
+            values.setdefault(name, set()).add(value)
+    parts = (f"{name} {' or '.join(map(str, sorted(found)))}" for name, found in values.items())
+    return ", ".join(parts) or "nothing measured yet"
 
 
 def _charts(bench: Bench, path: Path) -> list[str]:

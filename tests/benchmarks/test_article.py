@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from scripts.benchmarks import __main__ as command
 from scripts.benchmarks import article
 from scripts.benchmarks.cases import MODEL_CASES, SEED_CASES, TARGET_CASES, Case
 from scripts.benchmarks.harness import Bench, Result, RunFailedError, Settings
@@ -20,8 +23,11 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path / "bench", tmp_path, Settings())
 
 
-def _store(bench: Bench, peer: str, case: Case, seconds: list[float], first: float) -> None:
-    result = Result(seconds, [1e9] * len(seconds), case.tokens, 1.0, first, None, None, {}, {})
+def _store(bench: Bench, peer: str, case: Case, seconds: list[float], first: float, trials: int = 3) -> None:
+    result = Result(
+        seconds, [1e9] * len(seconds), case.tokens, 1.0, first, None, None, {peer: "9.8.7"},
+        {"threads": 2, "trials": trials},
+    )  # fmt: skip
     path = bench.result_path(peer, case)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(asdict(result)))
@@ -65,9 +71,33 @@ def test_the_page_is_whole_in_itself(bench: Bench, tmp_path: Path) -> None:
     held = re.search(r'id="data">(.*?)</script>', page, re.DOTALL)
     assert held is not None
     data = json.loads(held[1])
-    assert data["facts"] == {"processor": "</script><b>"}
+    assert data["facts"]["processor"] == "</script><b>"
+    assert data["facts"]["torch"] == "torch 9.8.7"
     row = {"strategy": "sample", "batch": 1, "prompt": 32, "peer": "torch", "tokens": 32, "seconds": 2.0}
     assert data["rows"] == [{**row, "first": 3.0, "load": 1.0}]
+
+
+def test_a_report_that_is_written_later_says_how_and_when_was_measured(bench: Bench, tmp_path: Path) -> None:
+    _store(bench, "torch", SEED_CASES[0], [2.0], first=3.0, trials=2)
+    _store(bench, "genserve", SEED_CASES[0], [1.0], first=3.0)
+    day = datetime(2022, 7, 27, 12, tzinfo=UTC).timestamp()
+    for peer in ("torch", "genserve"):
+        os.utime(bench.result_path(peer, SEED_CASES[0]), (day, day))
+    arguments = [
+        "article",
+        "--report-only",
+        "--directory",
+        str(bench.root),
+        "--report",
+        str(tmp_path / "a.md"),
+    ]
+    assert command.main(arguments) == 0
+    lines = (tmp_path / "a.md").read_text("utf-8").splitlines()
+    assert [line for line in lines if line.startswith(("- command", "- date", "- measured with"))] == [
+        "- command: scripts/benchmark article",
+        "- date: 2022-07-27",
+        "- measured with: threads 2, trials 2 or 3",
+    ]
 
 
 def test_without_results_nothing_is_written(bench: Bench, tmp_path: Path) -> None:

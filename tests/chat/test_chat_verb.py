@@ -266,13 +266,13 @@ def test_versions_without_a_template_or_a_manifest(tmp_path: Path, monkeypatch: 
     def chat_with(place: str) -> Any:
         return CliRunner().invoke(app, ["chat", place, "--url", "http://localhost:1"]).exception
 
-    assert "no exported version, which is OUT/NAME/VERSION" in str(chat_with(str(tmp_path)))
+    assert f"{tmp_path} is not a version that genserve exported" in str(chat_with(str(tmp_path)))
     (tmp_path / "assets.extra").mkdir()
     (tmp_path / "assets.extra" / "genserve.json").write_text("{}")
     for place in (tmp_path, tmp_path / "assets.extra" / "genserve.json"):
         error = chat_with(str(place))
         assert isinstance(error, OptionError)
-        assert "is no manifest" in str(error)
+        assert f"{place} is not a version that genserve exported" in str(error)
     assert "begins with http:// or https://" in str(chat_with("ftp://x/genserve.json"))
     plain = facts()
     plain.chat = None

@@ -57,5 +57,17 @@ def test_every_peer_is_shown() -> None:
     assert set(row) == {"case", "genserve", *PEERS}
 
 
+def test_published_models_have_the_speeds_that_were_measured() -> None:
+    """docs/real-models.md has docs/performance-models.md's figures, of one row."""
+    measured = (ROOT / "docs" / "performance-models.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "real-models.md").read_text(encoding="utf-8")
+    names = re.search(r"(?m)^\| \| (.*) \|$", page)[1].split(" | ")  # type: ignore[index]
+    cells = re.search(r"(?m)^\| tokens a second, .*?\)\) \| (.*) \|$", page)[1].split(" | ")  # type: ignore[index]
+    for name, cell in zip(names, cells, strict=True):
+        row = re.search(rf"(?m)^\| {name}\.forced\.b1\.\S+ \| (.*) \| (.*) \|$", measured)
+        assert row is not None
+        assert cell == ("not measured" if "–" in row.groups() else f"{row[2]}, {row[1]}")
+
+
 if __name__ == "__main__":
     README.write_text(rendered(README.read_text(encoding="utf-8")), encoding="utf-8")

@@ -30,6 +30,8 @@ INPUTS: dict[str, Any] = {
     "tokens": {"input_ids": ("DT_INT32", [-1, 6]), "num_tokens": ("DT_INT32", [-1])},
     "chat": {"user": TEXT, "system": TEXT},
     "score": {"text": TEXT, "continuation": TEXT},
+    "best_of": {"text": TEXT},
+    "best_of_4": {"text": TEXT},
 }
 
 
@@ -125,11 +127,22 @@ def test_a_manifest_tells_the_buckets(stub: HttpStub) -> None:
     served(stub)
     endpoint = asked(stub, [{"prompt": "a"}], manifest=manifest())[0]
     assert (endpoint.buckets, endpoint.longest) == ((32, 128), 128)
-    of_bucket = PredictEndpoint(
-        stub.url, Asked("stories"), "serving_default_32", {}, timeout=9, manifest=manifest()
-    )
-    asyncio.run(_opened(of_bucket))
-    assert (of_bucket.buckets, of_bucket.longest) == ((32,), 32)
+
+
+@pytest.mark.parametrize(
+    ("signature", "buckets", "longest"),
+    [
+        ("serving_default_32", (32,), 32),
+        ("best_of_4", (32, 128), 128),  # a preset whose name ends in a number
+    ],
+)
+def test_a_signature_of_one_bucket_takes_no_longer_prompts(
+    stub: HttpStub, signature: str, buckets: tuple[int, ...], longest: int
+) -> None:
+    served(stub)
+    endpoint = PredictEndpoint(stub.url, Asked("stories"), signature, {}, timeout=9, manifest=manifest())
+    asyncio.run(_opened(endpoint))
+    assert (endpoint.buckets, endpoint.longest) == (buckets, longest)
 
 
 async def _opened(endpoint: PredictEndpoint) -> None:
