@@ -110,6 +110,7 @@ VIPLLAVA = Wrapped(
     _LLAMAS,
     keys=(*_IMAGES, "projector_hidden_act", "projector_layernorm_eps", "vision_feature_layer"),
     tied=False,
+    aliases={"vision_feature_layers": "vision_feature_layer"},
 ).family()
 MISTRAL3 = Wrapped(
     "mistral3",
