@@ -68,6 +68,22 @@ def test_bash(complete: Complete, line: str, offered: list[str]) -> None:
     assert complete(line) == offered
 
 
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("genserve ver", ["verify", "verify-tokenizer", "versions"]),
+        ("genserve export --dtype b", ["bfloat16"]),
+        ("genserve help buc", ["buckets"]),
+    ],
+)
+def test_fish(environment: dict[str, str], line: str, offered: list[str]) -> None:
+    code = f"{_script('fish', environment)}\ncomplete --do-complete '{line}'"
+    result = subprocess.run(["fish", "-c", code], capture_output=True, text=True, check=True, env=environment)
+    # One candidate a line, its description behind a tab.
+    assert [each.split("\t")[0] for each in result.stdout.splitlines()] == offered
+
+
 @pytest.mark.parametrize(("shell", "check"), [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")])
 def test_each_shell_has_a_script_and_takes_it(
     shell: str, check: str, environment: dict[str, str], tmp_path: Path
