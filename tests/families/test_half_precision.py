@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tests.families import reference
+from tests.families.case import marked
 from tests.families.cases import FAMILIES, Case, FamilyCases
 from tests.families.conftest import read
 from tests.families.half_precision import CLOSENESS, DTYPES, MARGIN, check, is_mixture, reference_in, ulps
@@ -20,6 +21,8 @@ pytestmark = pytest.mark.parity
 
 #: One of each way to round: norms, rotary embedding, ALiBi, scaled embedding, mixtures.
 QUICK = {"llama", "gpt2", "gemma2", "olmo2", "cohere", "bloom", "mixtral", "glm4_moe", "mamba"}
+#: In float16 too: layers that borrow keys and values, and embeddings of their own.
+QUICK_16 = {"gemma4_text"}
 #: Of states alone and without biases: all that is left to differ is the order of sums.
 ALIKE, ALIKE_CLOSENESS = {"mamba", "mamba2", "falcon_mamba"}, 0.5
 CASES = [
@@ -28,7 +31,7 @@ CASES = [
         case,
         dtype,
         id=f"{family.model_type}-{index}-{dtype}",
-        marks=[] if family.model_type in QUICK and not index and dtype == "bfloat16" else [pytest.mark.full],
+        marks=marked(index > 0 or family.model_type not in (QUICK if dtype == "bfloat16" else QUICK_16)),
     )
     for family in FAMILIES
     for index, case in enumerate(family.cases)

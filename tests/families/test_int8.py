@@ -20,8 +20,12 @@ from exporter.targets import compiled_for
 from tests.families.cases import BY_TYPE
 from tests.families.test_parity import BUCKET, LENGTHS, NEW, Builder, padded, sequences
 
-#: Plain and tied tables, biases, fused projections, experts apart and joined, narrow embeddings, latents.
-FAMILIES = ["llama", "gpt2", "mixtral", "gpt_oss", "opt", "deepseek_v3"]
+#: Plain and tied tables, biases, fused projections, experts apart and joined, narrow embeddings, latents;
+#: states, alone and beside attention; borrowed keys and values, embeddings of layers; a router's corrections.
+FAMILIES = [
+    *("llama", "gpt2", "mixtral", "gpt_oss", "opt", "deepseek_v3"),
+    *("qwen3_5_text", "falcon_h1", "gemma4_text", "glm4_moe"),
+]
 
 
 def dequantise(array: np.ndarray, scale: np.ndarray, axis: int = -2) -> np.ndarray:

@@ -128,7 +128,7 @@ def test_a_prefix_is_baked_into_stacks(kind: str, stacks: int) -> None:
         np.testing.assert_allclose(ours, expected, atol=1e-5 * np.ptp(expected), rtol=0)
 
 
-def _search(model: Transformer, **options: Any) -> Any:
+def compiled_search(model: Transformer, **options: Any) -> Any:
     """A compiled search for the gpu target, of tokens and lengths -> ids."""
     chosen = GenerationOptions(max_new_tokens=5, pad_token_id=0, eos_token_id=(1,), **options)
 
@@ -141,7 +141,7 @@ def _search(model: Transformer, **options: Any) -> Any:
 
 
 def test_the_decode_loop_alone_is_not_counted() -> None:
-    search = _search(stacked(random_model(KINDS["rotary"][0])))
+    search = compiled_search(stacked(random_model(KINDS["rotary"][0])))
     with compiled_for("gpu"):
         program = search.experimental_get_compiler_ir(*prompt_of(PROMPTS, 7)[:2])(stage="optimized_hlo")
     assert len(uncounted_loops(program)) == 1
@@ -152,7 +152,9 @@ def test_the_decode_loop_alone_is_not_counted() -> None:
 def test_beams_are_the_same() -> None:
     model = random_model(KINDS["alternating windows"][0])
     with compiled_for("gpu"):
-        found = [_search(each, num_beams=3)(*prompt_of(PROMPTS, 7)[:2]) for each in (model, stacked(model))]
+        found = [
+            compiled_search(each, num_beams=3)(*prompt_of(PROMPTS, 7)[:2]) for each in (model, stacked(model))
+        ]
     assert found[0].numpy().tolist() == found[1].numpy().tolist()
 
 
