@@ -62,7 +62,7 @@ def bench(
     prompt_tokens: Annotated[
         str | None,
         typer.Option(
-            help="Make prompts of so many tokens. Default: buckets, each as often.",
+            help="Make prompts of so many tokens. Default: buckets, each as often, where they are known.",
             metavar="N|MIN-MAX|lognormal:MEDIAN:SIGMA|buckets",
         ),
     ] = None,
@@ -126,11 +126,13 @@ def bench(
     alone("--prompts", prompts, {"--prompt-tokens": prompt_tokens})
     if html is not None and not html.parent.is_dir():
         raise OptionError(f"--html {html}: there is no folder {html.parent}")
+    if html is not None and html.is_dir():
+        raise OptionError(f"--html {html}: is a folder; the name of a file is needed")
     goal = _goal(sweep, latency_goal, goal_percentile, goal_precision)
     until = seconds("--duration", duration) if duration else None
     load = _load(rate, concurrency, requests, until, seed, goal)
     rows = read_rows(prompts) if prompts is not None else None
-    secret, lengths = read_token(token, token_file), prompt_tokens or "buckets"
+    secret = read_token(token, token_file)
     known = read_manifest(manifest) if manifest is not None else None
     asked = _Asked(model, assignments("option", option) or {}, {"token": secret, "ca": ca, "manifest": known})
     if openai is not None:
@@ -142,8 +144,8 @@ def bench(
         load=load,
         facts=facts,
         rows=rows,
-        lengths=PromptLengths.parse(lengths),
-        source=f"file {prompts}" if prompts is not None else f"made, tokens {lengths}",
+        lengths=None if prompt_tokens is None else PromptLengths.parse(prompt_tokens),
+        source=f"file {prompts}" if prompts is not None else f"made, tokens {prompt_tokens}",
         rows_per_request=rows_per_request,
         warmup=warmup,
         timeout=timeout,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -128,15 +129,19 @@ def _prompts(given: list[str] | None, file: Path | None) -> list[str]:
     from exporter.cli.values import alone
 
     alone("--prompt", given or None, {"--prompt-file": file})
-    if file is not None and str(file) != "-":
-        try:
-            prompts = file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise OptionError(f"--prompt-file {file} cannot be read: {error}") from error
-    elif file is not None or given in (None, [], ["-"]):
-        prompts = sys.stdin.read().splitlines()
-    else:
-        prompts = list(given or [])
+    if file is None and given not in (None, [], ["-"]):
+        return list(given or [])
+    name = f"--prompt-file {file}" if file is not None else "stdin"
+    prompts = _lines(name, None if file is None or str(file) == "-" else file)
     if not prompts:
-        raise OptionError(f"{f'--prompt-file {file}' if file is not None else 'stdin'}: no prompt")
+        raise OptionError(f"{name}: no prompt")
     return prompts
+
+
+def _lines(name: str, file: Path | None) -> list[str]:
+    """Of a file or stdin. Whatever else Unicode counts as the end of a line is part of a prompt."""
+    try:
+        with file.open(encoding="utf-8") if file is not None else nullcontext(sys.stdin) as lines:
+            return [line.removesuffix("\n") for line in lines]
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionError(f"{name} cannot be read: {error}") from error

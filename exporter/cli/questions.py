@@ -23,7 +23,7 @@ _Inspected = Annotated[
     str,
     typer.Argument(
         help="Hugging Face directory, KerasHub preset, GGUF file, hub id or demo:NAME; a version "
-        "OUT/NAME/VERSION, or OUT.",
+        "OUT/NAME/VERSION, those of OUT/NAME, or of OUT.",
         metavar="MODEL",
     ),
 ]
@@ -90,7 +90,9 @@ def _versions(path: Path) -> list[Path]:
     from exporter.deployment import exported_versions
     from exporter.manifest import MANIFEST_PATH
 
-    return [path] if (path / MANIFEST_PATH).is_file() else exported_versions(path)
+    if (path / MANIFEST_PATH).is_file():
+        return [path]
+    return exported_versions(path) or [one for one in exported_versions(path.parent) if one.parent == path]
 
 
 def _inspect_versions(model: str, versions: list[Path], *, as_json: bool) -> None:

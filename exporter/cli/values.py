@@ -51,7 +51,11 @@ def assignments(option: str, pairs: list[str] | None) -> dict[str, Any] | None:
         key, separator, value = pair.partition("=")
         if not separator or not key:
             raise OptionError(f"{option}: {pair!r} must be KEY=VALUE, such as num_beams=4")
-        values[key.strip()] = yaml.safe_load(value)
+        try:
+            values[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            reason = " ".join(str(error).split())
+            raise OptionError(f"{option}: {pair!r}: the value is no YAML: {reason}") from None
     return values
 
 

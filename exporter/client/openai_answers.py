@@ -25,7 +25,9 @@ def opened(url: str, token: str | None, ca: Path | None) -> tuple[str, dict[str,
         raise OptionError(f"openai {url!r}: must start with http:// or https://")
     pem = read_ca(ca, address)
     verify = True if pem is None else ssl.create_default_context(cadata=pem.decode("latin-1"))
-    headers = {"Authorization": f"Bearer {key}"} if (key := check_token(token)) else {}
+    headers = {"Content-Type": "application/json"}
+    if key := check_token(token):
+        headers["Authorization"] = f"Bearer {key}"
     settings = {"headers": headers, "verify": verify, "trust_env": False}
     return url.rstrip("/").removesuffix("/v1") + "/v1", settings
 

@@ -15,6 +15,7 @@ from exporter.client.answers import Completion
 from exporter.client.closing import Closing
 from exporter.client.errors import RequestError
 from exporter.client.flow import Deadline, Retry, run
+from exporter.client.json_body import json_body
 from exporter.client.openai_answers import document_of, event_of, of_another_form, opened, refusal
 
 
@@ -98,7 +99,7 @@ class OpenAiClient(Closing):
         """The server-sent events of an answer, up to ``[DONE]``."""
         try:
             with self._http.stream(
-                "POST", f"{self._url}/chat/completions", json=body, timeout=self._timeout
+                "POST", f"{self._url}/chat/completions", content=json_body(body), timeout=self._timeout
             ) as answer:
                 if not answer.is_success:
                     answer.read()
@@ -116,7 +117,7 @@ class OpenAiClient(Closing):
 
     def _send(self, body: Any, seconds: float) -> Any:
         try:
-            answer = self._http.post(f"{self._url}/completions", json=body, timeout=seconds)
+            answer = self._http.post(f"{self._url}/completions", content=json_body(body), timeout=seconds)
         except httpx.TimeoutException:
             raise RequestError("DEADLINE_EXCEEDED", f"no answer within {seconds:.3g} s") from None
         except httpx.HTTPError as error:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from exporter.client.errors import RequestError
+from exporter.client.json_body import json_body
 from exporter.client.openai_answers import document_of, event_of, opened, refusal
 
 
@@ -28,7 +29,7 @@ class AsyncOpenAi:
     async def whole(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The answer of ``/completions`` or ``/chat/completions``."""
         try:
-            answer = await self._http.post(self._url + path, json=body)
+            answer = await self._http.post(self._url + path, content=json_body(body))
         except httpx.HTTPError as error:
             raise RequestError("UNAVAILABLE", str(error)) from None
         return document_of(answer)
@@ -36,7 +37,7 @@ class AsyncOpenAi:
     async def events(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """The events of a streamed answer, up to ``[DONE]``."""
         try:
-            async with self._http.stream("POST", self._url + path, json=body) as answer:
+            async with self._http.stream("POST", self._url + path, content=json_body(body)) as answer:
                 if not answer.is_success:
                     await answer.aread()
                     raise refusal(answer)

@@ -16,6 +16,7 @@ from exporter.client.address import Model
 from exporter.client.answers import SignatureInfo, TensorInfo, VersionStatus
 from exporter.client.errors import RequestError
 from exporter.client.flow import Flow
+from exporter.client.json_body import json_body
 from exporter.client.plain import PlainClient
 
 
@@ -32,9 +33,8 @@ class Exchange:
         """For httpx."""
         if self.body is None:
             return {"method": self.method, "url": self.url}
-        # Strings may be bytes that are not UTF-8, read with surrogates: they are sent as they were.
-        content = json.dumps(self.body, ensure_ascii=False).encode("utf-8", "surrogateescape")
         headers = {"Content-Type": "application/json"}
+        content = json_body(self.body, lenient=True)
         return {"method": self.method, "url": self.url, "content": content, "headers": headers}
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from exporter.loadtest.endpoint import Row
 from exporter.loadtest.load_report import EndpointFacts
 from exporter.loadtest.loops import Load
-from exporter.loadtest.prompt_lengths import BUCKETS, PromptLengths
+from exporter.loadtest.prompt_lengths import PromptLengths
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Settings:
 
     Attributes:
       load: of a sweep the first step's.
-      rows: of a file; None: prompts are made, as ``lengths`` says.
+      rows: of a file; None: prompts are made, as ``lengths`` says; None of both: as suits the endpoint.
       source: what the report calls the prompts.
       warmup: requests before the load that do not count.
       pages: of metrics: URL -> reads it, or raises ServingError.
@@ -36,7 +36,7 @@ class Settings:
     load: Load
     facts: EndpointFacts
     rows: Sequence[Row] | None = None
-    lengths: PromptLengths = BUCKETS
+    lengths: PromptLengths | None = None
     source: str = ""
     rows_per_request: int = 1
     warmup: int = 10

@@ -33,6 +33,7 @@ async def _made(endpoint: Endpoint, settings: Settings) -> Sequence[Row]:
     wanted = _wanted(settings)
     count = _MADE if wanted is None else min(_MADE, wanted * settings.rows_per_request)
     generator = np.random.default_rng(settings.load.seed)
+    assert settings.lengths is not None
     lengths = settings.lengths.draw(generator, count, endpoint.buckets, endpoint.longest)
     return [{"prompt": text} for text in await make_prompts(lengths, endpoint.tokens, generator)]
 

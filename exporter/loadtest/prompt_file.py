@@ -20,7 +20,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(f"--prompts {path} cannot be read: {error}") from error
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    # Not splitlines: what else Unicode counts as the end of a line may stand in a prompt, and in JSON.
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
         raise OptionError(f"--prompts {path}: no prompt")
     if path.suffix.lower() != ".jsonl":

@@ -14,6 +14,8 @@ from exporter.errors import OptionError
 _FORMS = "N, MIN-MAX, lognormal:MEDIAN:SIGMA or buckets"
 #: Where no longest bucket is known: a tail of a distribution shall not fill the memory.
 _LONGEST = 200_000
+#: And where nothing is asked for either: of every prompt.
+_UNSAID = 32
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,19 @@ class PromptLengths:
     low: int = 1
     high: int = 1
     sigma: float = 0.0
+
+    @classmethod
+    def unsaid(cls, buckets: Sequence[int], longest: int | None) -> PromptLengths:
+        """Where nobody asks for one: buckets where they are known, else every length that is taken."""
+        if buckets:
+            return cls("buckets")
+        return cls("uniform", *((_UNSAID, _UNSAID) if longest is None else (1, longest)))
+
+    def __str__(self) -> str:
+        """As ``parse`` reads it."""
+        if self.kind == "uniform":
+            return str(self.low) if self.low == self.high else f"{self.low}-{self.high}"
+        return "buckets" if self.kind == "buckets" else f"lognormal:{self.low}:{self.sigma}"
 
     @classmethod
     def parse(cls, text: str) -> PromptLengths:
@@ -81,6 +96,3 @@ class PromptLengths:
         place = int(generator.integers(len(buckets)))
         low = buckets[place - 1] + 1 if place else 1
         return int(generator.integers(low, buckets[place], endpoint=True))
-
-
-BUCKETS = PromptLengths("buckets")

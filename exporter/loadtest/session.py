@@ -24,6 +24,7 @@ from exporter.loadtest.load_settings import Settings
 from exporter.loadtest.loops import Load, Run
 from exporter.loadtest.outcome import Outcome
 from exporter.loadtest.preparing import prepare
+from exporter.loadtest.prompt_lengths import PromptLengths
 from exporter.loadtest.server_side import Pages
 from exporter.loadtest.sweep import highest_rate
 
@@ -89,8 +90,19 @@ class Session:
         """Connects, and makes every request before the first is timed."""
         self._watcher.phase("preparing")
         await self._endpoint.open()
+        if self._settings.rows is None and self._settings.lengths is None:
+            self._settings = self._with_lengths()
         self._prepared, self._rows = await prepare(self._endpoint, self._settings)
         self._tokens = [one.longest for one in self._prepared if one.longest is not None]
+
+    def _with_lengths(self) -> Settings:
+        """Of the prompts that are made, where nothing was said of them."""
+        buckets = self._endpoint.buckets
+        lengths = PromptLengths.unsaid(buckets, self._endpoint.longest)
+        if not buckets:
+            told = "--manifest OUT/NAME/VERSION does"
+            self._notes.append(f"the server tells no length buckets ({told}): prompts have {lengths} tokens")
+        return replace(self._settings, lengths=lengths, source=f"made, tokens {lengths}")
 
     async def _warm_up(self, *, must_answer: bool = False) -> None:
         """Requests that do not count. Behind an overloaded step they wait until its queue is empty."""

@@ -49,7 +49,9 @@ def staged_version(servable: Path, version: int | None = None, *, force: bool = 
     made = [path for path in (servable, *servable.parents) if not path.exists()]
     try:
         with _errors(servable):
-            servable.mkdir(parents=True, exist_ok=True)
+            for path in reversed(made):  # of a parent the error names the parent
+                with _errors(path):
+                    path.mkdir(exist_ok=True)
             for path in made:
                 durable.sync(path.parent)
             number, owner, folder = _reserve(servable, version, force=force)

@@ -12,6 +12,8 @@ WAY_OUT = "'--tokenizer none' exports the model without text signatures"
 _CONFIGURED = ("config.json", "tokenizer_config.json")
 _NAMES = {"tokenizer.json", "vocab.json", "merges.txt", "vocab.txt", "dict.txt", "bpe.codes"}
 _MODELS = (".model", ".spm")
+#: Files of a directory that a message lists at most.
+_NAMED = 10
 
 #: Classes that transformers has in Python only, and that are compiled by hand (``python_kinds``).
 PYTHON_KINDS = ("BlenderbotSmallTokenizer", "ByT5Tokenizer", "M2M100Tokenizer", "MarianTokenizer")
@@ -60,8 +62,7 @@ def _refusal(directory: Path, error: Exception) -> GenserveError:
     if name is not None and isinstance(error, ImportError):
         return TokenizerUnsupportedError(name, PYTHON_ONLY, files_of(directory))
     if not files_of(directory):
-        found = ", ".join(sorted(path.name for path in directory.iterdir()))
-        return CheckpointError(f"{directory}: no tokenizer files (found: {found}); {WAY_OUT}")
+        return CheckpointError(f"{directory}: no tokenizer files (found: {_found(directory)}); {WAY_OUT}")
     models = sorted(path.name for path in directory.iterdir() if path.suffix in _MODELS)
     if not models or (directory / "tokenizer.json").is_file():
         return CheckpointError(
@@ -87,6 +88,13 @@ def _named_class(directory: Path) -> tuple[str | None, str]:
     return (str(name) if known else None), repr(kind) if kind else "unknown"
 
 
+def _found(directory: Path) -> str:
+    """Names of what is there, the first of many."""
+    names = sorted(path.name for path in directory.iterdir())
+    more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
+    return ", ".join(names[:_NAMED] + more) or "nothing"
+
+
 def _configuration(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_bytes())
@@ -107,8 +115,7 @@ def _class_by_files(directory: Path) -> tuple[str, dict[str, bool]]:
         entries = words.read_text(encoding="utf-8").splitlines()
         cased = any(entry != entry.lower() for entry in entries if not entry.startswith("["))
         return "BertTokenizer", {"do_lower_case": not cased}
-    found = sorted(path.name for path in directory.iterdir())
     raise CheckpointError(
         f"{directory}: no tokenizer.json, vocab.json with merges.txt, or vocab.txt; a SentencePiece model "
-        f"needs a config.json that names its model_type (found: {', '.join(found) or 'nothing'}); {WAY_OUT}"
+        f"needs a config.json that names its model_type (found: {_found(directory)}); {WAY_OUT}"
     )

@@ -97,6 +97,8 @@ def test_versions_of_a_folder(ask: Ask, tmp_path: Path) -> None:
     code, answer = ask("inspect", tmp_path)
     assert code == 0
     assert [version["version"] for version in answer["versions"]] == [1, 10]
+    manifest("other", 3).write(tmp_path / "other" / "3")
+    assert ask("inspect", tmp_path / "a b") == (0, answer)  # of a servable's folder those of it alone
     (one,) = ask("inspect", tmp_path / "a b" / "10")[1]["versions"]
     assert one == answer["versions"][1]
     asked = one["signatures"]["serving_default"]

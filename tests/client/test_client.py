@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,21 @@ def test_errors_and_strange_answers(
     assert (error.code, error.message, error.http_status) == (code, message, status)
     assert isinstance(error, ServingError)
     assert error.exit_code == 7
+
+
+def test_bytes_go_as_they_are_and_the_rest_is_refused(stub: HttpStub) -> None:
+    client = RestClient(stub.url, "m")
+    for wrong, words in (
+        ("a\ud800", r"no Unicode: it holds '\\ud800'"),
+        (date(2020, 1, 1), "as JSON: .* date"),
+    ):
+        with pytest.raises(RequestError, match=words) as caught:
+            client.predict("generate", {"text": [wrong]})
+        assert caught.value.code == "INVALID_ARGUMENT"
+    stub.answer = (200, b'{"outputs": {"a": ["x"]}}')
+    client.predict("generate", {"text": ["a\udcff"]})
+    ((*_, body),) = stub.requests
+    assert b'"a\xff"' in body
 
 
 def test_no_answer(stub: HttpStub) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,6 +82,37 @@ def test_what_is_sent(stub: HttpStub, monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert {headers["Authorization"] for _, _, headers, _ in stub.requests} == {"Bearer from-environment"}
 
 
+def test_prompts_end_where_lines_do(stub: HttpStub, tmp_path: Path) -> None:
+    """Unicode knows more ends of lines than files have; ``str.splitlines`` would part these prompts."""
+    prompts = ["a\u2028b\x85c\x0cd", "", "e"]
+    (tmp_path / "prompts").write_bytes("\r\n".join(prompts).encode() + b"\r\n")
+    stub.answer = answering(*[{"generated_text": ""}] * 6)
+    generate("--url", stub.url, "--prompt-file", str(tmp_path / "prompts"))
+    generate("--url", stub.url, stdin="\n".join(prompts))
+    assert [text for body in stub.bodies for text in body["inputs"]["text"]] == prompts * 2
+
+
+def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "prompts").write_bytes(b"a\xff")
+    with pytest.raises(OptionError, match="prompts cannot be read: 'utf-8' codec"):
+        generate("--url", "http://h", "--prompt-file", str(tmp_path / "prompts"))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "option", "words"),
+    [
+        ("a\ud800", "n=1", r"no Unicode: it holds '\\ud800'"),
+        ("a\udcff", "n=1", "no Unicode"),
+        ("a", "n=2020-01-01", "cannot be sent as JSON: .* date"),
+        ("a", "n=.nan", "cannot be sent as JSON: Out of range"),
+    ],
+)
+def test_what_json_cannot_hold(prompt: str, option: str, words: str) -> None:
+    result = generate("--openai", "http://127.0.0.1:9", "--prompt", prompt, "-o", option)
+    assert (result.exit_code, result.stdout) == (7, "")
+    assert re.search(words, result.stderr)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -96,6 +129,7 @@ def test_what_is_sent(stub: HttpStub, monkeypatch: pytest.MonkeyPatch, tmp_path:
         (("--url", "http://h", "--prompt-file", "-"), "no prompt"),
         (("--url", "http://h", "-o", "timeout=3"), "'timeout' is no input of a signature"),
         (("--url", "http://h", "-o", "timeout"), "must be KEY=VALUE"),
+        (("--url", "http://h", "-o", "seed=["), r"option: 'seed=\[': the value is no YAML: .*'<stream end>'"),
     ],
 )
 def test_what_is_refused(arguments: tuple[str, ...], message: str) -> None:

@@ -85,6 +85,16 @@ def test_a_closed_loop_over_rest(stub: HttpStub, tmp_path: Path) -> None:
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
+def test_nothing_said_of_prompts_and_no_buckets_told(stub: HttpStub) -> None:
+    served(stub, buckets=False)
+    arguments = ["--url", stub.url, "--concurrency", 2, "--requests", 6, "--warmup", 1]
+    found = report(*arguments)
+    assert found.prompts.source == "made, tokens 1-6"  # as many as the signature tokens takes
+    assert any("tells no length buckets (--manifest" in note for note in found.notes)
+    with pytest.raises(OptionError, match="tells no length buckets; give --manifest"):
+        bench(*arguments, "--prompt-tokens", "buckets")
+
+
 def test_an_open_loop_of_a_file(stub: HttpStub, tmp_path: Path) -> None:
     served(stub)
     rows = tmp_path / "rows.jsonl"
@@ -201,6 +211,7 @@ def test_a_server_that_is_not_there() -> None:
         (["--url", "http://x", "--rate", 1, "--prompts", "nowhere.txt"], "nowhere.txt cannot be read"),
         (["--url", "http://x", "--rate", 1, "--metrics", "localhost"], "--metrics localhost"),
         (["--url", "http://x", "--rate", 1, "--html", "no/folder.html"], "there is no folder"),
+        (["--url", "http://x", "--rate", 1, "--html", "."], "--html .: is a folder"),
         (
             ["--openai", "http://x", "--rate", 1, "--model", "a", "--signature", "b"],
             "--openai or --signature",

@@ -44,14 +44,20 @@ def answered(rows: list[str], **more: Any) -> dict[str, Any]:
     }
 
 
-def served(stub: HttpStub) -> Model:
+def served(stub: HttpStub, *, buckets: bool = True) -> Model:
+    """``buckets``: whether each has a signature, which tells them."""
     words: Callable[..., Any] = lambda text: {  # noqa: E731
         "input_ids": [[1] * 9 for _ in text],
         "num_tokens": [len(row.split()) for row in text],
         "error": ["" for _ in text],
     }
+    told = (
+        INPUTS
+        if buckets
+        else {name: INPUTS[name] for name in INPUTS if not name.startswith("serving_default_")}
+    )
     model = Model(
-        INPUTS,
+        told,
         serving_default=lambda text: answered(text),
         generate=lambda text, max_new_tokens, seed: answered(text),
         encode=words,

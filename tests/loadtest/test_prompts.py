@@ -55,6 +55,16 @@ def test_longer_ones_than_the_server_takes() -> None:
         draw("20-100")
 
 
+def test_what_is_made_where_nothing_is_asked_for() -> None:
+    unsaid = PromptLengths.unsaid
+    assert [str(unsaid((8, 32), 32)), str(unsaid((), 32)), str(unsaid((), None))] == ["buckets", "1-32", "32"]
+
+
+@pytest.mark.parametrize("text", ["buckets", "7", "3-6", "lognormal:40:0.8"])
+def test_distributions_are_named_as_they_are_written(text: str) -> None:
+    assert str(PromptLengths.parse(text)) == text
+
+
 def test_unknown_buckets_are_told() -> None:
     with pytest.raises(OptionError, match="--manifest"):
         draw("buckets", buckets=())
@@ -88,9 +98,9 @@ def test_words_where_nobody_counts() -> None:
 def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain, rows = tmp_path / "a.txt", tmp_path / "b.jsonl"
     plain.write_text('Once\n\n{"prompt": "upon"}\n', encoding="utf-8")
-    rows.write_text('{"prompt": "ä", "max_new_tokens": 3}\n', encoding="utf-8")
+    rows.write_text('{"prompt": "ä\u2028\x85", "max_new_tokens": 3}\n', encoding="utf-8")
     assert read_rows(plain) == [{"prompt": "Once"}, {"prompt": '{"prompt": "upon"}'}]
-    assert read_rows(rows) == [{"prompt": "ä", "max_new_tokens": 3}]
+    assert read_rows(rows) == [{"prompt": "ä\u2028\x85", "max_new_tokens": 3}]  # in one line, as JSON allows
     monkeypatch.setattr("sys.stdin", io.StringIO("a\nb\n"))
     assert read_rows(Path("-")) == [{"prompt": "a"}, {"prompt": "b"}]
 

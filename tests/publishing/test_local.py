@@ -302,10 +302,15 @@ def test_a_full_disk_is_named_and_nothing_is_left(small_disk: Path) -> None:
     assert names(small_disk) == ["m"]
 
 
+def test_a_parent_that_cannot_be_made_is_named() -> None:
+    with pytest.raises(OutputError, match="/proc/genserve-models cannot be written: No such file"):
+        published(Path("/proc/genserve-models/stories"))
+
+
 def test_a_file_system_that_is_read_only_is_named(small_disk: Path) -> None:
     published(small_disk / "m")
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    for name in ("m", "other"):
+    for name in ("m", "other", "new/other"):
         with pytest.raises(OutputError, match="cannot be written: Read-only file system"):
             published(small_disk / name)
     assert names(small_disk) == ["m"]

@@ -80,6 +80,7 @@ def test_scores_are_those_that_the_library_holds(tmp_path: Path) -> None:
     ("files", "message"),
     [
         ({}, "found: nothing"),
+        ({f"{n:02}.bin": b"" for n in range(12)}, r"found: 00\.bin, .*, 09\.bin, 2 more\)"),
         ({"spiece.model": b"x"}, "needs a config.json"),
         ({"tokenizer.json": b"{"}, "not a readable JSON file"),
         (
