@@ -72,12 +72,12 @@ def logits(model: Any, tokens: Ints) -> Floats:
 def keeps_a_cache(model: Any) -> bool:
     """Whether it keeps keys and values; the first GPT reads its whole text at every step.
 
-    States of a width of their own are made too narrow or too wide (5.24).
+    So do states of a width of their own, which are made too narrow or too wide (5.24).
     """
-    config = model.config
-    width = getattr(config, "lru_width", None) or getattr(config, "attention_hidden_size", None)
-    own_width = width is not None and width != config.hidden_size
-    return not own_width and "use_cache" in inspect.signature(model.forward).parameters
+    sizes = vars(model.config)
+    width = sizes.get("lru_width") or sizes.get("attention_hidden_size")
+    fits = width is None or width == sizes["hidden_size"]
+    return fits and "use_cache" in inspect.signature(model.forward).parameters
 
 
 def cached_logits(model: Any, tokens: Ints, start: int) -> Floats:
@@ -116,8 +116,8 @@ def _greedy_without_cache(model: Any, tokens: Ints, count: int) -> list[int]:
 
 
 def beams_cache(model: Any) -> dict[str, bool]:
-    """An option of ``generate``: states in modules, and RWKV's, stay where they are as beams move (5.24)."""
-    return {"use_cache": model.config.model_type not in {"recurrent_gemma", "rwkv"}}
+    """Options of ``generate``: states in modules, and RWKV's, stay where they are as beams move (5.24)."""
+    return {"use_cache": False} if model.config.model_type in {"recurrent_gemma", "rwkv"} else {}
 
 
 #: Their models count positions from 0 at every call; ``generate`` gives them.
