@@ -20,7 +20,9 @@ from exporter.spec import (
     MambaSpec,
     ModelSpec,
     MoeSpec,
+    RgLruSpec,
     ShortConvSpec,
+    WkvSpec,
 )
 
 #: What layers carry beside keys and values.
@@ -28,7 +30,9 @@ STATES: dict[type[Any], str] = {
     GatedDeltaSpec: "gated delta net",
     Mamba2Spec: "Mamba 2",
     MambaSpec: "Mamba",
+    RgLruSpec: "gated linear recurrence",
     ShortConvSpec: "short convolution",
+    WkvSpec: "WKV",
 }
 
 

@@ -50,16 +50,19 @@ class StateNames:
     Attributes:
       inputs: projections of the hidden state, side by side; a gated delta net with one alone keeps its rows
         by key head.
-      rates: a gated delta net's projections to strengths and steps, as ``inputs``.
+      rates: a gated delta net's projections to strengths and steps, as ``inputs``; a gated linear
+        recurrence's input gate and decay, without "_weight" and "_bias".
       conv: the convolution, or those of its parts.
-      decay, dt_bias, skip: whole names.
+      decay, dt_bias, skip, bonus: whole names.
       select, step: Mamba's projections to time steps, B and C, and from there to channels.
       norms: of time steps, B and C.
+      mix: whole names of how much of a token counts beside the one before: for the key, value and gate of a
+        time mix, as its ``inputs``, and for ``up`` and ``gate`` of a channel mix.
     """
 
     inputs: tuple[str, ...]
-    conv: tuple[str, ...]
     out: str
+    conv: tuple[str, ...] = ()
     rates: tuple[str, ...] = ()
     decay: str = ""
     dt_bias: str = ""
@@ -68,6 +71,8 @@ class StateNames:
     select: str = ""
     step: str = ""
     norms: tuple[str, ...] = ()
+    bonus: str = ""
+    mix: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 _REASONS = {
-    "its layers carry the state of a gated linear recurrence (RG-LRU), which the reference keeps in its "
-    "modules and not in a cache": "recurrent_gemma",
-    "its layers carry the two sums of a decayed average of values (WKV), and the token before": "rwkv",
     "its layers carry a matrix memory with exponential gates (mLSTM)": "xlstm",
     "its Mamba layers run beside one block that layers share, which reads the embeddings again": "zamba",
     "its Mamba 2 layers run beside blocks that layers share, each with adapters of its own": "zamba2",

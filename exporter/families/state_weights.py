@@ -2,7 +2,8 @@
 
 Projections of the hidden state are one kernel ``state.in`` [hidden, ...]: of a gated delta net query, key,
 value and gate; of Mamba 2 gate, x, B, C and time steps; of Mamba x and gate; of a short convolution B, C and
-x. A convolution's ``state.conv.taps`` are [kernel, channels], the newest token last.
+x; of a gated linear recurrence what it reads and the gate behind it. A convolution's ``state.conv.taps`` are
+[kernel, channels], the newest token last.
 """
 
 from __future__ import annotations
@@ -16,7 +17,17 @@ import numpy as np
 from exporter.families.layout import Array, as_is, transpose
 from exporter.families.names import StateNames
 from exporter.families.parts import Part, Weight
-from exporter.spec import GatedDeltaSpec, Mamba2Spec, MambaSpec, NormSpec, ShortConvSpec, StateSpec
+from exporter.spec import (
+    ChannelMixSpec,
+    GatedDeltaSpec,
+    Mamba2Spec,
+    MambaSpec,
+    NormSpec,
+    RgLruSpec,
+    ShortConvSpec,
+    StateSpec,
+    WkvSpec,
+)
 
 
 class Project(Protocol):
@@ -31,7 +42,7 @@ class StateWeights:
     """The weights of one layer's state."""
 
     def __init__(self, names: StateNames, ours: str, stored: str, hidden: int, project: Project) -> None:
-        self.names, self.ours, self.stored = names, f"{ours}state.", stored
+        self.names, self.ours, self.mlp, self.stored = names, f"{ours}state.", f"{ours}mlp.", stored
         self.hidden, self.project = hidden, project
 
     def of(self, spec: StateSpec) -> Iterator[Weight]:
@@ -42,8 +53,12 @@ class StateWeights:
             yield from self.gated_delta(spec)
         elif isinstance(spec, Mamba2Spec):
             yield from self.mamba2(spec)
-        else:
+        elif isinstance(spec, MambaSpec):
             yield from self.mamba(spec)
+        elif isinstance(spec, RgLruSpec):
+            yield from self.rg_lru(spec)
+        else:
+            yield from self.time_mix(spec)
 
     def short_conv(self, spec: ShortConvSpec) -> Iterator[Weight]:
         yield from self.inputs([3 * spec.channels], spec.bias)
@@ -92,6 +107,40 @@ class StateWeights:
         for target, name, size in zip(targets, self.names.norms, sizes, strict=False):
             yield from self.norm(target, name, spec.norm, size)
         yield from self.output(channels, spec.bias)
+
+    def rg_lru(self, spec: RgLruSpec) -> Iterator[Weight]:
+        yield from self.inputs([spec.channels, spec.channels], True)
+        yield from self.convolution([spec.channels], spec.kernel, True)
+        yield from self.vectors(("decay",), spec.channels)
+        size = spec.channels // spec.blocks
+        kernel, bias = (spec.blocks, size, size), (spec.blocks, size)
+        for target, side, shape in (("kernel", "weight", kernel), ("bias", "bias", bias)):
+            gates = [Part(f"{self.stored}{name}_{side}", shape, as_is) for name in self.names.rates]
+            yield Weight(f"{self.ours}rates.{target}", (tuple(gates),))
+        yield from self.output(spec.channels, True)
+
+    def time_mix(self, spec: WkvSpec) -> Iterator[Weight]:
+        yield self.shares(f"{self.ours}mix", self.names.mix[:3])
+        for target, name in zip(("key", "value", "gate"), self.names.inputs, strict=True):
+            stored = [(self.stored + name, spec.width)]
+            yield from self.project(f"{self.ours}{target}", stored, self.hidden, False)
+        for target, name in (("decay", self.names.decay), ("bonus", self.names.bonus)):
+            part = Part(self.stored + name, (spec.width,), as_is)
+            yield Weight(f"{self.ours}{target}", ((part,),), wide=True)
+        yield from self.output(spec.width, False)
+
+    def channel_mix(self, names: tuple[str, str, str], spec: ChannelMixSpec) -> Iterator[Weight]:
+        """A feed-forward block that looks back as the time mix does."""
+        yield self.shares(f"{self.mlp}mix", self.names.mix[3:])
+        widths = (self.hidden, spec.width, self.hidden)
+        inputs = (self.hidden, self.hidden, spec.width)
+        for target, name, width, read in zip(("gate", "up", "down"), names, widths, inputs, strict=True):
+            yield from self.project(f"{self.mlp}{target}", [(self.stored + name, width)], read, False)
+
+    def shares(self, target: str, stored: tuple[str, ...]) -> Weight:
+        """How much of a token counts beside the one before, for each projection: [n, hidden]."""
+        parts = [Part(self.stored + name, (1, 1, self.hidden), np.ravel) for name in stored]
+        return Weight(target, tuple((part,) for part in parts), stacked=True)
 
     def inputs(self, widths: list[int], bias: bool) -> Iterator[Weight]:
         stored = [(self.stored + name, width) for name, width in zip(self.names.inputs, widths, strict=True)]

@@ -33,6 +33,7 @@ from exporter.families.state_weights import StateWeights
 from exporter.spec import (
     Activation,
     AttentionSpec,
+    ChannelMixSpec,
     LatentSpec,
     LayerSpec,
     MlpSpec,
@@ -125,6 +126,12 @@ class _Table:
             yield Weight("head.bias", ((Part(f"{self.names.head}.bias", sizes[1:], as_is),),))
 
     def layer(self, index: int, layer: LayerSpec) -> Iterator[Weight]:
+        """All weights of a layer; of a halved residual stream, what is added to it is halved as well."""
+        halvings = sum(before.halved for before in self.spec.decoder.layers[:index])
+        for weight in self.branches(index, layer):
+            yield _halved(weight, halvings) if halvings and weight.target.endswith(_ADDING) else weight
+
+    def branches(self, index: int, layer: LayerSpec) -> Iterator[Weight]:
         ours, stored = f"layers.{index}.", self.prefix + self.names.layer.format(i=index)
         names, hidden = self.names, self.spec.hidden_size
         yield from self.norm(
@@ -139,8 +146,10 @@ class _Table:
             yield from self.attention(ours, stored, layer.attention)
             yield from self.relative(index, stored, layer.attention)
         if layer.state and names.state:
-            project = self._projections
-            yield from StateWeights(names.state, ours, stored, hidden, project).of(layer.state)
+            own = StateWeights(names.state, ours, stored, hidden, self._projections)
+            yield from own.of(layer.state)
+            if isinstance(layer.mlp, ChannelMixSpec):
+                yield from own.channel_mix((names.gate, names.up, names.down), layer.mlp)
         if layer.cross_attention:
             yield from self.cross_attention(ours, stored, layer.cross_attention)
         yield from self.norm(f"{ours}cross_norm", stored + names.cross_norm, layer.cross_norm, hidden)
@@ -149,7 +158,7 @@ class _Table:
         )
         if isinstance(layer.mlp, MlpSpec):
             yield from self.mlp(f"{ours}mlp.", stored, (names.gate, names.up, names.down), layer.mlp)
-        elif layer.mlp:
+        elif isinstance(layer.mlp, MoeSpec):
             yield from self.experts(ours, stored, layer.mlp)
         yield from self.behind(ours, stored, layer)
 
@@ -378,6 +387,19 @@ class _Table:
 
     def kernel_shape(self, inputs: int, outputs: int) -> tuple[int, int]:
         return (outputs, inputs) if self.names.linear is Linear.OUT_IN else (inputs, outputs)
+
+
+#: What gives what layers with a halved residual stream add to it.
+_ADDING = ("state.out.kernel", "mlp.down.kernel")
+
+
+def _halved(weight: Weight, times: int) -> Weight:
+    """A weight divided by 2 ** ``times``."""
+
+    def part(stored: Part) -> Part:
+        return replace(stored, convert=lambda array: np.ldexp(stored.convert(array), -times))
+
+    return replace(weight, groups=tuple(tuple(map(part, group)) for group in weight.groups))
 
 
 def _at_expert(names: tuple[str, str, str], expert: int) -> tuple[str, str, str]:

@@ -18,9 +18,19 @@ from exporter.model.mechanisms import mixed
 from exporter.model.mixture import mixture
 from exporter.model.rotary import Position
 from exporter.model.runs import Entry, entry_of
+from exporter.model.rwkv import channel_mix
 from exporter.model.state import State, begun
 from exporter.model.writing import write
-from exporter.spec import AttentionSpec, BesideSpec, Block, LayerSpec, MlpSpec, MoeSpec, StateSpec
+from exporter.spec import (
+    AttentionSpec,
+    BesideSpec,
+    Block,
+    ChannelMixSpec,
+    LayerSpec,
+    MlpSpec,
+    MoeSpec,
+    StateSpec,
+)
 
 
 class Way(NamedTuple):
@@ -76,6 +86,8 @@ def prefill_layer(
     """
     kept: list[LayerPrompt] = []
     carried: list[State] = []
+    looks_back = isinstance(spec.mlp, ChannelMixSpec)
+    only = slice(-1 - looks_back, None) if last_only else slice(None)
 
     def attention(spec: AttentionSpec, normed: tf.Tensor) -> tf.Tensor:
         way, normed = Way.of(spec), times(normed, spec.in_scale)
@@ -94,12 +106,19 @@ def prefill_layer(
         return _attended(way.attend_in_blocks(query, spans, spec, weights), normed, weights, spec)
 
     def state(spec: StateSpec, normed: tf.Tensor) -> tf.Tensor:
-        real = text.positions(tf.range(text.length)) >= 0
-        branch, after = mixed(normed, weights, spec, begun(spec, normed, baked), real)
+        columns = text.positions(tf.range(text.length))
+        first = columns == 0 if baked is None else None
+        branch, after = mixed(normed, weights, spec, begun(spec, normed, baked), columns >= 0, first)
         carried.append(after)
-        return branch[:, -1:] if last_only else branch
+        return branch[:, only] if last_only else branch
 
-    x = _around(spec, weights, x, Mixer(attention, state), memory, 1, last_only)
+    def channels(normed: tf.Tensor) -> tf.Tensor:
+        real = text.positions(tf.range(text.length))[:, only] >= 0
+        branch, carried[0] = channel_mix(normed, weights, carried[0], real)
+        return branch
+
+    x = _around(spec, weights, x, Mixer(attention, state, channels), memory, 1, only)
+    x = x[:, -1:] if last_only and looks_back else x
     own_input = own_input[:, -1:] if own_input is not None and last_only else own_input
     return _finished(spec, weights, x, own_input), kept[0] if kept else (), carried[0] if carried else ()
 
@@ -165,21 +184,39 @@ def extend_layer(
         carried.append(after)
         return branch
 
-    x = _around(spec, weights, x, Mixer(attention, state), memory, copies, False)
+    def channels(normed: tf.Tensor) -> tf.Tensor:
+        branch, carried[0] = channel_mix(normed, weights, carried[0], None)
+        return branch
+
+    x = _around(spec, weights, x, Mixer(attention, state, channels), memory, copies, slice(None))
     return _finished(spec, weights, x, own_input), tuple(written), carried[0] if carried else ()
 
 
 class Mixer(NamedTuple):
-    """What brings the columns of a layer together: functions of a spec and of the normalised input."""
+    """What brings the columns of a layer together: functions of a spec and of the normalised input.
+
+    ``channels``: a channel mix, once the state has been there.
+    """
 
     attention: Callable[[AttentionSpec, tf.Tensor], tf.Tensor]
     state: Callable[[StateSpec, tf.Tensor], tf.Tensor]
+    channels: Callable[[tf.Tensor], tf.Tensor]
 
     def branch(self, spec: LayerSpec, normed: tf.Tensor) -> tf.Tensor | None:
         """The sum of both; None in a layer that has neither."""
         found = [self.state(spec.state, normed)] if spec.state else []
         found += [self.attention(spec.attention, normed)] if spec.attention else []
         return sum(found[1:], found[0]) if found else None
+
+    def fed(
+        self, x: tf.Tensor, weights: Weights, spec: MlpSpec | MoeSpec | ChannelMixSpec | None
+    ) -> tf.Tensor | None:
+        """The feed-forward block, [rows, k, hidden] -> the same; None in a layer without."""
+        if spec is None:
+            return None
+        if isinstance(spec, ChannelMixSpec):
+            return self.channels(x)
+        return mixture(x, weights, spec) if isinstance(spec, MoeSpec) else mlp(x, weights, spec, "mlp.")
 
 
 def _attended(context: tf.Tensor, normed: tf.Tensor, weights: Weights, spec: AttentionSpec) -> tf.Tensor:
@@ -215,14 +252,13 @@ def _around(
     mixer: Mixer,
     memory: Segment | None,
     copies: int,
-    last_only: bool,
+    positions: slice,
 ) -> tf.Tensor:
-    """Adds every branch to the residual stream; ``last_only`` as in ``prefill_layer``."""
-    positions = slice(-1, None) if last_only else slice(None)
+    """Adds every branch to the residual stream, of which ``positions`` go on."""
     if spec.block is Block.POST_NORM:
         x = norm(_sum(x[:, positions], mixer.branch(spec, x)), weights, "attention_norm", spec.attention_norm)
         x = _read_memory(spec, weights, x, memory, copies)
-        return norm(_sum(x, _fed(x, weights, spec.mlp)), weights, "mlp_norm", spec.mlp_norm)
+        return norm(_sum(x, mixer.fed(x, weights, spec.mlp)), weights, "mlp_norm", spec.mlp_norm)
     normed, x = _normed(spec, weights, x)
     branch = mixer.branch(spec, normed)
     x, normed = x[:, positions], normed[:, positions]
@@ -230,11 +266,11 @@ def _around(
         branch = norm(branch, weights, "attention_out_norm", spec.attention_out_norm)
     if spec.block is Block.PARALLEL:
         other = norm(x, weights, "mlp_norm", spec.mlp_norm) if spec.mlp_norm else normed
-        return _sum(x, branch, _fed(other, weights, spec.mlp), scale=spec.residual_scale)
+        return _sum(x, branch, mixer.fed(other, weights, spec.mlp), scale=spec.residual_scale)
     x = _sum(normed if spec.block is Block.NORMED_RESIDUAL else x, branch, scale=spec.residual_scale)
     x = _read_memory(spec, weights, x, memory, copies)
     normed = norm(x, weights, "mlp_norm", spec.mlp_norm)
-    fed = _fed(normed, weights, spec.mlp)
+    fed = mixer.fed(normed, weights, spec.mlp)
     if fed is not None and spec.beside is not None:
         fed = _beside(x, fed, weights, spec.beside)
     if fed is not None:
@@ -250,12 +286,13 @@ def _beside(x: tf.Tensor, fed: tf.Tensor, weights: Weights, spec: BesideSpec) ->
 
 
 def _finished(spec: LayerSpec, weights: Weights, x: tf.Tensor, own_input: tf.Tensor | None) -> tf.Tensor:
-    """What comes behind the branches: that of the per-layer embeddings, and a learned factor."""
+    """What comes behind the branches: that of the per-layer embeddings, and factors."""
     branch = spec.layer_input
     if branch is not None:
         inner = plain(branch.activation, linear(x, weights, "layer_input.gate")) * own_input
         x += norm(linear(inner, weights, "layer_input.out"), weights, "layer_input_norm", branch.norm)
-    return x * weights["scaled"] if spec.scaled else x
+    x = x * weights["scaled"] if spec.scaled else x
+    return x * 0.5 if spec.halved else x
 
 
 def _normed(spec: LayerSpec, weights: Weights, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -273,13 +310,6 @@ def _sum(x: tf.Tensor, *branches: tf.Tensor | None, scale: float = 1.0) -> tf.Te
             dtype = x.dtype if branch.dtype == x.dtype else tf.float32
             x = tf.cast(x, dtype) + tf.cast(times(branch, scale), dtype)
     return x
-
-
-def _fed(x: tf.Tensor, weights: Weights, spec: MlpSpec | MoeSpec | None) -> tf.Tensor | None:
-    """[rows, k, hidden] -> [rows, k, hidden]; None in a layer without."""
-    if spec is None:
-        return None
-    return mixture(x, weights, spec) if isinstance(spec, MoeSpec) else mlp(x, weights, spec, "mlp.")
 
 
 def _read_memory(

@@ -159,10 +159,11 @@ def activate(x: tf.Tensor, spec: MlpSpec) -> tf.Tensor:
 
 def plain(activation: Activation, x: tf.Tensor) -> tf.Tensor:
     """An activation that has learned nothing, in float32."""
-    return _in_float32(ACTIVATIONS[activation], x)
+    return in_float32(ACTIVATIONS[activation], x)
 
 
-def _in_float32(function: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.Tensor:
+def in_float32(function: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.Tensor:
+    """``function`` of ``x`` in float32, rounded to the dtype of ``x``."""
     return tf.cast(function(tf.cast(x, tf.float32)), x.dtype)
 
 
@@ -170,7 +171,7 @@ def mlp(x: tf.Tensor, weights: Weights, spec: MlpSpec, scope: str) -> tf.Tensor:
     """A dense feed-forward block."""
     inner = linear(x, weights, f"{scope}up")
     if spec.activation is Activation.XIELU:
-        inner = _in_float32(partial(_xielu, weights[f"{scope}xielu"]), inner)
+        inner = in_float32(partial(_xielu, weights[f"{scope}xielu"]), inner)
     else:
         inner = activate(inner, spec)
     return times(linear(inner, weights, f"{scope}down"), spec.down_scale)

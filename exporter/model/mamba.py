@@ -1,7 +1,6 @@
 """Mamba (Gu and Dao 2023): every feature keeps some states, each with a decay of its own.
 
-No product of matrices makes such a memory. A chunk is read by doubling: what n columns do to a memory, and
-what the n before them do, together are what 2 n do (Blelloch 1990).
+No product of matrices makes such a memory; a chunk is read by doubling.
 """
 
 from __future__ import annotations
@@ -10,13 +9,13 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from exporter.model.doubling import COLUMNS, after_both, joined
 from exporter.model.layers import Weights, linear, norm, rounded
 from exporter.model.state import State, activated, convolved, masked, scanned
 from exporter.spec import MambaSpec
 
-#: Columns of a chunk: 2 ** _DOUBLINGS.
-_DOUBLINGS = 5
-CHUNK = 1 << _DOUBLINGS
+#: Columns of a chunk.
+CHUNK = COLUMNS
 
 
 def mamba(
@@ -93,17 +92,9 @@ def _chunk(rate: tf.Tensor, dtype: tf.DType) -> Callable[..., tuple[tf.Tensor, t
         # [rows, columns, states, channels]: factors since the chunk began, and what was added since.
         kept = tf.exp(rate * step[:, :, tf.newaxis])
         made = before[..., tf.newaxis] * added[:, :, tf.newaxis]
-        for doubling in range(_DOUBLINGS):
-            made = made + kept * _shifted(made, 1 << doubling, 0.0)
-            kept = kept * _shifted(kept, 1 << doubling, 1.0)
+        kept, made = joined(after_both, (kept, made), (1.0, 0.0))
         memories = kept * memory[:, tf.newaxis] + made
         read = tf.reduce_sum(rounded(memories, dtype) * behind[..., tf.newaxis], axis=2)
         return read, memories[:, -1]
 
     return chunk
-
-
-def _shifted(x: tf.Tensor, by: int, front: float) -> tf.Tensor:
-    """[rows, columns, ...] moved to later columns; ``front`` stands before the first one."""
-    padded = tf.pad(x, [[0, 0], [by, 0], [0, 0], [0, 0]], constant_values=front)
-    return padded[:, : tf.shape(x)[1]]

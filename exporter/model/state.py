@@ -66,7 +66,7 @@ def convolved(
     """
     taps = tf.cast(weights["state.conv.taps"], tf.float32)  # [kernel, channels]
     kernel, k = taps.shape[0], tf.shape(x)[1]
-    inputs = tf.concat([window, x], axis=1) if real is None else _next_to(window, x, real)
+    inputs = preceded(x, window, real)
     wide = tf.cast(inputs, tf.float32)
     total = tf.add_n([wide[:, tap : tap + k] * taps[tap] for tap in range(kernel)])
     if "state.conv.bias" in weights:
@@ -77,8 +77,13 @@ def convolved(
     return total, tf.ensure_shape(inputs[:, k:], [None, kernel - 1, taps.shape[1]])
 
 
-def _next_to(window: tf.Tensor, x: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
-    """[rows, kernel - 1 + k, channels]: each row's window right before its first token, zeros before that."""
+def preceded(x: tf.Tensor, window: tf.Tensor, real: tf.Tensor | None) -> tf.Tensor:
+    """[rows, kernel - 1 + k, channels]: each row's window right before its first token, zeros before that.
+
+    Arguments as of ``convolved``.
+    """
+    if real is None:
+        return tf.concat([window, x], axis=1)
     width, padding = window.shape[1], tf.reduce_sum(tf.cast(~real, tf.int32), axis=1, keepdims=True)
     inputs = tf.where(real[:, :, tf.newaxis], x, tf.zeros_like(x))
     inputs = tf.pad(inputs, [[0, 0], [width, 0], [0, 0]])

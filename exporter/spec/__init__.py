@@ -8,12 +8,20 @@ comment names it.
 
 from exporter.spec.attention import AttentionSpec, DifferenceSpec, LatentSpec, QkNormScope
 from exporter.spec.embedding import EmbeddingSpec, HeadBlockSpec, HeadSpec, LayerInputsSpec, PositionKind
-from exporter.spec.feed_forward import BesideSpec, MlpSpec, MoeSpec, RouterSpec, Score
+from exporter.spec.feed_forward import BesideSpec, ChannelMixSpec, MlpSpec, MoeSpec, RouterSpec, Score
 from exporter.spec.layer import Block, LayerInputSpec, LayerSpec
 from exporter.spec.model import ModelSpec, StackSpec
 from exporter.spec.parts import Activation, NormKind, NormSpec
 from exporter.spec.positions import AlibiSpec, RelativeSpec, RopeKind, RopeLayout, RotaryRounding, RotarySpec
-from exporter.spec.states import GatedDeltaSpec, Mamba2Spec, MambaSpec, ShortConvSpec, StateSpec
+from exporter.spec.states import (
+    GatedDeltaSpec,
+    Mamba2Spec,
+    MambaSpec,
+    RgLruSpec,
+    ShortConvSpec,
+    StateSpec,
+    WkvSpec,
+)
 
 __all__ = [
     "Activation",
@@ -21,6 +29,7 @@ __all__ = [
     "AttentionSpec",
     "BesideSpec",
     "Block",
+    "ChannelMixSpec",
     "DifferenceSpec",
     "EmbeddingSpec",
     "GatedDeltaSpec",
@@ -40,6 +49,7 @@ __all__ = [
     "PositionKind",
     "QkNormScope",
     "RelativeSpec",
+    "RgLruSpec",
     "RopeKind",
     "RopeLayout",
     "RotaryRounding",
@@ -49,4 +59,5 @@ __all__ = [
     "ShortConvSpec",
     "StackSpec",
     "StateSpec",
+    "WkvSpec",
 ]

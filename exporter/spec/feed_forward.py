@@ -92,6 +92,16 @@ class MoeSpec:
 
 
 @dataclass(frozen=True)
+class ChannelMixSpec:
+    """The feed-forward block of RWKV 4: sigmoid(gate(x)) * down(relu(up(x)) ** 2).
+
+    Both projections read a blend of a token and the one before, which the layer's state keeps.
+    """
+
+    width: int
+
+
+@dataclass(frozen=True)
 class BesideSpec:
     """A mixture beside a dense block: norm(block(norm(x))) + norm(mixture(norm(x))), routed by x itself.
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, fields
 
+from exporter.errors import UnsupportedError
 from exporter.spec.attention import AttentionSpec
-from exporter.spec.feed_forward import BesideSpec, MlpSpec, MoeSpec
+from exporter.spec.feed_forward import BesideSpec, ChannelMixSpec, MlpSpec, MoeSpec
 from exporter.spec.parts import Activation, NormSpec, check_unused
-from exporter.spec.states import StateSpec
+from exporter.spec.states import StateSpec, WkvSpec
 
 
 class Block(enum.Enum):
@@ -64,14 +65,15 @@ class LayerSpec:
     ``residual_scale`` multiplies that output. ``cross_attention`` stands between attention and feed-forward
     block in the decoder of an encoder-decoder model. A layer with both attention and a ``state`` adds both
     branches; they read the same norm. ``wide_residual``: the residual stream is in float32 from here on.
-    ``scaled``: a learned number multiplies the residual stream behind the layer.
+    ``scaled``: a learned number multiplies the residual stream behind the layer. ``halved``: 1/2 does so, and
+    multiplies the weights of what later layers add (``rescale_every``).
 
     Raises:
       UnsupportedError: the layer has a part that the graph would leave out of it.
     """
 
     attention: AttentionSpec | None = None
-    mlp: MlpSpec | MoeSpec | None = None
+    mlp: MlpSpec | MoeSpec | ChannelMixSpec | None = None
     block: Block = Block.SEQUENTIAL
     attention_norm: NormSpec | None = None
     mlp_norm: NormSpec | None = None
@@ -86,6 +88,7 @@ class LayerSpec:
     beside: BesideSpec | None = None
     layer_input: LayerInputSpec | None = None
     scaled: bool = False
+    halved: bool = False
 
     def __post_init__(self) -> None:
         check_unused(f"a layer of block {self.block.value}", self, _UNUSED[self.block])
@@ -93,6 +96,10 @@ class LayerSpec:
             check_unused("a layer with borrowed keys", self, ("state",))
         if self.mlp is None:
             check_unused("a layer without a feed-forward block", self, ("beside",))
+        if isinstance(self.state, WkvSpec) != isinstance(self.mlp, ChannelMixSpec):
+            raise UnsupportedError("of time mix and channel mix a layer must have both or neither")
+        if not isinstance(self.state, WkvSpec):
+            check_unused("a layer without a time mix", self, ("halved",))
         if self.cross_attention:
             others = {part.name for part in fields(AttentionSpec)} - _CROSS
             check_unused("cross-attention", self.cross_attention, others)

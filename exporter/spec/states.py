@@ -152,4 +152,56 @@ class MambaSpec:
         return self.states, self.channels
 
 
-StateSpec: TypeAlias = ShortConvSpec | GatedDeltaSpec | Mamba2Spec | MambaSpec
+@dataclass(frozen=True)
+class RgLruSpec:
+    """A real-gated linear recurrent unit behind a convolution (De et al. 2024): every feature has a decay.
+
+    Attributes:
+      channels: features.
+      blocks: the gates read the features in so many blocks, each by itself.
+      activation: of the branch that multiplies what is read.
+    """
+
+    channels: int
+    blocks: int
+    kernel: int
+    activation: Activation
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """As of ShortConvSpec."""
+        return self.kernel - 1, self.channels
+
+    @property
+    def memory(self) -> tuple[int, ...] | None:
+        """As of ShortConvSpec: [channels]."""
+        return (self.channels,)
+
+
+@dataclass(frozen=True)
+class WkvSpec:
+    """The time mix of RWKV 4 (Peng et al. 2023): a decaying average of values, weighed by exp(key).
+
+    What it reads is a token blended with the one before, and so is what the layer's ``ChannelMixSpec`` reads:
+    the window holds the inputs of both, side by side.
+
+    Attributes:
+      hidden: features of an input.
+      width: of keys and values (``attention_hidden_size``).
+    """
+
+    hidden: int
+    width: int
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """As of ShortConvSpec."""
+        return 1, 2 * self.hidden
+
+    @property
+    def memory(self) -> tuple[int, ...] | None:
+        """As of ShortConvSpec: the sum of values, that of weights, and the largest exponent, [3, width]."""
+        return 3, self.width
+
+
+StateSpec: TypeAlias = ShortConvSpec | GatedDeltaSpec | Mamba2Spec | MambaSpec | RgLruSpec | WkvSpec

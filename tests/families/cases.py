@@ -12,6 +12,7 @@ from tests.families import (
     cases_mixtures2,
     cases_mixtures3,
     cases_multi,
+    cases_recurrent,
     cases_state,
 )
 from tests.families.case import VOCAB, Case, FamilyCases
@@ -30,6 +31,7 @@ FAMILIES: tuple[FamilyCases, ...] = (
     *cases_mixtures2.CASES,
     *cases_mixtures3.CASES,
     *cases_multi.CASES,
+    *cases_recurrent.CASES,
     *cases_state.CASES,
 )
 BY_TYPE = {family.model_type: family for family in FAMILIES}

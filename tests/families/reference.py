@@ -48,6 +48,9 @@ def _learned(model: Any) -> list[tuple[str, Any]]:
 
 def save(model: Any, path: Path, **kwargs: Any) -> Path:
     """``save_pretrained``; returns the directory."""
+    if (inner := getattr(model, "rwkv", None)) is not None:
+        inner.train()._rescale_layers()  # it divides its own weights before it computes
+        inner.eval()
     model.save_pretrained(path, **kwargs)
     return path
 
@@ -67,8 +70,14 @@ def logits(model: Any, tokens: Ints) -> Floats:
 
 
 def keeps_a_cache(model: Any) -> bool:
-    """Whether it keeps keys and values; the first GPT reads its whole text at every step."""
-    return "use_cache" in inspect.signature(model.forward).parameters
+    """Whether it keeps keys and values; the first GPT reads its whole text at every step.
+
+    So do states of a width of their own, which are made too narrow or too wide (5.24).
+    """
+    sizes = vars(model.config)
+    width = sizes.get("lru_width") or sizes.get("attention_hidden_size")
+    fits = width is None or width == sizes["hidden_size"]
+    return fits and "use_cache" in inspect.signature(model.forward).parameters
 
 
 def cached_logits(model: Any, tokens: Ints, start: int) -> Floats:
@@ -77,11 +86,11 @@ def cached_logits(model: Any, tokens: Ints, start: int) -> Floats:
         return logits(model, tokens)[start - 1 :]
     ids = torch.tensor(tokens[None], dtype=torch.long)
     with torch.no_grad():
-        output = model(ids[:, :start], use_cache=True)
-        steps = [output.logits[0, -1]]
+        logits_of, past = _step(model, ids[:, :start], None, 0)
+        steps = [logits_of[0, -1]]
         for index in range(start, len(tokens)):
-            output = _step(model, ids[:, index : index + 1], output.cache, index)
-            steps.append(output.logits[0, -1])
+            logits_of, past = _step(model, ids[:, index : index + 1], past, index)
+            steps.append(logits_of[0, -1])
     return torch.stack(steps).float().numpy()
 
 
@@ -93,8 +102,8 @@ def greedy(model: Any, tokens: Ints, count: int) -> list[int]:
     past = None
     with torch.no_grad():
         for _ in range(count):
-            output = _step(model, ids, past, len(tokens) + len(chosen) - 1 if chosen else 0)
-            past, ids = output.cache, output.logits[:, -1:].argmax(-1)
+            logits_of, past = _step(model, ids, past, len(tokens) + len(chosen) - 1 if chosen else 0)
+            ids = logits_of[:, -1:].argmax(-1)
             chosen.append(int(ids))
     return chosen
 
@@ -106,13 +115,26 @@ def _greedy_without_cache(model: Any, tokens: Ints, count: int) -> list[int]:
     return ids[len(tokens) :]
 
 
+def beams_cache(model: Any) -> dict[str, bool]:
+    """Options of ``generate``: states in modules, and RWKV's, stay where they are as beams move (5.24)."""
+    return {"use_cache": False} if model.config.model_type in {"recurrent_gemma", "rwkv"} else {}
+
+
 #: Their models count positions from 0 at every call; ``generate`` gives them.
 _NEED_POSITIONS = {"bamba"}
 
 
-def _step(model: Any, ids: torch.Tensor, past: Any, position: int) -> Any:
-    """One call with a cache, or without one yet; ``position``: of the first of ``ids``."""
-    more = {}
-    if model.config.model_type in _NEED_POSITIONS:
+def _step(model: Any, ids: torch.Tensor, past: Any, position: int) -> tuple[torch.Tensor, Any]:
+    """One call with a cache, or without one yet; ``position``: of the first of ``ids``. Logits and cache."""
+    kind, more = model.config.model_type, {}
+    if kind in _NEED_POSITIONS:
         more["position_ids"] = torch.arange(position, position + ids.shape[1])[None]
-    return model(ids, cache=past, use_cache=True, **more)
+    if kind == "rwkv":
+        output = model(ids, state=past, use_cache=True)
+        return output.logits, output.state
+    if kind == "recurrent_gemma" and past is None:
+        # Its cache is not returned, and its states are in its modules, where the last text's are.
+        past = transformers.DynamicCache(config=model.config)
+        model._setup_cache(model.config, len(ids), ids.device, model.dtype)
+    output = model(ids, cache=past, use_cache=True, **more)
+    return output.logits, past if past is not None else output.cache

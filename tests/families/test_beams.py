@@ -11,6 +11,7 @@ from exporter.checkpoint import Checkpoint
 from exporter.generation import generate
 from exporter.generation.generation_options import resolve_options
 from exporter.generation.rows import default_rows
+from tests.families import reference
 from tests.families.case import Case, FamilyCases, tiered
 from tests.families.cases import FAMILIES
 from tests.families.conftest import Built
@@ -39,6 +40,7 @@ def test_beams(build: Callable[[FamilyCases, Case], Built], family: FamilyCases)
     for answer, ids, length in zip(answers.sequences.numpy(), rows, LENGTHS, strict=True):
         tokens = torch.tensor(ids[None, :length], dtype=torch.long)
         with torch.no_grad():
-            found = built.oracle.generate(tokens, attention_mask=torch.ones_like(tokens), **BEAMS)
+            mask, cache = torch.ones_like(tokens), reference.beams_cache(built.oracle)
+            found = built.oracle.generate(tokens, attention_mask=mask, **BEAMS, **cache)
         wanted = found[0, length:].tolist()
         assert answer[0].tolist() == wanted + [0] * (NEW - len(wanted))

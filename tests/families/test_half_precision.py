@@ -24,7 +24,7 @@ QUICK = {"llama", "gpt2", "gemma2", "olmo2", "cohere", "bloom", "mixtral", "glm4
 #: In float16 too: layers that borrow keys and values, and embeddings of their own.
 QUICK_16 = {"gemma4_text"}
 #: Of states alone and without biases: all that is left to differ is the order of sums.
-ALIKE, ALIKE_CLOSENESS = {"mamba", "mamba2", "falcon_mamba"}, 0.5
+ALIKE, ALIKE_CLOSENESS = {"mamba", "mamba2", "falcon_mamba", "rwkv"}, 0.5
 CASES = [
     pytest.param(
         family,

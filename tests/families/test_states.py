@@ -34,6 +34,7 @@ def beams(oracle: Any, ids: np.ndarray) -> list[int]:
             do_sample=False,
             eos_token_id=None,
             pad_token_id=0,
+            **reference.beams_cache(oracle),
         )
     return found[0, len(ids) :].tolist()
 
@@ -43,7 +44,10 @@ def beams(oracle: Any, ids: np.ndarray) -> list[int]:
     "model_type",
     [
         "qwen3_5_text",
-        *(pytest.param(name, marks=pytest.mark.full) for name in ("lfm2", "falcon_h1", "jamba")),
+        *(
+            pytest.param(name, marks=pytest.mark.full)
+            for name in ("lfm2", "falcon_h1", "jamba", "recurrent_gemma", "rwkv")
+        ),
     ],
 )
 def test_beams_of_a_reloaded_export(build: Builder, tmp_path: Path, model_type: str) -> None:
@@ -77,7 +81,9 @@ def test_beams_of_a_reloaded_export(build: Builder, tmp_path: Path, model_type: 
         assert answer["generated_ids"].numpy()[row].tolist() == beams(oracle, ids)
 
 
-@pytest.mark.parametrize("model_type", ["lfm2", "qwen3_5_text", "falcon_h1", "mamba"])
+@pytest.mark.parametrize(
+    "model_type", ["lfm2", "qwen3_5_text", "falcon_h1", "mamba", "recurrent_gemma", "rwkv"]
+)
 def test_prompts_of_several_chunks(build: Builder, model_type: str) -> None:
     family = BY_TYPE[model_type]
     built = build(family, family.cases[0])

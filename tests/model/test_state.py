@@ -19,7 +19,7 @@ from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.rows import default_rows
 from exporter.generation.step import Prompt
 from exporter.manifest import Buckets
-from exporter.model import Transformer, delta, mamba, mamba2
+from exporter.model import Transformer, delta, mamba, mamba2, rg_lru, rwkv
 from exporter.options import make_options
 from tests.model.toys import SIZES, VOCAB, prompt_of, random_model
 
@@ -50,6 +50,20 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "num_hidden_layers": 2,
         "state_size": 4,
     },
+    "RG-LRU": {
+        "model_type": "recurrent_gemma",
+        **HYBRID,
+        "block_types": ["recurrent", "attention"],
+        "attention_window_size": 6,
+    },
+    "WKV": {
+        "model_type": "rwkv",
+        "vocab_size": VOCAB,
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "attention_hidden_size": 12,
+        "rescale_every": 1,
+    },
 }
 IDS = np.random.default_rng(0).integers(3, VOCAB, 24).tolist()
 Floats = npt.NDArray[np.float32]
@@ -63,7 +77,7 @@ compiled_mechanisms = pytest.mark.parametrize(
 
 @pytest.fixture(autouse=True)
 def chunks_of_four(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (delta, mamba, mamba2):
+    for module in (delta, mamba, mamba2, rg_lru, rwkv):
         monkeypatch.setattr(module, "CHUNK", 4)
 
 

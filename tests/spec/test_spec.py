@@ -17,6 +17,7 @@ from exporter.spec import (
     AttentionSpec,
     BesideSpec,
     Block,
+    ChannelMixSpec,
     LatentSpec,
     LayerSpec,
     MlpSpec,
@@ -25,6 +26,7 @@ from exporter.spec import (
     NormSpec,
     RouterSpec,
     ShortConvSpec,
+    WkvSpec,
 )
 
 LONGROPE = {"type": "longrope", "short_factor": [1.0] * 48, "long_factor": [2.0] * 48}
@@ -191,6 +193,9 @@ BESIDE = BesideSpec(MoeSpec(4, 2, RouterSpec(), MLP), NORM)
             {"cross_attention": replace(PLAIN, window=3)},
             "cross-attention with window=3",
         ),
+        (LayerSpec(PLAIN), {"mlp": ChannelMixSpec(16)}, "time mix and channel mix a layer must have both"),
+        (LayerSpec(mlp=MLP), {"state": WkvSpec(16, 16)}, "time mix and channel mix a layer must have both"),
+        (LayerSpec(PLAIN, MLP), {"halved": True}, "without a time mix with halved=True"),
     ],
 )
 def test_what_the_graph_would_leave_out_is_refused(spec: Any, more: dict[str, Any], message: str) -> None:
