@@ -14,7 +14,7 @@ from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.rows import default_rows
 from exporter.generation.step import Prompt
 from exporter.model import Transformer, blocks
-from tests.model.toys import BORROWED, CONFIGS, VOCAB, prompt_of, random_model
+from tests.model.toys import BORROWED, CONFIGS, PARTS, VOCAB, prompt_of, random_model
 
 #: Longer than every window of the toys: all that a windowed layer keeps of it is in use.
 PREFIX = [7, 3, 55, 3, 21, 9, 40, 7, 3, 2, 18]
@@ -61,7 +61,7 @@ def whole() -> Prompt:
     return prompt_of([PREFIX + own for own in OWN], BUCKET)
 
 
-KINDS = {**CONFIGS, "borrowed": BORROWED, "chunks": CHUNKS}
+KINDS = {**CONFIGS, "borrowed": BORROWED, "chunks": CHUNKS, "parts": PARTS}
 
 
 @pytest.mark.parametrize(("name", "size"), [*((name, 512) for name in KINDS), ("window", 4), ("alibi", 4)])
