@@ -61,12 +61,15 @@ def whole() -> Prompt:
     return prompt_of([PREFIX + own for own in OWN], BUCKET)
 
 
-KINDS = {**CONFIGS, "borrowed": BORROWED, "chunks": CHUNKS, "parts": PARTS}
+KINDS = {**CONFIGS, "borrowed": BORROWED, "chunks": CHUNKS}
+PARTED = pytest.param("parts", 512, marks=pytest.mark.full)
 
 
-@pytest.mark.parametrize(("name", "size"), [*((name, 512) for name in KINDS), ("window", 4), ("alibi", 4)])
+@pytest.mark.parametrize(
+    ("name", "size"), [*((name, 512) for name in KINDS), ("window", 4), ("alibi", 4), PARTED]
+)
 def test_logits_of_prefill_and_extend(name: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain, baked = models(KINDS[name])
+    plain, baked = models({**KINDS, "parts": PARTS}[name])
     monkeypatch.setitem(blocks.BLOCK, "cpu", size)
     more = tf.constant([[4, 9], [1, 1], [30, 2]])
 
