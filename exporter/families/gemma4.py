@@ -111,7 +111,7 @@ def _attentions(
 ) -> list[tuple[AttentionSpec, int]]:
     """Each layer's attention, and how many times as wide its block is."""
     kinds = _kinds(config, shape.layers)
-    heads, lenders = _heads(config, shape, kinds), _lenders(config, kinds)
+    heads, lenders = _heads(config, shape, kinds), borrowed_from(config, kinds, 0)
     rotaries = _rotaries(config, shape, kinds, heads)
     window, bias = config.integer("sliding_window", window), config.flag("attention_bias", False)
     same, wide = config.flag("attention_k_eq_v", False), config.flag("use_double_wide_mlp", False)
@@ -180,9 +180,12 @@ def _override(config: ConfigReader, shape: Shape, layer: int, given: Any) -> Hea
     return heads
 
 
-def _lenders(config: ConfigReader, kinds: Sequence[str]) -> list[int | None]:
-    """The layer whose keys and values each layer reads: of the last ones the last before of their kind."""
-    first = len(kinds) - config.integer("num_kv_shared_layers", 0, 0)
+def borrowed_from(config: ConfigReader, kinds: Sequence[str], shared: int) -> list[int | None]:
+    """The layer whose keys and values each layer reads: of the last ones the last before of their kind.
+
+    ``shared`` is the family's default of how many do.
+    """
+    first = len(kinds) - config.integer("num_kv_shared_layers", shared, 0)
     before = list(kinds[: max(first, 0)])
     if not set(kinds) <= set(before):
         wanted = " and ".join(sorted(set(kinds)))
@@ -242,6 +245,11 @@ NAMES = replace(
 
 
 def names_of(spec: ModelSpec) -> Names:
+    """Those of one model."""
+    return without_borrowed(NAMES, spec)
+
+
+def without_borrowed(names: Names, spec: ModelSpec) -> Names:
     """What a borrowing layer's own keys and values would be, some checkpoints store and nothing reads."""
     borrowers = [
         str(index)
@@ -249,9 +257,9 @@ def names_of(spec: ModelSpec) -> Names:
         if layer.attention and layer.attention.borrowed is not None
     ]
     if not borrowers:
-        return NAMES
+        return names
     pattern = rf"(^|\.)layers\.({'|'.join(borrowers)})\.self_attn\.(k_proj|v_proj|k_norm|v_norm)\."
-    return replace(NAMES, unused=(*NAMES.unused, pattern))
+    return replace(names, unused=(*names.unused, pattern))
 
 
 _MEDIA = {"image_token_id": 258880, "video_token_id": 258884, "audio_token_id": 258881}

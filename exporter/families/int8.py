@@ -23,10 +23,13 @@ UNIT = 128
 _MOST = 127
 #: A router decides which weights are read at all; a gate is one column; what makes keys and values of latents
 #: is multiplied from either side, and channels of one side are none of the other; rates and time steps say
-#: how fast a state forgets, over the whole text.
+#: how fast a state forgets, over the whole text; what mixes the parts of a residual stream has a few columns.
 _KEPT = (
     "moe.router.kernel",
     "moe.shared_gate.kernel",
+    "altup.correct.kernel",
+    "altup.predict.kernel",
+    "altup.router.kernel",
     "attention.k_b.kernel",
     "attention.v_b.kernel",
     "state.rates.kernel",

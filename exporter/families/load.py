@@ -71,8 +71,9 @@ def check(spec: ModelSpec, names: Names, checkpoint: Checkpoint) -> Found:
     needed = [part.name for part in missing if part.name not in own.copies]
     if needed and (prefix := foreign_prefix(checkpoint.tensors, names, wanted, needed)):
         raise CheckpointError(f"{checkpoint.place}: {explain_prefix(prefix)}")
-    beside = _beside(names, tensors)
-    rest = _unused(names, [*(part.name for part in found.parts), *tables.copies, *beside], tensors)
+    used = {part.name for part in found.parts}
+    beside = {name: tower for name, tower in _beside(names, tensors).items() if name not in used}
+    rest = _unused(names, [*used, *tables.copies, *beside], tensors)
     problems = [
         *_missing(missing, tensors),
         *_wrong_shapes(found.parts, tensors),

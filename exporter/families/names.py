@@ -76,6 +76,24 @@ class StateNames:
 
 
 @dataclass(frozen=True)
+class StreamNames:
+    """Names of what makes and mixes the parts of a residual stream, and of what joins it beside attention.
+
+    ``spread`` and ``merged`` are lists, of one projection for every part but the first; ``scale`` is a whole
+    name. ``laurel``: both projections, and the norm behind them.
+    """
+
+    spread: str = "altup_projections"
+    merged: str = "altup_unembed_projections"
+    router: str = "altup.modality_router"
+    router_norm: str = "altup.router_norm"
+    predict: str = "altup.prediction_coefs"
+    correct: str = "altup.correction_coefs"
+    scale: str = "altup.correct_output_scale"
+    laurel: tuple[str, str, str] = ("laurel.linear_left", "laurel.linear_right", "laurel.post_laurel_norm")
+
+
+@dataclass(frozen=True)
 class Names:
     """A family's weight names, without ".weight" and ".bias"; ``{i}`` is the layer, ``{e}`` the expert.
 
@@ -109,6 +127,8 @@ class Names:
       layer_input: gate, projection and norm of a layer's part of the per-layer embeddings.
       layer_inputs: of these themselves, table, projection and norm.
       scaled: the whole name of the number behind a layer.
+      stream: of a residual stream of several parts.
+      media: modules that embed the tokens of images and the like, by their whole names.
       unused: regular expressions of stored tensors that inference does not need (masks, rotary tables).
       towers: modules beside the text model (of images, sound, drafts), which are left out, and listed.
     """
@@ -171,6 +191,8 @@ class Names:
     common: str = ""
     head_bias: str = ""
     state: StateNames | None = None
+    stream: StreamNames | None = None
+    media: tuple[str, ...] = ()
 
     @property
     def base_prefix(self) -> str:

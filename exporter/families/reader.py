@@ -182,6 +182,15 @@ class ConfigReader:
         self.wrong(key, value, f"must be a list of {count} numbers")
         return (1.0,) * count
 
+    def items(self, key: str, count: int) -> ConfigReader:
+        """The reader of a list of ``count`` values, by their places: "0", "1" and so on."""
+        value = self.raw(key)
+        fits = isinstance(value, list) and len(value) == count and None not in value
+        if not fits:
+            self.wrong(key, value, f"must be a list of {count} values, one for each layer")
+        values = {str(index): item for index, item in enumerate(value if fits else [])}
+        return self._add(key, values, frozenset())
+
     def flag(self, key: str, default: bool, *, null: bool | None = None) -> bool:
         """true or false; ``null`` is what null means where that is not the default."""
         if null is not None and key in self._null:

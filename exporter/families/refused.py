@@ -27,7 +27,7 @@ _REASONS = {
     "its queries and keys pass convolutions, and half of each value is that of the token before": "zaya",
     "it reads images, sound or video beside text, and only text models are exported": """
         aria blip blip-2 chameleon cohere_compass deepseek_vl deepseek_vl_hybrid emu3
-        ernie4_5_vl_moe evolla exaone4_5 fast_vlm florence2 fuyu gemma3n git glm46v glm4v glm4v_moe
+        ernie4_5_vl_moe evolla exaone4_5 fast_vlm florence2 fuyu git glm46v glm4v glm4v_moe
         glm5_next glm_ocr got_ocr2 granite4_vision granite_docling granite_speech hunyuan_vl idefics
         idefics2 inkling2 inkling_mm_model instructblip instructblipvideo janus kimi_k25 kosmos-2
         kosmos-2.5 lfm3_vl lighton_ocr mllama molmo2 moshi musicgen musicgen_melody nemotron_h_omni
@@ -40,7 +40,6 @@ _REASONS = {
     "layers of two attentions, experts that do nothing)": """
         axk2 deepseek_v32 deepseek_v4 dots3_note dots3_note_text glm_moe_dsa hy_v4 longcat_flash
     """,
-    "its residual stream is a mixture of several, and its activations are cut to be sparse": "gemma3n_text",
     "it is an encoder; used as a decoder (is_decoder) it is not built": """
         albert bert bert-generation big_bird camembert convbert data2vec-text deberta deberta-v2
         distilbert electra ernie megatron-bert modernbert mpnet rembert roberta roberta-prelayernorm

@@ -30,6 +30,7 @@ from exporter.families.layout import (
 from exporter.families.names import Experts, LatentNames, Linear, Names, Tables
 from exporter.families.parts import Part, Weight
 from exporter.families.state_weights import StateWeights
+from exporter.families.stream_weights import StreamWeights, media_weights
 from exporter.spec import (
     Activation,
     AttentionSpec,
@@ -67,6 +68,8 @@ class _Table:
 
     def __init__(self, spec: ModelSpec, names: Names) -> None:
         self.spec, self.names, self.prefix = spec, names, names.prefix
+        stream = names.stream
+        self.stream = StreamWeights(self, stream, names.prefix, spec.hidden_size) if stream else None
 
     def model(self, tokens: str, head: str | None) -> Iterator[Weight]:
         yield from self.stack(tokens, by_column=head is None)
@@ -77,6 +80,8 @@ class _Table:
         yield from self.embedding(tokens, transpose if by_column else as_is)
         for index, layer in enumerate(spec.decoder.layers):
             yield from self.layer(index, layer)
+        if self.stream:
+            yield from self.stream.merged(spec.decoder.parts)
         yield from self.norm(
             "final_norm", self.prefix + self.names.final_norm, spec.decoder.final_norm, spec.hidden_size
         )
@@ -102,6 +107,10 @@ class _Table:
             yield Weight("embedding.layer_tokens", ((part,),))
             yield from self.linear("embedding.layer_inputs", projection, spec.hidden_size, width, False)
             yield from self.norm("embedding.layer_inputs_norm", normed, inputs.norm, inputs.width)
+        if embedding.media:
+            yield from media_weights(self, embedding.media, names.media, spec.hidden_size)
+        if self.stream:
+            yield from self.stream.spread(spec.decoder.parts)
         if embedding.size != spec.hidden_size:
             sizes = (embedding.size, spec.hidden_size)
             yield from self.linear("embedding.project_in", self.prefix + names.project_in, *sizes, False)
@@ -174,6 +183,10 @@ class _Table:
             yield from self.linear(f"{ours}layer_input.gate", gate, hidden, branch.width, False)
             yield from self.linear(f"{ours}layer_input.out", out, branch.width, hidden, False)
             yield from self.norm(f"{ours}layer_input_norm", normed, branch.norm, hidden)
+        if self.stream and layer.altup:
+            yield from self.stream.layer(ours, stored, layer.altup)
+        if self.stream and layer.laurel:
+            yield from self.stream.laurel(ours, stored, layer.laurel)
         if layer.scaled:
             yield Weight(f"{ours}scaled", ((Part(stored + names.scaled, (1,), as_is),),))
 

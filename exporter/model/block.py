@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from exporter.model.altup import active, add_behind, corrected, predicted, read_behind
 from exporter.model.attention import Bias, Segment, attend, project, project_borrower, project_query
 from exporter.model.bias import Sight, Text, prefix_bias, prompt_bias, source_bias
 from exporter.model.blocks import Span, attend_in_blocks
 from exporter.model.cache import LayerPrompt
 from exporter.model.latent import attend_latent, attend_latent_in_blocks, project_latent
+from exporter.model.laurel import laurel
 from exporter.model.layers import Weights, linear, mlp, norm, plain, times
 from exporter.model.mechanisms import mixed
 from exporter.model.mixture import mixture
@@ -72,7 +74,7 @@ def prefill_layer(
     Args:
       start: the position of the prompt's first token; None: an encoder's input, read in both directions.
       last_only: only the last position goes on (the final layer's other positions serve no one).
-      x: [batch, length, hidden].
+      x: [batch, length, hidden], with an axis of parts before the last where the stream has several.
       text: the rows of ``x``.
       memory: the layer's cross-attention, None without.
       prefix: keys and values of the baked prefix, None without.
@@ -117,10 +119,8 @@ def prefill_layer(
         branch, carried[0] = channel_mix(normed, weights, carried[0], real)
         return branch
 
-    x = _around(spec, weights, x, Mixer(attention, state, channels), memory, 1, only)
-    x = x[:, -1:] if last_only and looks_back else x
-    own_input = own_input[:, -1:] if own_input is not None and last_only else own_input
-    return _finished(spec, weights, x, own_input), kept[0] if kept else (), carried[0] if carried else ()
+    x = _through(spec, weights, x, Mixer(attention, state, channels), own_input, memory, 1, only)
+    return x, kept[0] if kept else (), carried[0] if carried else ()
 
 
 def extend_layer(
@@ -146,7 +146,7 @@ def extend_layer(
       copies: rows per prompt.
       sharing: rows per generated segment.
       wraps: the generated segment is a ring.
-      x: [rows, k, hidden].
+      x: [rows, k, hidden], or as in ``prefill_layer``.
       prompt, generated: None in a layer without attention; of a borrowing one the other layer's.
       memory: the layer's cross-attention, None without.
       prefix: the baked prefix, None without.
@@ -188,8 +188,8 @@ def extend_layer(
         branch, carried[0] = channel_mix(normed, weights, carried[0], None)
         return branch
 
-    x = _around(spec, weights, x, Mixer(attention, state, channels), memory, copies, slice(None))
-    return _finished(spec, weights, x, own_input), tuple(written), carried[0] if carried else ()
+    x = _through(spec, weights, x, Mixer(attention, state, channels), own_input, memory, copies, slice(None))
+    return x, tuple(written), carried[0] if carried else ()
 
 
 class Mixer(NamedTuple):
@@ -245,6 +245,30 @@ def _prefix_span(spec: AttentionSpec, start: int, text: Text, prefix: LayerPromp
     return Span(*prefix, bias, shared=True)
 
 
+def _through(
+    spec: LayerSpec,
+    weights: Weights,
+    x: tf.Tensor,
+    mixer: Mixer,
+    own_input: tf.Tensor | None,
+    memory: Segment | None,
+    copies: int,
+    positions: slice,
+) -> tf.Tensor:
+    """The residual stream behind a layer, of one part or several.
+
+    ``positions`` are those that its branches go on with; where they are not all, the last one leaves it.
+    """
+    around = partial(_around, spec, weights, mixer=mixer, memory=memory, copies=copies, positions=positions)
+    last = positions if positions == slice(None) else slice(-1, None)
+    own_input = None if own_input is None else own_input[:, last]
+    if spec.altup is None:
+        return _finished(spec, weights, around(x)[:, last], own_input)
+    x = predicted(spec.altup, weights, x)
+    computed = around(active(spec.altup, x))[:, last]
+    return _finished(spec, weights, corrected(spec.altup, weights, x[:, last], computed), own_input)
+
+
 def _around(
     spec: LayerSpec,
     weights: Weights,
@@ -268,6 +292,7 @@ def _around(
         other = norm(x, weights, "mlp_norm", spec.mlp_norm) if spec.mlp_norm else normed
         return _sum(x, branch, mixer.fed(other, weights, spec.mlp), scale=spec.residual_scale)
     x = _sum(normed if spec.block is Block.NORMED_RESIDUAL else x, branch, scale=spec.residual_scale)
+    x = laurel(spec.laurel, weights, x, normed)
     x = _read_memory(spec, weights, x, memory, copies)
     normed = norm(x, weights, "mlp_norm", spec.mlp_norm)
     fed = mixer.fed(normed, weights, spec.mlp)
@@ -289,8 +314,10 @@ def _finished(spec: LayerSpec, weights: Weights, x: tf.Tensor, own_input: tf.Ten
     """What comes behind the branches: that of the per-layer embeddings, and factors."""
     branch = spec.layer_input
     if branch is not None:
-        inner = plain(branch.activation, linear(x, weights, "layer_input.gate")) * own_input
-        x += norm(linear(inner, weights, "layer_input.out"), weights, "layer_input_norm", branch.norm)
+        gate = linear(read_behind(spec.altup, weights, x), weights, "layer_input.gate")
+        inner = plain(branch.activation, gate) * own_input
+        added = norm(linear(inner, weights, "layer_input.out"), weights, "layer_input_norm", branch.norm)
+        x = add_behind(spec.altup, x, added)
     x = x * weights["scaled"] if spec.scaled else x
     return x * 0.5 if spec.halved else x
 

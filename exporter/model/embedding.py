@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
 
-from exporter.model.layers import INT8_UNIT, Weights, linear, norm, plain, times
-from exporter.spec import EmbeddingSpec, LayerInputsSpec, ModelSpec, PositionKind
+from exporter.model.layers import INT8_UNIT, Weights, linear, norm, plain, scoped, times
+from exporter.spec import EmbeddingSpec, LayerInputsSpec, MediaTableSpec, ModelSpec, PositionKind
 
 
 def embed(
@@ -31,7 +32,9 @@ def embed(
       by_column: the token table is [hidden, vocab], as one tied to the head is.
     """
     x = _looked_up(weights, tokens, by_column, dtype)
-    x = x * tf.cast(embedding.scale, x.dtype) if embedding.rounded_scale else times(x, embedding.scale)
+    x = _scaled(x, embedding.scale, embedding.rounded_scale)
+    for index, table in enumerate(embedding.media):
+        x = _of_media(table, scoped(weights, f"embedding.media.{index}."), tokens, x)
     if "embedding.project_in.kernel" in weights:
         x = linear(x, weights, "embedding.project_in")
     if embedding.norm_first:
@@ -44,11 +47,11 @@ def embed(
 def layer_inputs(spec: LayerInputsSpec, weights: Weights, tokens: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     """Per-layer embeddings, [rows, k, layers, width], of tokens [rows, k] and their embeddings ``x``."""
     shape = tf.concat([tf.shape(tokens), [spec.layers, spec.width]], axis=0)
-    projected = times(linear(x, weights, "embedding.layer_inputs"), x.shape[-1] ** -0.5)
+    projected = _scaled(linear(x, weights, "embedding.layer_inputs"), x.shape[-1] ** -0.5, spec.rounded)
     projected = norm(tf.reshape(projected, shape), weights, "embedding.layer_inputs_norm", spec.norm)
-    own = tf.gather(weights["embedding.layer_tokens"], tokens)
-    own = tf.reshape(own * tf.cast(math.sqrt(spec.width), own.dtype), shape)
-    return times(projected + own, math.sqrt(0.5))
+    own = tf.gather(weights["embedding.layer_tokens"], tf.where(tokens < spec.vocab, tokens, 0))
+    own = tf.reshape(_scaled(own, math.sqrt(spec.width), rounded=True), shape)
+    return _scaled(projected + own, math.sqrt(0.5), spec.rounded)
 
 
 def logits_of(spec: ModelSpec, weights: Weights, x: tf.Tensor) -> tf.Tensor:
@@ -81,6 +84,19 @@ def _looked_up(weights: Weights, tokens: tf.Tensor, by_column: bool, dtype: tf.D
         return x
     scale = tf.gather(weights["embedding.tokens_scale"], tokens)[:, :, tf.newaxis] / INT8_UNIT
     return tf.cast(tf.cast(x, tf.float32) * scale, dtype)
+
+
+def _scaled(x: tf.Tensor, factor: float, rounded: bool) -> tf.Tensor:
+    """``x * factor``; ``rounded``: the factor is a number of the model's dtype."""
+    return x * tf.cast(factor, x.dtype) if rounded else times(x, factor)
+
+
+def _of_media(spec: MediaTableSpec, weights: Weights, tokens: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """``x`` with the embeddings of those tokens that a table of media has."""
+    own = tf.clip_by_value(tokens - spec.first, 0, spec.vocab - 1)
+    entries = norm(tf.gather(weights["tokens"], own), weights, "norm", spec.norm)
+    entries = norm(linear(entries, weights, "project"), weights, "out_norm", replace(spec.norm, scale=False))
+    return tf.where((tokens >= spec.first)[:, :, tf.newaxis], entries, x)
 
 
 def _place(

@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
+from statistics import NormalDist
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
@@ -154,7 +156,20 @@ def activate(x: tf.Tensor, spec: MlpSpec) -> tf.Tensor:
         gate = tf.minimum(gate, _GPT_OSS_LIMIT)
         up = tf.clip_by_value(up, -_GPT_OSS_LIMIT, _GPT_OSS_LIMIT)
         return (up + 1.0) * gate * tf.sigmoid(_GPT_OSS_ALPHA * gate)
-    return plain(spec.activation, times(gate, spec.gate_scale)) * up
+    return plain(spec.activation, _cut(times(gate, spec.gate_scale), spec.sparsity)) * up
+
+
+def _cut(x: tf.Tensor, sparsity: float) -> tf.Tensor:
+    """What of ``x`` is beyond the quantile that a normal distribution of its mean and deviation would have.
+
+    Source: ``_gaussian_topk`` of ``Gemma3nTextMLP``; half precision rounds where it rounds.
+    """
+    if sparsity == 0.0:
+        return x
+    mean, variance = tf.nn.moments(tf.cast(x, tf.float32), axes=[-1], keepdims=True)
+    deviation = tf.cast(tf.sqrt(variance), x.dtype)
+    quantile = tf.cast(NormalDist().inv_cdf(float(np.float32(sparsity))), x.dtype)
+    return tf.nn.relu(x - (tf.cast(mean, x.dtype) + deviation * quantile))
 
 
 def plain(activation: Activation, x: tf.Tensor) -> tf.Tensor:

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from exporter.choices import Target
 from exporter.generation.step import Prompt
+from exporter.model.altup import merged, spread
 from exporter.model.bias import Sight, Text
 from exporter.model.block import extend_layer, prefill_layer
 from exporter.model.cache import NOTHING_BAKED, Baked, KVCache, LayerPrompt, Memory
@@ -170,10 +171,9 @@ class Transformer(tf.Module):
         offsets = tf.range(length) - (length - prompt.lengths[:, tf.newaxis])  # [batch, length]
         positions = tf.maximum(offsets, 0) + baked.length
         tokens = self._as_read(tf.where(offsets >= 0, prompt.tokens, 0))
-        x = self._embed(weights, tokens, positions, offsets >= 0, start=baked.length)
+        x, inputs = self._begun(weights, tokens, positions, offsets >= 0, start=baked.length)
         seen = prompt.lengths[:, tf.newaxis] + baked.length
         turned = turned_at(places, positions, seen)
-        inputs = self._layer_inputs(weights, tokens, x)
         source = self._read_source(weights, prompt)
         read = source.segments(1) if source else [None] * len(places)
 
@@ -216,16 +216,14 @@ class Transformer(tf.Module):
             baked,
             tuple(states.get(place.index, ()) for place in places),
         )
-        return x, held
+        return merged(weights, x, self.spec.decoder.parts), held
 
     def extend(self, tokens: tf.Tensor, cache: KVCache) -> tuple[tf.Tensor, KVCache]:
         """Appends int32 [rows, k] tokens, k static; see ``StepModel.extend``."""
         weights, state, k = self._read(), cache.state, tokens.shape[1]
         cache.check_step(k)
         positions = cache.row_lengths()[:, tf.newaxis] + tf.range(k)  # [rows, k]
-        tokens = self._as_read(tokens)
-        x = self._embed(weights, tokens, positions)
-        inputs = self._layer_inputs(weights, tokens, x)
+        x, inputs = self._begun(weights, self._as_read(tokens), positions)
         places = self._places()
         read = cache.memory.segments(cache.copies) if cache.memory else [None] * len(places)
         front = prefix_segments(cache.baked, places, positions)
@@ -263,6 +261,7 @@ class Transformer(tf.Module):
             written |= new
         keys, values, states = zip(*written.values(), strict=True)
         new_state = state._replace(count=state.count + k, keys=keys, values=values, states=states)
+        x = merged(weights, x, self.spec.decoder.parts)
         return self._logits(weights, x), cache.with_state(new_state)
 
     def _empty(self, run: Turns, x: tf.Tensor, *, cross: bool = False) -> dict[int, LayerPrompt]:
@@ -282,7 +281,7 @@ class Transformer(tf.Module):
         """What the decoder's layers attend to besides the prompt: nothing here."""
         return None
 
-    def _embed(
+    def _begun(
         self,
         weights: Mapping[str, tf.Tensor],
         tokens: tf.Tensor,
@@ -290,10 +289,11 @@ class Transformer(tf.Module):
         prompt: tf.Tensor | None = None,
         *,
         start: int = 0,
-    ) -> tf.Tensor:
-        by_column = self.shares_head(weights)
-        return embed(
-            self.spec.decoder.embedding,
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """The residual stream before the layers, and the per-layer embeddings; None without."""
+        stack, by_column = self.spec.decoder, self.shares_head(weights)
+        x = embed(
+            stack.embedding,
             weights,
             tokens,
             positions,
@@ -302,6 +302,9 @@ class Transformer(tf.Module):
             by_column=by_column,
             dtype=self.dtype,
         )
+        per_layer = stack.embedding.layer_inputs
+        inputs = None if per_layer is None else layer_inputs(per_layer, weights, tokens, x)
+        return spread(weights, x, stack.parts), inputs
 
     def _as_read(self, tokens: tf.Tensor) -> tf.Tensor:
         """The tokens, with an ordinary one in place of placeholders."""
@@ -309,13 +312,6 @@ class Transformer(tf.Module):
         for token in embedding.placeholders:
             tokens = tf.where(tokens == token, embedding.plain_token, tokens)
         return tokens
-
-    def _layer_inputs(
-        self, weights: Mapping[str, tf.Tensor], tokens: tf.Tensor, x: tf.Tensor
-    ) -> tf.Tensor | None:
-        """Per-layer embeddings of tokens and of what ``_embed`` made of them; None without."""
-        spec = self.spec.decoder.embedding.layer_inputs
-        return None if spec is None else layer_inputs(spec, weights, tokens, x)
 
     @staticmethod
     def shares_head(weights: Mapping[str, tf.Tensor]) -> bool:

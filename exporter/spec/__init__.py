@@ -6,8 +6,16 @@ that compare equal share one function in the graph. Where a field follows an att
 comment names it.
 """
 
+from exporter.spec.altup import AltUpSpec, LaurelSpec
 from exporter.spec.attention import AttentionSpec, DifferenceSpec, LatentSpec, QkNormScope
-from exporter.spec.embedding import EmbeddingSpec, HeadBlockSpec, HeadSpec, LayerInputsSpec, PositionKind
+from exporter.spec.embedding import (
+    EmbeddingSpec,
+    HeadBlockSpec,
+    HeadSpec,
+    LayerInputsSpec,
+    MediaTableSpec,
+    PositionKind,
+)
 from exporter.spec.feed_forward import BesideSpec, ChannelMixSpec, MlpSpec, MoeSpec, RouterSpec, Score
 from exporter.spec.layer import Block, LayerInputSpec, LayerSpec
 from exporter.spec.model import ModelSpec, StackSpec
@@ -26,6 +34,7 @@ from exporter.spec.states import (
 __all__ = [
     "Activation",
     "AlibiSpec",
+    "AltUpSpec",
     "AttentionSpec",
     "BesideSpec",
     "Block",
@@ -36,11 +45,13 @@ __all__ = [
     "HeadBlockSpec",
     "HeadSpec",
     "LatentSpec",
+    "LaurelSpec",
     "LayerInputSpec",
     "LayerInputsSpec",
     "LayerSpec",
     "Mamba2Spec",
     "MambaSpec",
+    "MediaTableSpec",
     "MlpSpec",
     "ModelSpec",
     "MoeSpec",

@@ -25,11 +25,29 @@ class LayerInputsSpec:
       vocab: rows of the table (``vocab_size_per_layer_input``).
       layers, width: each row holds ``width`` numbers for every layer.
       norm: of the projected embedding, layer by layer.
+      rounded: the factors are numbers of the model's dtype.
+
+    A token beyond the table has the entry of token 0.
     """
 
     vocab: int
     layers: int
     width: int
+    norm: NormSpec
+    rounded: bool = False
+
+
+@dataclass(frozen=True)
+class MediaTableSpec:
+    """Tokens from ``first`` on have entries of a table of their own: norm(project(norm(entry))).
+
+    That is how a model that reads images or sound embeds the tokens that stand for such. The table has
+    ``vocab`` rows of ``size`` numbers; ``norm`` is the first of both norms, the second has no weights.
+    """
+
+    first: int
+    vocab: int
+    size: int
     norm: NormSpec
 
 
@@ -41,7 +59,8 @@ class EmbeddingSpec:
 
     ``norm_first`` normalises the tokens before positions are added, not after. A ``padding_token`` does not
     advance positions and has none of its own, even where it is an ordinary token of a prompt (fairseq).
-    ``placeholders``, of images and the like, are read as the ``plain_token``.
+    ``placeholders``, of images and the like, are read as the ``plain_token``. A later table of ``media`` goes
+    before an earlier one.
     """
 
     size: int
@@ -56,6 +75,7 @@ class EmbeddingSpec:
     layer_inputs: LayerInputsSpec | None = None
     placeholders: tuple[int, ...] = ()
     plain_token: int = 0
+    media: tuple[MediaTableSpec, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ class MlpSpec:
 
     ``wide_down`` keeps the second projection of a float16 model in float32, and so the residual stream behind
     it (the reference's ``_keep_in_fp32_modules``). ``gate_scale`` and ``down_scale`` multiply what the gate's
-    and the second projection give.
+    and the second projection give. ``sparsity`` is the share of the gate's numbers that are cut to 0 before
+    the activation, as if they were of a normal distribution; what is left is counted from there.
     """
 
     width: int
@@ -25,6 +26,7 @@ class MlpSpec:
     wide_down: bool = False
     gate_scale: float = 1.0
     down_scale: float = 1.0
+    sparsity: float = 0.0
 
 
 class Score(enum.Enum):

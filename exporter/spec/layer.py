@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass, fields
 
 from exporter.errors import UnsupportedError
+from exporter.spec.altup import AltUpSpec, LaurelSpec
 from exporter.spec.attention import AttentionSpec
 from exporter.spec.feed_forward import BesideSpec, ChannelMixSpec, MlpSpec, MoeSpec
 from exporter.spec.parts import Activation, NormSpec, check_unused
@@ -30,11 +31,12 @@ class Block(enum.Enum):
 #: What a block has no place for.
 _UNUSED = {
     Block.SEQUENTIAL: (),
-    Block.PARALLEL: ("beside", "cross_attention", "mlp_out_norm"),
+    Block.PARALLEL: ("beside", "cross_attention", "laurel", "mlp_out_norm"),
     Block.POST_NORM: (
         "attention_out_norm",
         "beside",
         "cross_out_norm",
+        "laurel",
         "mlp_out_norm",
         "residual_scale",
         "wide_residual",
@@ -66,7 +68,8 @@ class LayerSpec:
     block in the decoder of an encoder-decoder model. A layer with both attention and a ``state`` adds both
     branches; they read the same norm. ``wide_residual``: the residual stream is in float32 from here on.
     ``scaled``: a learned number multiplies the residual stream behind the layer. ``halved``: 1/2 does so, and
-    multiplies the weights of what later layers add (``rescale_every``).
+    multiplies the weights of what later layers add (``rescale_every``). ``altup``: the residual stream has
+    several parts. ``laurel`` stands between attention and feed-forward block.
 
     Raises:
       UnsupportedError: the layer has a part that the graph would leave out of it.
@@ -89,6 +92,8 @@ class LayerSpec:
     layer_input: LayerInputSpec | None = None
     scaled: bool = False
     halved: bool = False
+    altup: AltUpSpec | None = None
+    laurel: LaurelSpec | None = None
 
     def __post_init__(self) -> None:
         check_unused(f"a layer of block {self.block.value}", self, _UNUSED[self.block])

@@ -37,6 +37,11 @@ class StackSpec:
         """Of the layers that carry one."""
         return tuple(layer.state for layer in self.layers if layer.state)
 
+    @property
+    def parts(self) -> int:
+        """Of the residual stream."""
+        return max((layer.altup.parts for layer in self.layers if layer.altup), default=1)
+
 
 @dataclass(frozen=True)
 class ModelSpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.families import (
+    cases_gemma3n,
     cases_gpt,
     cases_kin,
     cases_kin2,
@@ -21,6 +22,7 @@ from tests.families.cases_more import MORE
 __all__ = ["BY_TYPE", "FAMILIES", "VOCAB", "Case", "FamilyCases"]
 
 FAMILIES: tuple[FamilyCases, ...] = (
+    *cases_gemma3n.CASES,
     *cases_gpt.CASES,
     *cases_llama.CASES,
     *MORE,

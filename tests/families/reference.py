@@ -17,6 +17,20 @@ from tests.families.cases import Case, FamilyCases
 # Llama 4's class that reads images asks the answer of its text model for a field that it lacks (5.24).
 transformers.modeling_outputs.MoeCausalLMOutputWithPast.image_outputs = None
 
+
+class _Tower(transformers.PreTrainedModel):
+    """In place of a tower that another library (timm) would build: text never passes it."""
+
+    config_class = transformers.Gemma3nVisionConfig
+
+    def __init__(self, config: transformers.Gemma3nVisionConfig) -> None:
+        super().__init__(config)
+        self.stem = torch.nn.Linear(2, 2)
+        self.post_init()
+
+
+transformers.AutoModel.register(transformers.Gemma3nVisionConfig, _Tower, exist_ok=True)
+
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
 

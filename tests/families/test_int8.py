@@ -21,10 +21,12 @@ from tests.families.cases import BY_TYPE
 from tests.families.test_parity import BUCKET, LENGTHS, NEW, Builder, padded, sequences
 
 #: Plain and tied tables, biases, fused projections, experts apart and joined, narrow embeddings, latents;
-#: states, alone and beside attention; borrowed keys and values, embeddings of layers; a router's corrections.
+#: states, alone and beside attention; borrowed keys and values, embeddings of layers; a router's corrections;
+#: a residual stream of several parts.
 FAMILIES = [
     *("llama", "gpt2", "mixtral", "gpt_oss", "opt", "deepseek_v3"),
     *("qwen3_5_text", "falcon_h1", "gemma4_text", "glm4_moe"),
+    pytest.param("gemma3n", marks=pytest.mark.full),
 ]
 
 

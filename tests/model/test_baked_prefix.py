@@ -14,7 +14,7 @@ from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.rows import default_rows
 from exporter.generation.step import Prompt
 from exporter.model import Transformer, blocks
-from tests.model.toys import BORROWED, CONFIGS, VOCAB, prompt_of, random_model
+from tests.model.toys import BORROWED, CONFIGS, PARTS, VOCAB, prompt_of, random_model
 
 #: Longer than every window of the toys: all that a windowed layer keeps of it is in use.
 PREFIX = [7, 3, 55, 3, 21, 9, 40, 7, 3, 2, 18]
@@ -62,11 +62,14 @@ def whole() -> Prompt:
 
 
 KINDS = {**CONFIGS, "borrowed": BORROWED, "chunks": CHUNKS}
+PARTED = pytest.param("parts", 512, marks=pytest.mark.full)
 
 
-@pytest.mark.parametrize(("name", "size"), [*((name, 512) for name in KINDS), ("window", 4), ("alibi", 4)])
+@pytest.mark.parametrize(
+    ("name", "size"), [*((name, 512) for name in KINDS), ("window", 4), ("alibi", 4), PARTED]
+)
 def test_logits_of_prefill_and_extend(name: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain, baked = models(KINDS[name])
+    plain, baked = models({**KINDS, "parts": PARTS}[name])
     monkeypatch.setitem(blocks.BLOCK, "cpu", size)
     more = tf.constant([[4, 9], [1, 1], [30, 2]])
 

@@ -22,7 +22,7 @@ from exporter.generation.rows import RowOptions, default_rows
 from exporter.generation.step import Prompt
 from exporter.model import Transformer, delta, mamba, mamba2
 from tests.model import test_state
-from tests.model.toys import BORROWED, CONFIGS, VOCAB, prompt_of, random_model
+from tests.model.toys import BORROWED, CONFIGS, PARTS, VOCAB, prompt_of, random_model
 
 IDS = np.random.default_rng(1).integers(3, VOCAB, 40).tolist()
 PROMPTS = [IDS[:9], IDS[9:11]]
@@ -35,6 +35,7 @@ MODELS: dict[str, dict[str, Any]] = {
     },
     "latent": CONFIGS["latent"],
     "borrowed": BORROWED,
+    "parts": PARTS,
 }
 #: Those of the quick tier: what takes most steps to read a chunk, and latents.
 every_model = pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from exporter.model import Transformer
 from exporter.stacks import Run, find_runs, runs_of
 from exporter.targets import compiled_for
 from tests.generation.hlo import loops, parse, uncounted_loops
-from tests.model.toys import BORROWED, CONFIGS, SIZES, VOCAB, prompt_of, random_model, stacked
+from tests.model.toys import BORROWED, CONFIGS, PARTS, SIZES, VOCAB, prompt_of, random_model, stacked
 
 PROMPTS = [[5, 9, 2, 44, 17, 3, 8], [7]]
 T5: dict[str, Any] = {
@@ -53,6 +53,7 @@ KINDS: dict[str, tuple[dict[str, Any], tuple[Run, ...]]] = {
         BORROWED,
         (Run(0, 1, 1), Run(1, 1, 1), Run(2, 1, 1), Run(3, 1, 3), Run(6, 1, 1)),
     ),
+    "several parts": (PARTS, (Run(0, 1, 1), Run(1, 1, 1), Run(2, 1, 1), Run(3, 1, 2))),
     "encoder-decoder": (T5, (Run(0, 1, 3),)),
 }
 

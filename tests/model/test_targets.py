@@ -13,7 +13,7 @@ from tests.families.case import marked
 from tests.generation.hlo import loops, parse, uncounted_loops
 from tests.model import test_state
 from tests.model.test_runs import compiled_search
-from tests.model.toys import BORROWED, CONFIGS, SIZES, prompt_of, random_model, stacked
+from tests.model.toys import BORROWED, CONFIGS, PARTS, SIZES, prompt_of, random_model, stacked
 
 BUCKET, PROMPTS, SIZE = 13, [[5, 9, 2, 44, 17, 3, 8, 9, 30, 41, 6], [7]], 4
 STATES = test_state.CONFIGS
@@ -71,8 +71,8 @@ def test_the_decode_loop_alone_is_not_counted(name: str) -> None:
 
 @pytest.mark.full
 @pytest.mark.parametrize("options", [{}, {"num_beams": 3}, {"do_sample": True, "top_p": 0.9}])
-@pytest.mark.parametrize("name", [*STATES, "latent", "borrowed", "chunks"])
+@pytest.mark.parametrize("name", [*STATES, "latent", "borrowed", "chunks", "parts"])
 def test_nor_is_any_other_loop_of_more_layers(name: str, options: dict[str, Any]) -> None:
     """Layers that can be are stacked."""
-    other = {"latent": CONFIGS["latent"], "borrowed": BORROWED, "chunks": CHUNKS}
+    other = {"latent": CONFIGS["latent"], "borrowed": BORROWED, "chunks": CHUNKS, "parts": PARTS}
     check(stacked(random_model({**STATES, **other}[name])), **options)

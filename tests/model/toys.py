@@ -72,6 +72,22 @@ BORROWED: dict[str, Any] = {
     "vocab_size_per_layer_input": VOCAB,
 }
 
+#: A residual stream of several parts; the last two layers read the keys and values of another, in a loop.
+PARTS: dict[str, Any] = {
+    "model_type": "gemma3n_text",
+    **SIZES,
+    "num_hidden_layers": 5,
+    "num_kv_shared_layers": 2,
+    "layer_types": ["sliding_attention"] * 2 + ["full_attention"] + ["sliding_attention"] * 2,
+    "sliding_window": 4,
+    "head_dim": 4,
+    "activation_sparsity_pattern": [0.5] * 5,
+    "hidden_size_per_layer_input": 4,
+    "vocab_size_per_layer_input": VOCAB,
+    "altup_num_inputs": 3,
+    "laurel_rank": 4,
+}
+
 
 def random_model(config: dict[str, Any], dtype: npt.DTypeLike = np.float32, seed: int = 0) -> Transformer:
     """A model with random weights, read as the checkpoint of ``config`` would be."""
