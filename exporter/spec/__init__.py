@@ -8,7 +8,15 @@ comment names it.
 
 from exporter.spec.attention import AttentionSpec, DifferenceSpec, LatentSpec, QkNormScope
 from exporter.spec.embedding import EmbeddingSpec, HeadBlockSpec, HeadSpec, LayerInputsSpec, PositionKind
-from exporter.spec.feed_forward import BesideSpec, ChannelMixSpec, MlpSpec, MoeSpec, RouterSpec, Score
+from exporter.spec.feed_forward import (
+    BesideSpec,
+    ChannelMixSpec,
+    ChoiceSpec,
+    MlpSpec,
+    MoeSpec,
+    RouterSpec,
+    Score,
+)
 from exporter.spec.layer import Block, LayerInputSpec, LayerSpec
 from exporter.spec.model import ModelSpec, StackSpec
 from exporter.spec.parts import Activation, NormKind, NormSpec
@@ -30,6 +38,7 @@ __all__ = [
     "BesideSpec",
     "Block",
     "ChannelMixSpec",
+    "ChoiceSpec",
     "DifferenceSpec",
     "EmbeddingSpec",
     "GatedDeltaSpec",

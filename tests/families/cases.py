@@ -12,6 +12,7 @@ from tests.families import (
     cases_mixtures2,
     cases_mixtures3,
     cases_multi,
+    cases_multimodal2,
     cases_recurrent,
     cases_state,
 )
@@ -32,6 +33,7 @@ FAMILIES: tuple[FamilyCases, ...] = (
     *cases_mixtures3.CASES,
     *cases_multi.CASES,
     *cases_recurrent.CASES,
+    *cases_multimodal2.CASES,
     *cases_state.CASES,
 )
 BY_TYPE = {family.model_type: family for family in FAMILIES}
