@@ -76,8 +76,8 @@ def _rotary(config: ConfigReader, nested: ConfigReader, shape: Shape, kind: str)
     return rotary(config, section, shape.head_dim, shape.max_length, theta=theta)
 
 
-# Heads fill the hidden size, whatever head_dim says; pooling is of embeddings.
-TEXT = Family(read, LLAMA_NAMES, harmless=("head_dim", "pooling"))
+# Heads fill the hidden size, whatever head_dim says.
+TEXT = Family(read, LLAMA_NAMES, harmless=("head_dim",))
 COHERE_COMPASS = Wrapped(
     "cohere_compass",
     {"cohere_compass_text": TEXT},
@@ -86,8 +86,6 @@ COHERE_COMPASS = Wrapped(
         "image_token_id",
         "video_token_id",
         "vision_config",
-        "vision_end_token_id",
-        "vision_start_token_id",
     ),
     tied=False,
     head=True,

@@ -89,15 +89,7 @@ def read_moe(config: ConfigReader) -> ModelSpec:
 
 _DENSE = Family(read_dense, glm.NAMES)
 _MOE = Family(read_moe, deepseek_experts(LLAMA_NAMES), harmless=ROUTER_TRAINING, aliases=ALIASES)
-_KEYS = (
-    "image_end_token_id",
-    "image_start_token_id",
-    "image_token_id",
-    "video_end_token_id",
-    "video_start_token_id",
-    "video_token_id",
-    "vision_config",
-)
+_KEYS = ("image_token_id", "video_token_id", "vision_config")
 
 
 def _either(spec: ModelSpec) -> Names:

@@ -127,8 +127,6 @@ LFM3_VL = Wrapped(
         "projector_hidden_size",
         "video_token_id",
         "vision_config",
-        "vision_end_token_id",
-        "vision_start_token_id",
     ),
     renames=_RENAMES,
 ).family()

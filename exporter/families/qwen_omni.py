@@ -62,9 +62,9 @@ _KEYS = (
     "audio_token_id",
     "image_token_id",
     "position_id_per_seconds",
-    "user_token_id",
     "video_token_id",
     "vision_config",
+    "vision_start_token_id",
 )
 # A thinker that is saved with the whole has its name in front.
 _RENAMES = (
@@ -79,7 +79,6 @@ QWEN2_5_OMNI_THINKER = Wrapped(
     own=True,
     keys=(
         *_KEYS,
-        "audio_end_token_id",
         "audio_token_index",
         "image_token_index",
         "seconds_per_chunk",
@@ -92,7 +91,7 @@ QWEN3_OMNI_MOE_THINKER = Wrapped(
     "qwen3_omni_moe_thinker",
     {"qwen3_omni_moe_text": Family(read_moe, NAMES, harmless=ROUTER_TRAINING)},
     own=True,
-    keys=_KEYS,
+    keys=(*_KEYS, "user_token_id"),
     tied=False,
     renames=_RENAMES,
 ).family()

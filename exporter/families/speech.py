@@ -21,7 +21,7 @@ GRANITE_SPEECH = Wrapped(
 MOSS_TRANSCRIBE_DIARIZE = Wrapped(
     "moss_transcribe_diarize",
     {"qwen3": QWEN3},
-    keys=(*_SOUND, "audio_chunk_size", "audio_merge_size", "projector_bias", "projector_hidden_act"),
+    keys=(*_SOUND, "audio_merge_size", "projector_bias", "projector_hidden_act"),
     default={
         "hidden_size": 1024,
         "intermediate_size": 3072,

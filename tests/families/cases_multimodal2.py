@@ -473,7 +473,11 @@ AXES: tuple[FamilyCases, ...] = (
         "qwen2_5_omni_thinker",
         "Qwen2_5OmniThinker",
         "Qwen2.5-Omni's thinker, text only",
-        {"vision_config": {**TOWER, "fullatt_block_indexes": [0]}, "audio_config": SOUND},
+        {
+            "vision_config": {**TOWER, "fullatt_block_indexes": [0]},
+            "audio_config": SOUND,
+            "vision_start_token_id": 2,
+        },
         ("biases, three equal positions", {**QWEN, "rope_parameters": MROPE}),
         (
             "windows, tied head",
@@ -495,6 +499,7 @@ AXES: tuple[FamilyCases, ...] = (
         {
             "vision_config": {**TOWER, "deepstack_visual_indexes": [0]},
             "audio_config": {**SOUND, "n_window_infer": 4, "downsample_hidden_size": 8},
+            "vision_start_token_id": 2,
         },
         ("query and key norms, experts, three equal positions", {**QWEN, **MIXED, "rope_parameters": MROPE}),
         (
