@@ -193,7 +193,8 @@ IMAGES: tuple[FamilyCases, ...] = (
         "GotOcr2",
         "GOT-OCR2, text only",
         {"vision_config": {**SAM, "num_hidden_layers": 1}},
-        *QWENS,
+        ("text of qwen2 (multi-head)", of("qwen2", num_key_value_heads=4)),
+        QWENS[1],
         more=UNTIED,
     ),
     whole(
@@ -281,7 +282,7 @@ IMAGES: tuple[FamilyCases, ...] = (
             "projection_hidden_size": 8,
             # In place of these tokens the reference reads the first one, even without an image.
             "image_token_id": 90,
-            "video_token_id": 91,
+            "video_token_id": 84,
         },
         (
             "text of deepseek_v3 (groups of experts, yarn), tied head",
