@@ -32,8 +32,8 @@ FAMILIES: tuple[FamilyCases, ...] = (
     *cases_mixtures2.CASES,
     *cases_mixtures3.CASES,
     *cases_multi.CASES,
-    *cases_recurrent.CASES,
     *cases_multimodal2.CASES,
+    *cases_recurrent.CASES,
     *cases_state.CASES,
 )
 BY_TYPE = {family.model_type: family for family in FAMILIES}
