@@ -8,8 +8,8 @@ from exporter.families.family import Family
 from exporter.families.llama import NORMED_NAMES
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import read_rotary
-from exporter.families.shape import Keys, gated_mlp, read_shape, rms_norm, tied
-from exporter.spec import HeadSpec, LayerSpec, ModelSpec
+from exporter.families.shape import Keys, Shape, gated_mlp, read_shape, rms_norm, tied
+from exporter.spec import AttentionSpec, HeadSpec, LayerSpec, ModelSpec, MoeSpec, NormSpec
 
 
 def read_glm4_moe(config: ConfigReader) -> ModelSpec:
@@ -22,7 +22,7 @@ def read_glm4_moe(config: ConfigReader) -> ModelSpec:
         layers=46,
         heads=96,
         kv_heads=8,
-        head_dim=_head_dim(config),
+        head_dim=dense_head_dim(config),
         max_length=131072,
     )
     norm = rms_norm(config, 1e-5)
@@ -32,13 +32,25 @@ def read_glm4_moe(config: ConfigReader) -> ModelSpec:
         qk_norm=norm if config.flag("use_qk_norm", False) else None,
     )
     mixture = read_deepseek_mixture(config, width=1408, experts=128, top_k=8)
-    dense = config.integer("first_k_dense_replace", 1, 0)
-    mixed = [layer >= dense for layer in range(shape.layers)]
-    layers = some_mixed([attention] * shape.layers, mixed, mixture, gated_mlp(config, shape.width), norm)
-    return shape.model("glm4_moe", layers, norm, HeadSpec(tied(config)))
+    return first_dense(config, "glm4_moe", shape, attention, mixture, norm)
 
 
-def _head_dim(config: ConfigReader) -> int:
+def first_dense(
+    config: ConfigReader,
+    model_type: str,
+    shape: Shape,
+    attention: AttentionSpec,
+    mixture: MoeSpec,
+    norm: NormSpec,
+) -> ModelSpec:
+    """A model whose first layers are dense, and whose others mix."""
+    first, plain = config.integer("first_k_dense_replace", 1, 0), gated_mlp(config, shape.width)
+    mixed = [layer >= first for layer in range(shape.layers)]
+    layers = some_mixed([attention] * shape.layers, mixed, mixture, plain, norm)
+    return shape.model(model_type, layers, norm, HeadSpec(tied(config)))
+
+
+def dense_head_dim(config: ConfigReader) -> int:
     """Where head_dim is absent: heads need not fill the hidden size."""
     hidden, heads = config.integer("hidden_size", 4096), config.integer("num_attention_heads", 96)
     return max(1, hidden // heads)

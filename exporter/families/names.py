@@ -44,6 +44,17 @@ class LatentNames:
 
 
 @dataclass(frozen=True)
+class MixedHeadsNames:
+    """Names of a mixture of heads: projections, then whole names of experts' tensors and of a bias."""
+
+    kv: str
+    router: str
+    q: str
+    out: str
+    bias: str
+
+
+@dataclass(frozen=True)
 class StateNames:
     """Names of the parts of a layer that carries a state, behind the layer's; "" where the family has none.
 
@@ -104,7 +115,8 @@ class Names:
       renames: what the reference replaces in stored names, in its order: regular expression and replacement.
       qkv: three names, or one for a fused projection, whose order ``fused`` tells.
       gate, up: with an empty ``gate``, ``up`` is the fused [gate | up] projection of a gated block.
-      latent: the names in a family with latent attention, where ``qkv`` is empty.
+      latent, mixed_heads: the names in a family with latent attention or mixtures of heads, where ``qkv`` is
+        empty.
       activation: where an activation keeps what it has learned.
       q_norm, k_norm: with a ``{h}``, every head's scale is stored by itself.
       lambdas: what differential attention learns, in the order q1, k1, q2, k2.
@@ -113,6 +125,7 @@ class Names:
         ones with their axes the other way round.
       correction: the numbers that choose experts and do not weigh them, by their whole name; stored with
         ``correction_axes`` axes of size 1 in front. With ``correction_optional`` a checkpoint may lack them.
+      mixture_bias: the whole name of a bias behind a mixture.
       joined: the names in checkpoints that keep a layer's experts in joint tensors (saved by version 5 of the
         reference without its original format), None where there is one way.
       relative: a layer's table of relative biases; the first layer's where all share one.
@@ -152,6 +165,7 @@ class Names:
     sinks: str = ""
     attention_gate: str = ""
     latent: LatentNames | None = None
+    mixed_heads: MixedHeadsNames | None = None
     lambdas: tuple[str, ...] = ()
     positions: str = ""
     embedding_norm: str = ""
@@ -169,6 +183,7 @@ class Names:
     experts: tuple[str, str, str] = ("", "", "")
     expert_layout: Experts = Experts.APART
     experts_either_way: bool = False
+    mixture_bias: str = ""
     joined: Names | None = None
     shared_gate: str = ""
     shared: tuple[str, str, str] = ("", "", "")

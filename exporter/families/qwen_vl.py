@@ -35,12 +35,19 @@ def read_second(config: ConfigReader) -> ModelSpec:
         kv_heads=8,
         max_length=32768,
     )
-    windows = last_windows(config, shape.layers, 80)
-    norm = rms_norm(config, 1e-5)
-    attention = shape.attention(rotary=_rotary(config, shape, 1_000_000.0), qkv_bias=True)
+    rotary = _rotary(config, shape, 1_000_000.0)
+    return biased(config, "qwen2_vl", shape, rotary, epsilon=1e-5, first=80)
+
+
+def biased(
+    config: ConfigReader, model_type: str, shape: Shape, rotary: RotarySpec, *, epsilon: float, first: int
+) -> ModelSpec:
+    """Qwen2 with these positions; ``epsilon`` and ``first``, the first windowed layer, are defaults."""
+    norm, windows = rms_norm(config, epsilon), last_windows(config, shape.layers, first)
+    attention = shape.attention(rotary=rotary, qkv_bias=True)
     layer = LayerSpec(attention, gated_mlp(config, shape.width), attention_norm=norm, mlp_norm=norm)
     layers = [replace(layer, attention=replace(attention, window=size)) for size in windows]
-    return shape.model("qwen2_vl", layers, norm, HeadSpec(tied(config)))
+    return shape.model(model_type, layers, norm, HeadSpec(tied(config)))
 
 
 def read_third(config: ConfigReader) -> ModelSpec:

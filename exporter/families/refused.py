@@ -13,10 +13,8 @@ _REASONS = {
     "its gated delta nets stand beside embeddings of n-grams and a residual stream of several parts": """
         qwen4_exp_text
     """,
-    "its gated delta nets stand beside attention that has positions in its windowed layers alone": """
-        lara_mini
-    """,
-    "its short convolutions stand beside attention with one gate for each head": "lfm3",
+    "its projections of gated delta nets are stored in one tensor, and its routers compute in float32 beside "
+    "rounded weights": "lara_mini",
     "its keys, values and branches each pass a short convolution with a state": "inkling_text",
     "its keys and values pass short convolutions, some of whose taps are computed for every token": """
         inkling2_text
@@ -25,16 +23,25 @@ _REASONS = {
         inkling2_loop_text
     """,
     "its queries and keys pass convolutions, and half of each value is that of the token before": "zaya",
+    "it reads an image with every text: its class writes nothing to text alone": """
+        blip-2 instructblip instructblipvideo
+    """,
+    "it reads its prompts in both directions": "paligemma",
+    "it judges images and texts, and writes none": "shieldgemma2",
+    "its text model is none of those that are built, and images are tokens of its vocabulary": """
+        chameleon emu3
+    """,
+    "its layers that look at an image alone stand among the others": "mllama",
+    "it writes sound beside text; its thinker alone, saved as a model of its own, is supported": """
+        qwen2_5_omni qwen3_omni_moe
+    """,
+    "it reads images, sound or video beside text, and its text model is not built either": """
+        glm5_next inkling2 inkling_mm_model molmo2 qwen4_exp
+    """,
     "it reads images, sound or video beside text, and only text models are exported": """
-        aria blip blip-2 chameleon cohere_compass deepseek_vl deepseek_vl_hybrid emu3
-        ernie4_5_vl_moe evolla exaone4_5 fast_vlm florence2 fuyu git glm46v glm4v glm4v_moe
-        glm5_next glm_ocr got_ocr2 granite4_vision granite_docling granite_speech hunyuan_vl idefics
-        idefics2 inkling2 inkling_mm_model instructblip instructblipvideo janus kimi_k25 kosmos-2
-        kosmos-2.5 lfm3_vl lighton_ocr mllama molmo2 moshi musicgen musicgen_melody nemotron_h_omni
-        ovis2 paddleocr_vl paligemma perception_lm phi4_multimodal pix2struct qwen2_5_omni
-        qwen2_5_omni_thinker qwen2_audio qwen3_asr qwen3_omni_moe qwen3_omni_moe_thinker qwen4_exp
-        shieldgemma2 speecht5 trocr udop vibevoice video_llama_3 video_llava voxtral
-        moss_transcribe_diarize
+        blip ernie4_5_vl_moe evolla florence2 fuyu git hunyuan_vl idefics kosmos-2 kosmos-2.5
+        moshi musicgen musicgen_melody nemotron_h_omni pix2struct
+        speecht5 trocr udop vibevoice
     """,
     "its latent attention comes with parts that this exporter does not build (an indexer that chooses keys, "
     "layers of two attentions, experts that do nothing)": """
@@ -46,13 +53,10 @@ _REASONS = {
         roc_bert roformer xlm-roberta xlm-roberta-xl xmod
     """,
     "it reads its text in an order of its own (permutation or both directions)": "xlm xlnet",
-    "its attention is a mixture too: each token chooses among its heads": "jetmoe",
     "its branches are added with weights that fall with depth": "beam",
     "its attention is gated with a softplus, layer by layer with other numbers of heads": "laguna",
     "its router adds its corrections to logits, not to scores": "kolibri1",
-    "its experts are stored in one matrix for all of them, or under names that are not read": """
-        dbrx sarvam_moe
-    """,
+    "its class in the reference turns heads by another base than the rope_theta of its checkpoints": "dbrx",
     "its attention chooses blocks of keys by an index that it has learned": "minimax_m3_vl_text",
     "it drafts tokens for another model and writes none of its own": """
         gemma4_assistant gemma4_unified_assistant
@@ -62,7 +66,6 @@ _REASONS = {
     "its attention hashes its keys": "reformer",
     "its input is bytes, joined to patches of learned lengths": "blt",
     "its positions come from segments and from a prompt that it has learned": "cpmant",
-    "its positions have three axes, of images beside text": "cohere_compass_text",
     "its linear layers are ternary and round their input": "bitnet",
 }
 

@@ -27,7 +27,7 @@ from exporter.families.layout import (
     unfuse,
     vaswani_positions,
 )
-from exporter.families.names import Experts, LatentNames, Linear, Names, Tables
+from exporter.families.names import Experts, LatentNames, Linear, MixedHeadsNames, Names, Tables
 from exporter.families.parts import Part, Weight
 from exporter.families.state_weights import StateWeights
 from exporter.families.stream_weights import StreamWeights, media_weights
@@ -35,6 +35,7 @@ from exporter.spec import (
     Activation,
     AttentionSpec,
     ChannelMixSpec,
+    ChoiceSpec,
     LatentSpec,
     LayerSpec,
     MlpSpec,
@@ -192,6 +193,9 @@ class _Table:
 
     def attention(self, ours: str, stored: str, spec: AttentionSpec) -> Iterator[Weight]:
         hidden, names = self.spec.hidden_size, self.names
+        if spec.experts and names.mixed_heads:
+            yield from self.mixed_heads(f"{ours}attention.", stored, names.mixed_heads, spec, spec.experts)
+            return
         key, value = spec.widths
         widths, read = (spec.heads * key, spec.kv_heads * key, spec.kv_heads * value), spec.heads * value
         if spec.latent and names.latent:
@@ -210,7 +214,8 @@ class _Table:
             projections = [(stored + name, width) for name, width in zip(own, widths, strict=True)]
             yield from self.joined(f"{ours}attention.qkv", projections, spec.qkv_bias)
         if spec.gated and names.attention_gate:
-            gate = (stored + names.attention_gate, hidden, read, False)
+            gates = spec.heads if spec.gate_by_head else read
+            gate = (stored + names.attention_gate, hidden, gates, False)
             yield from self.linear(f"{ours}attention.gate", *gate)
         yield from self.linear(f"{ours}attention.out", stored + names.out, read, hidden, spec.out_bias)
         yield from self.qk_norm(f"{ours}attention.q_norm", stored + names.q_norm, spec, spec.heads)
@@ -240,6 +245,20 @@ class _Table:
         for target, convert in (("k_b", latent_keys), ("v_b", latent_values)):
             part = partial(convert, heads=heads, plain=latent.plain)
             yield Weight(f"{ours}{target}.kernel", ((Part(f"{stored}{names.kv_b}.weight", shape, part),),))
+
+    def mixed_heads(
+        self, ours: str, stored: str, names: MixedHeadsNames, spec: AttentionSpec, choice: ChoiceSpec
+    ) -> Iterator[Weight]:
+        hidden, width = self.spec.hidden_size, spec.kv_heads * spec.head_dim
+        yield from self.linear(f"{ours}kv", stored + names.kv, hidden, 2 * width, False)
+        yield from self.linear(f"{ours}moe.router", stored + names.router, hidden, choice.experts, False)
+        for target, name, inputs, outputs in (
+            ("q", names.q, hidden, width),
+            ("out", names.out, width, hidden),
+        ):
+            part = Part(stored + name, (choice.experts, outputs, inputs), halves)
+            yield Weight(f"{ours}moe.{target}.kernel", ((part,),))
+        yield Weight(f"{ours}moe.bias", ((Part(stored + names.bias, (hidden,), as_is),),))
 
     def relative(self, index: int, stored: str, spec: AttentionSpec) -> Iterator[Weight]:
         if spec.relative and (index == 0 or spec.relative.per_layer):
@@ -339,6 +358,9 @@ class _Table:
         if spec.shared_gate:
             gate = stored + names.shared_gate
             yield from self.linear(f"{ours}moe.shared_gate", gate, self.spec.hidden_size, 1, False)
+        if spec.out_bias:
+            bias = Part(stored + names.mixture_bias, (self.spec.hidden_size,), as_is)
+            yield Weight(f"{ours}moe.bias", ((bias,),))
 
     def router(self, target: str, stored: str, spec: MoeSpec) -> Iterator[Weight]:
         router, names = spec.router, self.names

@@ -56,9 +56,21 @@ def project(
     size = spec.widths[1]
     widths = [spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim, spec.kv_heads * size]
     query, key, value = tf.split(qkv, widths, axis=-1)
+    return finished(query, key, value, weights, spec, position)
+
+
+def finished(
+    query: tf.Tensor,
+    key: tf.Tensor,
+    value: tf.Tensor,
+    weights: Weights,
+    spec: AttentionSpec,
+    position: Position,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """What is projected, [rows, k, heads * size] each -> as of ``project``."""
     query = _query(query, weights, spec, position)
     key = _turned(key, weights, "attention.k_norm", spec, spec.kv_heads, position)
-    value = times(_split(_clipped(value, spec), spec.kv_heads, size), spec.value_scale)
+    value = times(_split(_clipped(value, spec), spec.kv_heads, spec.widths[1]), spec.value_scale)
     return query, _by_head(key), _by_head(norm(value, weights, "attention.v_norm", spec.value_norm))
 
 

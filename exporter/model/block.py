@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import tensorflow as tf
 
@@ -17,6 +17,7 @@ from exporter.model.latent import attend_latent, attend_latent_in_blocks, projec
 from exporter.model.laurel import laurel
 from exporter.model.layers import Weights, linear, mlp, norm, plain, times
 from exporter.model.mechanisms import mixed
+from exporter.model.mixed_heads import Heads, chosen_heads, project_mixed, read_back
 from exporter.model.mixture import mixture
 from exporter.model.rotary import Position
 from exporter.model.runs import Entry, entry_of
@@ -34,6 +35,8 @@ from exporter.spec import (
     StateSpec,
 )
 
+Project: TypeAlias = Callable[[tf.Tensor, Weights, AttentionSpec, Position], tuple[tf.Tensor, tf.Tensor, Any]]
+
 
 class Way(NamedTuple):
     """What a kind of attention makes of a layer's input, and how it reads: tokens of a step, and a text.
@@ -41,7 +44,7 @@ class Way(NamedTuple):
     ``project`` gives a query, and keys and values as the cache keeps them.
     """
 
-    project: Callable[[tf.Tensor, Weights, AttentionSpec, Position], tuple[tf.Tensor, tf.Tensor, Any]]
+    project: Project
     attend: Callable[[tf.Tensor, list[tuple[Segment, int | None]], AttentionSpec, Weights], tf.Tensor]
     attend_in_blocks: Callable[[tf.Tensor, list[Span], AttentionSpec, Weights], tf.Tensor]
 
@@ -93,8 +96,9 @@ def prefill_layer(
 
     def attention(spec: AttentionSpec, normed: tf.Tensor) -> tf.Tensor:
         way, normed = Way.of(spec), times(normed, spec.in_scale)
+        heads = chosen_heads(normed, weights, spec)
         if lent is None:
-            query, key, value = way.project(normed, weights, spec, position)
+            query, key, value = _project(way, heads)(normed, weights, spec, position)
             kept.append(LayerPrompt(key, value))
         else:
             query, (key, value) = project_borrower(normed, weights, spec, position), lent
@@ -104,8 +108,8 @@ def prefill_layer(
         if last_only:
             segments = [span.seen_by(text.length[tf.newaxis] - 1) for span in spans]
             context = way.attend(query[:, -1:], segments, spec, weights)
-            return _attended(context, normed[:, -1:], weights, spec)
-        return _attended(way.attend_in_blocks(query, spans, spec, weights), normed, weights, spec)
+            return _attended(context, normed[:, -1:], weights, spec, heads and heads.last)
+        return _attended(way.attend_in_blocks(query, spans, spec, weights), normed, weights, spec, heads)
 
     def state(spec: StateSpec, normed: tf.Tensor) -> tf.Tensor:
         columns = text.positions(tf.range(text.length))
@@ -170,13 +174,14 @@ def extend_layer(
             query = project_borrower(normed, weights, spec, position)
             read = [*baked, (prompt, copies), (generated, sharing)]
             return _attended(way.attend(query, read, spec, weights), normed, weights, spec)
-        query, key, value = way.project(normed, weights, spec, position)
-        buffers, heads = (generated.keys, generated.values), spec.kv_heads
-        ways: Any = {"wraps": wraps, "sharing": sharing, "kv_heads": heads, "entry": entry}
+        heads = chosen_heads(normed, weights, spec)
+        query, key, value = _project(way, heads)(normed, weights, spec, position)
+        buffers = generated.keys, generated.values
+        ways: Any = {"wraps": wraps, "sharing": sharing, "kv_heads": spec.kv_heads, "entry": entry}
         written.extend(write(buffers, (key, value), count, **ways))
         now = entry_of(Segment(written[0], written[1], generated.bias), entry)
         own = [(prompt, copies), (now, sharing)]
-        return _attended(way.attend(query, [*baked, *own], spec, weights), normed, weights, spec)
+        return _attended(way.attend(query, [*baked, *own], spec, weights), normed, weights, spec, heads)
 
     def state(spec: StateSpec, normed: tf.Tensor) -> tf.Tensor:
         assert isinstance(before, State)
@@ -219,12 +224,32 @@ class Mixer(NamedTuple):
         return mixture(x, weights, spec) if isinstance(spec, MoeSpec) else mlp(x, weights, spec, "mlp.")
 
 
-def _attended(context: tf.Tensor, normed: tf.Tensor, weights: Weights, spec: AttentionSpec) -> tf.Tensor:
+def _project(way: Way, heads: Heads | None) -> Project:
+    return way.project if heads is None else partial(project_mixed, heads)
+
+
+def _attended(
+    context: tf.Tensor,
+    normed: tf.Tensor,
+    weights: Weights,
+    spec: AttentionSpec,
+    heads: Heads | None = None,
+) -> tf.Tensor:
     """[rows, k, heads * head_dim] -> [rows, k, hidden]."""
+    if heads is not None:
+        return times(read_back(heads, context, weights, spec), spec.out_scale)
     if spec.gated:
-        gate = linear(normed, weights, "attention.gate")
-        context *= tf.cast(tf.sigmoid(tf.cast(gate, tf.float32)), context.dtype)
+        context = _gated(context, linear(normed, weights, "attention.gate"), spec)
     return times(linear(context, weights, "attention.out"), spec.out_scale)
+
+
+def _gated(context: tf.Tensor, gate: tf.Tensor, spec: AttentionSpec) -> tf.Tensor:
+    """[rows, k, heads * head_dim] times the sigmoid of a gate of as many numbers, or of one for each head."""
+    gate = tf.cast(tf.sigmoid(tf.cast(gate, tf.float32)), context.dtype)
+    if not spec.gate_by_head:
+        return context * gate
+    by_head = tf.reshape(context, tf.concat([tf.shape(gate), [context.shape[-1] // spec.heads]], axis=0))
+    return tf.reshape(by_head * gate[..., tf.newaxis], tf.shape(context))
 
 
 def _own_span(spec: AttentionSpec, start: int | None, text: Text, keys: tf.Tensor, values: Any) -> Span:

@@ -10,6 +10,8 @@ Example: three tokens choose experts (2, 0), (2, 1), (2, 0) of three, blocks hav
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -17,7 +19,7 @@ import tensorflow as tf
 from exporter.model.layers import Weights, linear, mlp, times
 from exporter.model.routing import routed
 from exporter.model.xla_ops import update_entry
-from exporter.spec import MoeSpec
+from exporter.spec import MlpSpec, MoeSpec
 from exporter.targets import current_target
 
 # Rows of a block: an expert's mean share of the tokens, within these limits. A block reads its expert's
@@ -53,13 +55,18 @@ def mixture(x: tf.Tensor, weights: Weights, spec: MoeSpec, by: tf.Tensor | None 
     shares, chosen = routed(read, weights, spec)
     shares, blocks = tf.cast(shares, x.dtype), in_blocks(chosen, spec.experts)
     factors = _by_expert(shares, chosen, spec.experts) if spec.router.on_input else None
-    branches = tf.gather(_products(tokens, factors, blocks, weights, spec), blocks.place)
+    kernels = {name: value for name, value in weights.items() if name in _EXPERT_WEIGHTS}
+    run = partial(_fed, tokens, factors, spec.expert)
+    products = by_blocks(blocks, kernels, run, tokens.shape[1], tokens.dtype)
+    branches = tf.gather(products, blocks.place)
     # [tokens, top_k, hidden] -> [tokens, hidden]
     output = tf.reduce_sum(branches if spec.router.on_input else shares[:, :, tf.newaxis] * branches, axis=1)
     output = tf.reshape(output, tf.shape(x))
     if spec.shared:
         branch = mlp(x, weights, spec.shared, "moe.shared.")
         output += tf.sigmoid(linear(x, weights, "moe.shared_gate")) * branch if spec.shared_gate else branch
+    if spec.out_bias:
+        output += weights["moe.bias"]
     return times(output, spec.scale)
 
 
@@ -94,27 +101,45 @@ def in_blocks(chosen: tf.Tensor, experts: int) -> Blocks:
     return Blocks(expert, token, tf.reshape(place, tf.shape(chosen)), ends[-1])
 
 
-def _products(
-    tokens: tf.Tensor, factors: tf.Tensor | None, blocks: Blocks, weights: Weights, spec: MoeSpec
+def _fed(
+    tokens: tf.Tensor,
+    factors: tf.Tensor | None,
+    spec: MlpSpec,
+    token: tf.Tensor,
+    expert: tf.Tensor,
+    weights: Weights,
 ) -> tf.Tensor:
-    """[blocks * rows, hidden]: every block through its expert, one after the other.
+    """[rows, hidden]: one block through its expert, whose weights are given.
 
-    ``factors`` [tokens, experts] multiply what an expert reads; None: nothing does. The GPU would wait for
+    ``factors`` [tokens, experts] multiply what an expert reads; None: nothing does.
+    """
+    block = tf.gather(tokens, token)
+    if factors is not None:
+        block *= tf.gather(tf.gather(factors, token), expert, axis=1)[:, tf.newaxis]
+    return mlp(block, weights, spec, "moe.")
+
+
+def by_blocks(
+    blocks: Blocks,
+    kernels: Weights,
+    run: Callable[[tf.Tensor, tf.Tensor, Weights], tf.Tensor],
+    width: int,
+    dtype: tf.DType,
+) -> tf.Tensor:
+    """[blocks * rows, width]: what ``run`` makes of every block, one after the other.
+
+    ``run`` gets a block's tokens, its expert and that expert's part of ``kernels``. The GPU would wait for
     the host to learn how many blocks are used, and runs all.
     """
-    experts = {name: value for name, value in weights.items() if name in _EXPERT_WEIGHTS}
     count = tf.shape(blocks.expert)[0]
     bound = count if current_target() == "gpu" else blocks.used
 
-    def run(index: tf.Tensor, outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def step(index: tf.Tensor, outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         # Not slices: tf2xla takes a slice's begin for a constant and evaluates all that leads to it.
         token, expert = tf.gather(blocks.token, index), tf.gather(blocks.expert, index)
-        block = tf.gather(tokens, token)
-        if factors is not None:
-            block *= tf.gather(tf.gather(factors, token), expert, axis=1)[:, tf.newaxis]
-        own = {name: tf.gather(value, expert) for name, value in experts.items()}
-        return index + 1, update_entry(outputs, mlp(block, own, spec.expert, "moe."), index)
+        own = {name: tf.gather(value, expert) for name, value in kernels.items()}
+        return index + 1, update_entry(outputs, run(token, expert, own), index)
 
-    outputs = tf.zeros(tf.concat([tf.shape(blocks.token), tf.shape(tokens)[1:]], axis=0), tokens.dtype)
-    _, outputs = tf.while_loop(lambda index, _: index < bound, run, (0, outputs))
-    return tf.reshape(outputs, [-1, tokens.shape[1]])
+    outputs = tf.zeros(tf.concat([tf.shape(blocks.token), [width]], axis=0), dtype)
+    _, outputs = tf.while_loop(lambda index, _: index < bound, step, (0, outputs))
+    return tf.reshape(outputs, [-1, width])

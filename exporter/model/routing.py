@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from exporter.model.layers import Weights, linear, norm, rounded, times
-from exporter.spec import MoeSpec, RouterSpec, Score
+from exporter.spec import ChoiceSpec, RouterSpec, Score
 
 
-def routed(tokens: tf.Tensor, weights: Weights, spec: MoeSpec) -> tuple[tf.Tensor, tf.Tensor]:
+def routed(tokens: tf.Tensor, weights: Weights, spec: ChoiceSpec) -> tuple[tf.Tensor, tf.Tensor]:
     """Each token's experts and their weights: float32 and int32 [tokens, top_k].
 
     Of equal logits the first are chosen; which ones the reference takes is not specified.
@@ -72,7 +72,7 @@ def _divisor(shares: tf.Tensor, router: RouterSpec, kept: Callable[[tf.Tensor], 
     return tf.maximum(total, router.least) if router.least else total
 
 
-def _sparsemixer(logits: tf.Tensor, spec: MoeSpec) -> tuple[tf.Tensor, tf.Tensor]:
+def _sparsemixer(logits: tf.Tensor, spec: ChoiceSpec) -> tuple[tf.Tensor, tf.Tensor]:
     """As ``routed``: the best expert, then the best of the others (Liu et al. 2024; at inference).
 
     An expert weighs its probability among those that are left and whose logits come near its own; how near is

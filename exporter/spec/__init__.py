@@ -16,7 +16,15 @@ from exporter.spec.embedding import (
     MediaTableSpec,
     PositionKind,
 )
-from exporter.spec.feed_forward import BesideSpec, ChannelMixSpec, MlpSpec, MoeSpec, RouterSpec, Score
+from exporter.spec.feed_forward import (
+    BesideSpec,
+    ChannelMixSpec,
+    ChoiceSpec,
+    MlpSpec,
+    MoeSpec,
+    RouterSpec,
+    Score,
+)
 from exporter.spec.layer import Block, LayerInputSpec, LayerSpec
 from exporter.spec.model import ModelSpec, StackSpec
 from exporter.spec.parts import Activation, NormKind, NormSpec
@@ -39,6 +47,7 @@ __all__ = [
     "BesideSpec",
     "Block",
     "ChannelMixSpec",
+    "ChoiceSpec",
     "DifferenceSpec",
     "EmbeddingSpec",
     "GatedDeltaSpec",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from exporter.spec.feed_forward import ChoiceSpec
 from exporter.spec.parts import NormSpec, check_unused
 from exporter.spec.positions import AlibiSpec, RelativeSpec, RotarySpec
 
@@ -65,6 +66,19 @@ _NOT_LATENT = (
     "value_norm",
     "value_scale",
 )
+#: What mixtures of heads go without.
+_NOT_MIXED = (
+    "borrowed",
+    "difference",
+    "gated",
+    "latent",
+    "qk_norm",
+    "qkv_bias",
+    "relative",
+    "sinks",
+    "value_is_key",
+    "value_norm",
+)
 
 
 @dataclass(frozen=True)
@@ -74,8 +88,11 @@ class AttentionSpec:
     With a ``latent`` its vectors are the keys, of one head, and the values as well: ``kv_heads`` is 1, and
     ``head_dim`` the latent's width.
 
+    With ``experts`` each is a projection to one query for every key head, and one back from what these read:
+    a token has as many queries for a key head as it chooses experts.
+
     Raises:
-      UnsupportedError: latent attention has a part that the graph would leave out of it.
+      UnsupportedError: latent attention or a mixture of heads has a part that the graph would leave out.
     """
 
     heads: int
@@ -97,6 +114,7 @@ class AttentionSpec:
     sinks: bool = False  # a learned logit per head that takes probability and carries no value
     wide_sinks: bool = False  # they stay in float32 in half-precision models
     gated: bool = False  # what is read is multiplied by the sigmoid of one more projection of the input
+    gate_by_head: bool = False  # one number for each head, not for each of its features
     in_scale: float = 1.0  # multiplies the input
     out_scale: float = 1.0  # multiplies what the layer adds
     position_scale: tuple[float, int] | None = None  # query *= 1 + beta * log(1 + position // length)
@@ -109,10 +127,13 @@ class AttentionSpec:
     borrowed: int | None = None  # the layer whose keys and values it reads; it has none of its own
     latent: LatentSpec | None = None
     difference: DifferenceSpec | None = None
+    experts: ChoiceSpec | None = None
 
     def __post_init__(self) -> None:
         if self.latent:
             check_unused("latent attention", self, _NOT_LATENT)
+        if self.experts:
+            check_unused("a mixture of heads", self, _NOT_MIXED)
 
     @property
     def widths(self) -> tuple[int, int]:

@@ -78,18 +78,25 @@ class RouterSpec:
 
 
 @dataclass(frozen=True)
-class MoeSpec:
-    """Mixture of experts; a ``shared`` block runs for every token, with ``shared_gate`` behind a sigmoid.
-
-    ``scale`` multiplies the sum of all.
-    """
+class ChoiceSpec:
+    """Each token chooses ``top_k`` of the experts."""
 
     experts: int
     top_k: int
     router: RouterSpec
+
+
+@dataclass(frozen=True)
+class MoeSpec(ChoiceSpec):
+    """Mixture of experts; a ``shared`` block runs for every token, with ``shared_gate`` behind a sigmoid.
+
+    ``out_bias`` says that a bias is added to the sum of all, and ``scale`` multiplies it.
+    """
+
     expert: MlpSpec
     shared: MlpSpec | None = None
     shared_gate: bool = False
+    out_bias: bool = False
     scale: float = 1.0
 
 

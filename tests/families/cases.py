@@ -13,6 +13,7 @@ from tests.families import (
     cases_mixtures2,
     cases_mixtures3,
     cases_multi,
+    cases_multimodal2,
     cases_recurrent,
     cases_state,
 )
@@ -33,6 +34,7 @@ FAMILIES: tuple[FamilyCases, ...] = (
     *cases_mixtures2.CASES,
     *cases_mixtures3.CASES,
     *cases_multi.CASES,
+    *cases_multimodal2.CASES,
     *cases_recurrent.CASES,
     *cases_state.CASES,
 )

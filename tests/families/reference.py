@@ -136,11 +136,15 @@ def beams_cache(model: Any) -> dict[str, bool]:
 
 #: Their models count positions from 0 at every call; ``generate`` gives them.
 _NEED_POSITIONS = {"bamba"}
+#: Their models make no cache by themselves; ``generate`` gives one.
+_NEED_A_CACHE = {"granite4_vision"}
 
 
 def _step(model: Any, ids: torch.Tensor, past: Any, position: int) -> tuple[torch.Tensor, Any]:
     """One call with a cache, or without one yet; ``position``: of the first of ``ids``. Logits and cache."""
     kind, more = model.config.model_type, {}
+    if past is None and kind in _NEED_A_CACHE:
+        past = transformers.DynamicCache(config=model.config)
     if kind in _NEED_POSITIONS:
         more["position_ids"] = torch.arange(position, position + ids.shape[1])[None]
     if kind == "rwkv":

@@ -23,12 +23,20 @@ from tests.families.cases import FAMILIES, Case, FamilyCases
 from tests.families.conftest import Built
 
 FIRST = first_cases(FAMILIES)
-#: Keys whose default is null, with which no model of the reference runs.
+#: Keys without a default with which a model of the reference runs.
 REQUIRED: dict[str, dict[str, Any]] = {
+    "cohere_compass": {"text_config": {"rope_parameters": {"full_attention": {"rope_theta": 1e4}}}},
+    "cohere_compass_text": {"rope_parameters": {"full_attention": {"rope_theta": 1e4}}},
     "deepseek_v2": {"num_experts_per_tok": 6},
     "dots1": {"n_routed_experts": 8, "n_shared_experts": 1, "num_experts_per_tok": 2},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 16},
+    "ovis2": {"hidden_size": 4096, "vocab_size": 151936},
+    "qwen3_omni_moe_thinker": {"text_config": {"num_attention_heads": 32}},
 }
+#: The reference's renames of these take another prefix for an old checkpoint's.
+OWN_PREFIX = {"paddleocr_vl", "qwen2_5_omni_thinker", "qwen2_5_vl", "qwen2_vl", "qwen3_omni_moe_thinker"}
+#: The reference's classes of these tie nothing.
+NEVER_TIED = {"qwen2_audio": "Qwen2Audio", "voxtral": "Voxtral"}
 Builder = Callable[[FamilyCases, Case], Built]
 
 
@@ -87,8 +95,7 @@ def test_names_with_another_prefix(build: Builder, tmp_path: Path, family: Famil
     tensors = renamed(names, copy_of(built.path, tmp_path))
     base = f"{names.base_prefix}."
     changes = [lambda name: name.removeprefix(base)]
-    # The reference's renames of these take another prefix for an old checkpoint's.
-    changes += [] if family.model_type in {"qwen2_vl", "qwen2_5_vl"} else [lambda name: base + name]
+    changes += [] if family.model_type in OWN_PREFIX else [lambda name: base + name]
     for change in changes:
         put(tmp_path, {change(name): value for name, value in tensors.items()})
         assert_same(weights_of(tmp_path), weights_of(built.path))
@@ -102,7 +109,18 @@ def test_shards(build: Builder, tmp_path: Path, family: FamilyCases, case: Case)
     assert_same(weights_of(tmp_path), weights_of(built.path))
 
 
-@pytest.mark.parametrize(("family", "case"), FIRST)
+@pytest.mark.parametrize("model_type", NEVER_TIED)
+def test_a_head_that_is_never_tied(model_type: str) -> None:
+    import transformers
+
+    assert not getattr(transformers, f"{NEVER_TIED[model_type]}ForConditionalGeneration")._tied_weights_keys
+    ties = {"tie_word_embeddings": True}
+    assert not read_spec({"model_type": model_type, **ties, "text_config": ties}).head.tied
+
+
+@pytest.mark.parametrize(
+    ("family", "case"), first_cases(family for family in FAMILIES if family.model_type not in NEVER_TIED)
+)
 def test_tied_head_stored_or_not(build: Builder, tmp_path: Path, family: FamilyCases, case: Case) -> None:
     built = build(family, case)
     spec = built.ours.spec

@@ -121,3 +121,10 @@ def test_a_key_of_a_section_can_be_ignored() -> None:
     config = {"model_type": "mpt", "attn_config": {"sliding_window": 3}}
     spec = read_spec(config, ignore_config_keys=["attn_config.sliding_window"])
     assert spec.ignored_config_keys == ("attn_config.sliding_window",)
+
+
+def test_a_head_of_another_size_than_the_text_model() -> None:
+    config = {"model_type": "ovis2", "hidden_size": 4096, "vocab_size": 151936}
+    read_spec(config)
+    with pytest.raises(UnsupportedError, match="vocab_size=7 must be that of the text model, 151936"):
+        read_spec({**config, "vocab_size": 7})

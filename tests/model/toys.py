@@ -50,6 +50,13 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "qk_rope_head_dim": 4,
         "v_head_dim": 5,
     },
+    "mixed heads": {
+        "model_type": "jetmoe",
+        **SIZES,
+        "kv_channels": 8,
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+    },
 }
 
 #: The last four layers read the keys and values of others, three of them in a loop; per-layer embeddings.

@@ -1,0 +1,71 @@
+"""Types that join an encoder of sound to text models of other types, as data (see ``wrapped``)."""
+
+from __future__ import annotations
+
+from exporter.families.granite import GRANITE
+from exporter.families.llama import LLAMA
+from exporter.families.qwen import QWEN2, QWEN3
+from exporter.families.wrapped import Ties, Wrapped
+
+_SOUND = ("audio_config", "audio_token_id")
+
+#: Its adapter counts where there is sound alone; in the place of sound's tokens the first one is read.
+GRANITE_SPEECH = Wrapped(
+    "granite_speech",
+    {"granite": GRANITE},
+    keys=("downsample_rate", "encoder_config", "has_lora_adapter", "projector_config", "window_size"),
+    placeholders={"audio_token_id": 49155},
+    plain_token=0,
+    aliases={"audio_token_index": "audio_token_id"},
+).family()
+MOSS_TRANSCRIBE_DIARIZE = Wrapped(
+    "moss_transcribe_diarize",
+    {"qwen3": QWEN3},
+    keys=(*_SOUND, "audio_merge_size", "projector_bias", "projector_hidden_act"),
+    default={
+        "hidden_size": 1024,
+        "intermediate_size": 3072,
+        "max_position_embeddings": 131072,
+        "model_type": "qwen3",
+        "num_attention_heads": 16,
+        "num_hidden_layers": 28,
+        "num_key_value_heads": 8,
+        "rope_theta": 1_000_000.0,
+    },
+    renames=(),
+).family()
+QWEN2_AUDIO = Wrapped("qwen2_audio", {"qwen2": QWEN2}, keys=_SOUND, ties=Ties.NEVER).family()
+QWEN3_ASR = Wrapped(
+    "qwen3_asr",
+    {"qwen3": QWEN3},
+    keys=_SOUND,
+    default={
+        "head_dim": 128,
+        "hidden_size": 2048,
+        "intermediate_size": 6144,
+        "max_position_embeddings": 65536,
+        "model_type": "qwen3",
+        "num_attention_heads": 16,
+        "num_hidden_layers": 28,
+        "num_key_value_heads": 8,
+    },
+    renames=(),
+).family()
+VOXTRAL = Wrapped(
+    "voxtral",
+    {"llama": LLAMA},
+    keys=(*_SOUND, "hidden_size", "projector_hidden_act"),
+    default={
+        "head_dim": 128,
+        "hidden_size": 3072,
+        "intermediate_size": 8192,
+        "max_position_embeddings": 131072,
+        "num_hidden_layers": 30,
+        "num_key_value_heads": 8,
+        "rms_norm_eps": 1e-05,
+        "rope_theta": 100_000_000.0,
+        "vocab_size": 131072,
+    },
+    completed=True,
+    ties=Ties.NEVER,
+).family()
