@@ -125,7 +125,8 @@ def _run(group: str, arguments: list[str], seconds: float) -> Outcome:
     threads = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
     with tempfile.TemporaryDirectory(prefix="genserve-tests-") as folder:
         report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", f"--junitxml={report}"]
+        command = [sys.executable, "-m", "pytest", "-n", "2", f"--junitxml={report}"]
+        command += ["--dist", "loadfile", "--no-loadscope-reorder"]  # in the order of tests/conftest.py
         started = time.monotonic()
         process = subprocess.Popen(
             [*command, *arguments],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from pathlib import Path
@@ -17,6 +18,32 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Published tokenizers and texts, laid out by ``scripts/fetch_test_data``; None without the setting.
 TEST_DATA = Path(os.environ["GENSERVE_TEST_DATA"]) if os.environ.get("GENSERVE_TEST_DATA") else None
 _HOW_TO_GET_IT = "needs published tokenizers: scripts/fetch_test_data DIR, then GENSERVE_TEST_DATA=DIR"
+#: The longest files of each run of ``scripts/test``, which begin first: begun last, one would keep a process
+#: busy while the other has nothing left to do.
+FIRST = (
+    "end_to_end/test_tour.py",
+    "end_to_end/test_prefix.py",
+    "end_to_end/test_servers.py",
+    "end_to_end/test_verify.py",
+    "end_to_end/test_compilations.py",
+    "end_to_end/test_split_by_length.py",
+    "end_to_end/test_seed_examples.py",
+    "end_to_end/test_translate.py",
+    "prompts/test_export.py",
+    "generation/test_processors.py",
+    "generation/test_beam.py",
+    "model/test_baked_prefix.py",
+    "generation/test_models.py",
+    "generation/test_exported.py",
+    "tokenizer/test_pre_tokenizers.py",
+    "tokenizer/test_graph.py",
+    "tokenizer/test_real_tokenizers.py",
+    "exporting/test_manifest.py",
+    "packaging/test_wheel.py",
+    "benchmarks/test_cold_start.py",
+    "exporting/test_what_files_choose.py",
+    "preview/test_fill_cache.py",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,6 +52,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    order = {ROOT / "tests" / name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
     for item in items:
         if "test_data" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.test_data)
@@ -35,6 +64,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if any(item.get_closest_marker(marker) for marker in markers):
                 item.add_marker(skip)
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported and collected stays: no later collection of garbage looks at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

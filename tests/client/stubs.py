@@ -43,7 +43,8 @@ class HttpStub:
                 pass
 
         self.http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        # Looks for the end often: a test waits for it.
+        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self.http.server_port}"
 
     @property

@@ -16,6 +16,14 @@ pytestmark = [pytest.mark.parity, pytest.mark.end_to_end]
 
 CONFIGS: dict[str, dict[str, Any]] = {
     "plain": {},
+    "odd_heads_inner_relu_inverse_upcast": {
+        "n_embd": 30,
+        "n_head": 5,
+        "n_inner": 50,
+        "activation_function": "relu",
+        "scale_attn_by_inverse_layer_idx": True,
+        "reorder_and_upcast_attn": True,
+    },
     "odd_heads": {"n_embd": 30, "n_head": 5, "n_layer": 3},
     "inner_relu": {"n_inner": 50, "activation_function": "relu"},
     "inverse_layer_upcast": {
@@ -30,11 +38,16 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
 }
 MAX_NEW_TOKENS = 12
+#: The others in the full tier; tests/families compares what is left over.
+QUICK = {"plain", "odd_heads_inner_relu_inverse_upcast"}
 #: Token counts below, at and above the edges of the length buckets (4, 8), in ragged batches of many sizes.
 LENGTHS = [[1], [3], [4], [5], [8], [1, 8], [4, 5, 1], [2, 2, 7, 3, 8, 1, 4]]
 
 
-@pytest.fixture(scope="module", params=CONFIGS, ids=list(CONFIGS))
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, id=name, marks=() if name in QUICK else pytest.mark.full) for name in CONFIGS],
+)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """(reference, signatures of the reloaded export) of one configuration."""
     base: Path = tmp_path_factory.mktemp(request.param)

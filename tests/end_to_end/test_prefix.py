@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,9 @@ import tensorflow as tf
 import torch
 import transformers
 from rich.filesize import decimal
+from typer.testing import CliRunner
 
+from exporter.cli import app
 from exporter.errors import OptionError, UnsupportedError
 from exporter.exporting.pipeline import ExportResult, export
 from exporter.manifest import Manifest
@@ -99,11 +101,18 @@ def options(path: Path, name: str, **changes: Any) -> ExportOptions:
     )
 
 
+class Pair(NamedTuple):
+    """A checkpoint's export without a prefix, the one with it, and the signatures of both."""
+
+    path: Path
+    plain: ExportResult
+    baked: ExportResult
+    whole: Any
+    behind: Any
+
+
 @pytest.fixture(scope="module", params=["gpt2", "mistral", "llama", "bloom", "mpt"])
-def pair(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, full: bool
-) -> tuple[Path, ExportResult, ExportResult]:
-    """(checkpoint, the export without a prefix, the one with it)."""
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, full: bool) -> Pair:
     if not full and request.param != "gpt2":
         pytest.skip("all families: in the full tier (tests/model has every mechanism)")
     base: Path = tmp_path_factory.mktemp(request.param)
@@ -116,7 +125,7 @@ def pair(
     }
     plain = export(options(path, "plain", prompt_lengths=[80], **more), base)
     baked = export(options(path, "baked", prompt_lengths=[8, LONGEST], prefix_text=PREFIX, **more), base)
-    return path, plain, baked
+    return Pair(path, plain, baked, signatures(plain), signatures(baked))
 
 
 def signatures(result: ExportResult) -> Any:
@@ -131,20 +140,17 @@ def same(got: npt.NDArray[Any], expected: npt.NDArray[Any], where: str) -> None:
         np.testing.assert_array_equal(got, expected, where)
 
 
-def test_answers_equal_those_to_the_whole_text(pair: tuple[Path, ExportResult, ExportResult]) -> None:
-    _, plain, baked = pair
-    whole, behind = signatures(plain), signatures(baked)
-    for name in ("serving_default", *plain.manifest.options["signatures"]):
-        expected = whole[name](text=tf.constant([PREFIX + text for text in CONTINUATIONS]))
-        got = behind[name](text=tf.constant(CONTINUATIONS))
+def test_answers_equal_those_to_the_whole_text(pair: Pair) -> None:
+    for name in ("serving_default", *pair.plain.manifest.options["signatures"]):
+        expected = pair.whole[name](text=tf.constant([PREFIX + text for text in CONTINUATIONS]))
+        got = pair.behind[name](text=tf.constant(CONTINUATIONS))
         assert set(got) == set(expected)
         for output in expected:
             same(got[output].numpy(), expected[output].numpy(), f"{name}: {output}")
         assert not any(got["error"].numpy())
 
 
-def test_sampling_with_options_per_row(pair: tuple[Path, ExportResult, ExportResult]) -> None:
-    _, plain, baked = pair
+def test_sampling_with_options_per_row(pair: Pair) -> None:
     rows = len(CONTINUATIONS)
     inputs = {
         "max_new_tokens": tf.fill([rows], 10),
@@ -158,27 +164,22 @@ def test_sampling_with_options_per_row(pair: tuple[Path, ExportResult, ExportRes
         "seed": tf.range(rows, dtype=tf.int64),
     }
     texts = tf.constant([PREFIX + text for text in CONTINUATIONS])
-    expected = signatures(plain)["generate"](text=texts, **inputs)
-    got = signatures(baked)["generate"](text=tf.constant(CONTINUATIONS), **inputs)
+    expected = pair.whole["generate"](text=texts, **inputs)
+    got = pair.behind["generate"](text=tf.constant(CONTINUATIONS), **inputs)
     assert got["generated_text"].numpy().tolist() == expected["generated_text"].numpy().tolist()
 
 
-def test_score_and_next_token(pair: tuple[Path, ExportResult, ExportResult]) -> None:
-    _, plain, baked = pair
-    whole, behind = signatures(plain), signatures(baked)
+def test_score_and_next_token(pair: Pair) -> None:
     texts, continuation = CONTINUATIONS[:8], tf.constant([" the fox"] * 8)
     for name, more in (("score", {"continuation": continuation}), ("next_token", {})):
-        expected = whole[name](text=tf.constant([PREFIX + text for text in texts]), **more)
-        got = behind[name](text=tf.constant(texts), **more)
+        expected = pair.whole[name](text=tf.constant([PREFIX + text for text in texts]), **more)
+        got = pair.behind[name](text=tf.constant(texts), **more)
         for output, value in expected.items():
             same(got[output].numpy(), value.numpy(), f"{name}: {output}")
 
 
-def test_greedy_ids_equal_the_reference_on_the_whole_text(
-    pair: tuple[Path, ExportResult, ExportResult],
-) -> None:
-    path, _, baked = pair
-    reference, behind = Reference(path), signatures(baked)
+def test_greedy_ids_equal_the_reference_on_the_whole_text(pair: Pair) -> None:
+    reference, behind = Reference(pair.path), pair.behind
     texts = CONTINUATIONS[:12]
     encoded = behind["encode"](text=tf.constant(texts))
     ids = tf.pad(encoded["input_ids"], [[0, 0], [0, LONGEST - encoded["input_ids"].shape[1]]])
@@ -193,10 +194,8 @@ def test_greedy_ids_equal_the_reference_on_the_whole_text(
     assert answer["prompt_tokens"].numpy().tolist() == whole
 
 
-def test_the_manifest_and_verify_know_the_prefix(
-    pair: tuple[Path, ExportResult, ExportResult], full: bool
-) -> None:
-    path, plain, baked = pair
+def test_the_manifest_and_verify_know_the_prefix(pair: Pair, full: bool) -> None:
+    path, plain, baked = pair[:3]
     assert plain.manifest.prefix is None
     prefix = baked.manifest.prefix
     assert prefix is not None
@@ -226,6 +225,7 @@ def test_overflow_cuts_the_requests_own_tokens_only(gpt2: Path, tmp_path: Path) 
             overflow="truncate_left",
             outputs=["prompt_tokens", "truncated"],
             echo=True,
+            verify="none",
         ),
         tmp_path,
     )
@@ -316,7 +316,8 @@ def test_the_command_line_says_what_buckets_and_prefix_cost(gpt2: Path, tmp_path
     assert lines["prefix"].strip().endswith(repr(manifest.prefix.rest))
     verified = genserve("verify", tmp_path / "out" / "m" / "1")
     assert f"{manifest.prefix.tokens} baked tokens" in verified.stdout
-    inspected = genserve("inspect", gpt2, "--prefix-text", "the quick brown fox:")
+    inspect = ["inspect", str(gpt2), "--prefix-text", "the quick brown fox:"]
+    inspected = CliRunner(env={"COLUMNS": "200"}).invoke(app, inspect)
     assert f"prefix: {manifest.prefix.tokens} tokens can be baked" in inspected.stdout
     refused = genserve("inspect", gpt2, "--prefix-text", "the")
     assert refused.returncode == UnsupportedError.exit_code

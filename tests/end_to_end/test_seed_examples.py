@@ -37,6 +37,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
         "extra_signatures": ["generate", "next_token", "prompt_logprobs"],
         "generation": {"logprobs": 2},
         "warmup": "none",
+        "verify": "none",
     }
     job = make_job(yaml.safe_load(_JOB[0]), tmp_path_factory.mktemp("seed"), flags, "docs/migration.md")
     return export(job.exports[0], job.output)

@@ -20,7 +20,7 @@ from tests.reference import random_gpt2
 pytestmark = pytest.mark.end_to_end
 SMALLEST = (
     *("--tokenizer", "none", "--prompt-lengths", "8", "--batch-sizes", "1", "--max-new-tokens", "2"),
-    *("--warmup", "none", "--extra-signatures", ""),
+    *("--warmup", "none", "--verify", "none", "--extra-signatures", ""),
 )
 
 

@@ -130,7 +130,7 @@ def check(
         )
     for step in range(STEPS):
         logits = rng.normal(size=(4, VOCAB), scale=2).astype(np.float32)
-        got = process(batch, generated.astype(np.int32), logits, step).numpy()
+        got = process(batch, generated.astype(np.int32), logits, tf.constant(step)).numpy()
         for row, prompt in enumerate(prompts):
             sides = ([1], prompt) if encoder_decoder else (prompt, None)
             want = oracle(options, sides[0], generated[row, :step].tolist(), logits[row], sides[1])

@@ -137,6 +137,10 @@ def prompt_of(rows: list[list[int]], bucket: int) -> Prompt:
 
 
 def uncached(model: Transformer, ids: list[int], count: int = 1) -> npt.NDArray[np.float32]:
-    """float32 [count, vocab]: logits at the last ``count`` positions of a sequence read at once."""
-    logits, _ = model.prefill(prompt_of([ids], len(ids)), max_new_tokens=1, logits="all")
+    """float32 [count, vocab]: logits at the last ``count`` positions of a sequence read at once.
+
+    Sequences of nearly the same length are padded alike, or each would be traced anew.
+    """
+    bucket = -(-len(ids) // 8) * 8
+    logits, _ = model.prefill(prompt_of([ids], bucket), max_new_tokens=1, logits="all")
     return np.asarray(logits[0, -count:])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import FIRST, ROOT
 
 TESTS = """
 import subprocess, sys, pytest
@@ -83,6 +83,10 @@ def test_every_room_is_in_exactly_one_group(runner: Any) -> None:
     ]
     assert set(runner.ROOMS) <= rooms
     assert sorted(named) == sorted([*runner.ROOMS, "tests"])
+
+
+def test_what_begins_first_is_there() -> None:
+    assert [name for name in FIRST if not (ROOT / "tests" / name).is_file()] == []
 
 
 def test_published_models_are_a_tier_of_their_own(runner: Any) -> None:

@@ -140,7 +140,7 @@ def test_healthcheck_fails_while_a_version_is_not_available(tmp_path: Path) -> N
             pass
 
     with HTTPServer(("127.0.0.1", 0), Handler) as http:
-        threading.Thread(target=http.serve_forever, daemon=True).start()
+        threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True).start()
         text = render([manifest()])["healthcheck.sh"]
         assert healthcheck(text, http.server_port, tmp_path).returncode == 1
         state = "AVAILABLE"

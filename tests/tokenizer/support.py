@@ -77,10 +77,13 @@ def corpus_lines(test_data: Path, full: bool) -> list[str]:
 def every_code_point(full: bool, one_in: int = 1) -> Iterator[list[str]]:
     """Batches of texts that hold every code point, alone and between two letters.
 
-    In the full run each is a text of its own; in the quick tier 512 share one, which costs little, and where
-    it costs more, only every ``one_in``-th of these texts is there.
+    In the full run each is a text of its own. In the quick tier 512 share one, which costs little; where it
+    costs more, only every ``one_in``-th of these texts is there; and of the planes without characters (4 to
+    13, and 15 and 16 for private use), which are alike, only every 64th code point is.
     """
     points = chars.all_characters()
+    if not full:
+        points = "".join(c for c in points if ord(c) >> 16 in (*range(4), 14) or ord(c) % 64 == 63)
     for text in ("{0}", "a{0}b") if full else ("a{0}b {0}\n",):
         each = [text.format(character) for character in points]
         if not full:

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,28 +67,42 @@ import json, sys
 for name in ("exporter", "transformers", "tokenizers", "sentencepiece"):
     sys.modules[name] = None
 import tensorflow as tf, tensorflow_text
-loaded = tf.saved_model.load(sys.argv[1])
-texts = [text.encode() for text in json.loads(sys.stdin.read())]
-encoded = loaded.signatures["encode"](text=tf.constant(texts, tf.string))
-decoded = loaded.signatures["decode"](**encoded)["text"].numpy()
-ids = [row[:n].tolist() for row, n in zip(encoded["input_ids"].numpy(), encoded["num_tokens"].numpy())]
-print(json.dumps([ids, [text.decode() for text in decoded]]))
+for line in sys.stdin:
+    directory, texts = json.loads(line)
+    loaded = tf.saved_model.load(directory)
+    encoded = loaded.signatures["encode"](text=tf.constant([text.encode() for text in texts], tf.string))
+    decoded = loaded.signatures["decode"](**encoded)["text"].numpy()
+    ids = [row[:n].tolist() for row, n in zip(encoded["input_ids"].numpy(), encoded["num_tokens"].numpy())]
+    print(json.dumps([ids, [text.decode() for text in decoded]]), flush=True)
 """
 
 
+@pytest.fixture(scope="module")
+def reloaded() -> Iterator[Callable[[Path, list[str]], Any]]:
+    """Asks a process with TensorFlow and tf.Text alone for the ids of texts, and the texts of these ids."""
+    command = [sys.executable, "-c", _RELOAD]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def ask(directory: Path, strings: list[str]) -> Any:
+            print(json.dumps([str(directory), strings]), file=process.stdin, flush=True)
+            line = process.stdout.readline()
+            assert line, "the process ended; its stderr says why"
+            return json.loads(line)
+
+        yield ask
+
+
 @pytest.mark.end_to_end
-def test_saved_and_reloaded_without_us(kind: Kind, tmp_path: Path) -> None:
+def test_saved_and_reloaded_without_us(
+    kind: Kind, reloaded: Callable[[Path, list[str]], Any], tmp_path: Path
+) -> None:
     graph, reference = kind
     save(graph.graph, tmp_path)
     strings = texts(False, seed=6, tokens=reference.tokens)[:300]
-    result = subprocess.run(
-        [sys.executable, "-c", _RELOAD, str(tmp_path)],
-        input=json.dumps(strings),
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr[-2000:]
-    ids, back = json.loads(result.stdout.splitlines()[-1])
+    ids, back = reloaded(tmp_path, strings)
     assert_equal(strings, ids, reference.encode)
     assert_equal(strings, back, lambda text: reference.decode(reference.encode(text)))
     _assert_small_and_independent(tmp_path)
