@@ -78,21 +78,28 @@ OLD_MROPE: dict[str, Any] = {
 }
 #: Each of these differs from one of the quick tier by data alone.
 LATER = {
+    "aria",
     "cohere_compass",
     "deepseek_vl",
     "deepseek_vl_hybrid",
     "exaone4_5",
     "fast_vlm",
-    "got_ocr2",
+    "glm46v",
     "glm_ocr",
+    "got_ocr2",
     "granite4_vision",
+    "granite_docling",
     "idefics2",
     "janus",
     "lfm3_vl",
     "lighton_ocr",
     "moss_transcribe_diarize",
+    "ovis2",
+    "perception_lm",
+    "qwen2_5_omni_thinker",
     "qwen2_audio",
     "qwen3_asr",
+    "qwen3_omni_moe_thinker",
     "video_llama_3",
     "video_llava",
 }
@@ -597,7 +604,7 @@ PHI4 = FamilyCases(
         "bos_token_id": 1,
     },
     (
-        Case("fused projections, a window", {"sliding_window": 5}),
+        Case("fused projections, a window", {"sliding_window": 5}, full=True),
         Case(
             "longrope, three quarters of each head turn, tied head",
             {
