@@ -48,7 +48,9 @@ EXPLAINED = {"per_layer_config": "layers that differ by override are not support
 SET_ASIDE = frozenset({"auto_map"})
 
 # Sizes beyond these are mistakes, and would build lists that no memory holds.
-_MOST, _MOST_LAYERS_OR_HEADS = 2**31 - 1, 2**16
+_MOST, _MOST_COUNTED = 2**31 - 1, 2**16
+#: In keys of what a model has one by one, each with weights of its own.
+_COUNTED = ("layer", "head", "expert", "altup_num_inputs")
 _LARGEST = sys.float_info.max
 # JSON has no infinity: the reference writes it as {"__float__": "Infinity"}.
 _FLOATS = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
@@ -289,8 +291,8 @@ class ConfigReader:
 
 
 def _most(key: str) -> int:
-    counts = ("layer" in key or "head" in key) and "vocab" not in key
-    return _MOST_LAYERS_OR_HEADS if counts else _MOST
+    counts = any(word in key for word in _COUNTED) and "vocab" not in key
+    return _MOST_COUNTED if counts else _MOST
 
 
 def _unused(name: str, key: str, value: Any) -> str:

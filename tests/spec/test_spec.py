@@ -84,6 +84,14 @@ def test_values_that_are_refused(config: dict[str, object], message: str) -> Non
         read_spec({"model_type": "gpt2", **config})
 
 
+@pytest.mark.parametrize(
+    ("model_type", "key"), [("mixtral", "num_local_experts"), ("gemma3n_text", "altup_num_inputs")]
+)
+def test_more_parts_than_any_model_has_are_refused_at_once(model_type: str, key: str) -> None:
+    with pytest.raises(UnsupportedError, match=f"{key}=1000000000 must be at most 65536"):
+        read_spec({"model_type": model_type, key: 10**9})
+
+
 def test_all_problems_are_told_at_once() -> None:
     config = {
         "model_type": "llama",
