@@ -27,9 +27,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
     }
     (source / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
     options = {"prompt_lengths": [8], "batch_sizes": [4], "max_new_tokens": 4, "extra_signatures": []}
-    return export(
-        make_options({"model": str(source), "warmup": "none", "verify": "none", **options}), directory / "out"
-    )
+    return export(make_options({"model": str(source), "warmup": "none", **options}), directory / "out")
 
 
 def test_differences_ignored_fields_and_ids_past_the_model_are_noted(exported: ExportResult) -> None:
