@@ -61,7 +61,7 @@ class Tier:
 
 
 TIERS = {
-    "quick": Tier(GROUPS, 30),
+    "quick": Tier(GROUPS, 45),
     "full": Tier(GROUPS, 240, ["--full"]),
     "load": Tier({"load": ["tests/preview/test_load.py"]}, 8, ["--load"]),
     "beam": Tier({"batch": ["tests/batch"]}, 3),
