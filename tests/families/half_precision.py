@@ -47,6 +47,12 @@ def ulps(gap: Floats, logits: Floats, dtype: str) -> Floats:
     return gap / (torch.finfo(getattr(torch, dtype)).eps * 2.0 ** np.floor(np.log2(best)))
 
 
+def routed_otherwise(ours: Floats, theirs: Floats) -> npt.NDArray[np.bool_]:
+    """bool [positions]: where a mixture seems to have chosen another expert. Both [positions, vocab]."""
+    distance = np.sqrt(np.mean((theirs - ours) ** 2, axis=-1))
+    return np.asarray(distance > ROUTED * np.median(distance))
+
+
 def check(
     dtype: str,
     ours: Floats,
@@ -63,7 +69,7 @@ def check(
     first, second = np.sort(theirs, axis=-1)[:, :-3:-1].T
     gaps = ulps(first - second, theirs, dtype)
     differ = ours.argmax(axis=-1) != theirs.argmax(axis=-1)
-    routed = mixture & (distance > ROUTED * np.median(distance))
+    routed = mixture & routed_otherwise(ours, theirs)
     worst = gaps[differ & ~routed].max(initial=0.0)
     count = f"{differ.sum()} of {len(differ)} differ, {np.sum(routed)} routed otherwise"
     print(f"{name} {dtype}: distance {ratio:.2f}, {count}, gap <= {worst:.1f} ulp")
