@@ -50,7 +50,7 @@ def read(config: ConfigReader) -> ModelSpec:
 def _attentions(config: ConfigReader, shape: Shape, norm: NormSpec) -> list[AttentionSpec]:
     """Every fourth layer sees everything, unless layer_types says otherwise."""
     bias, every = config.flag("attention_bias", False), config.integer("global_attn_every_n_layers", 4)
-    window = config.optional_integer("sliding_window", None if "sliding_window" in config else 1024)
+    window = config.nullable_integer("sliding_window", 1024)
     windows = read_windows(config, shape.layers, window, lambda layer: (layer + 1) % every != 0)
     turning = read_rotary(config, shape.head_dim, shape.max_length)
     attention = shape.attention(qkv_bias=bias, out_bias=bias, qk_norm=norm, gated=True)

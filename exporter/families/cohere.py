@@ -34,7 +34,7 @@ def read_cohere2(config: ConfigReader) -> ModelSpec:
     """As Command R, but three of four layers are windowed, and the others know no positions."""
     shape = _shape(config)
     pattern = config.integer("sliding_window_pattern", 4)
-    window = config.optional_integer("sliding_window", None if "sliding_window" in config else 4096)
+    window = config.nullable_integer("sliding_window", 4096)
     windows = read_windows(config, shape.layers, window, lambda layer: (layer + 1) % pattern != 0)
     attention = _attention(config, shape, 10_000.0)
     attentions = [

@@ -62,7 +62,7 @@ def _attentions(config: ConfigReader, shape: Shape, mixed: Sequence[bool], dense
         config.integer(key, default)
         for key, default in (("prefix_dense_sliding_window_pattern", 1), ("sliding_window_pattern", 4))
     )
-    window = config.optional_integer("sliding_window", None if "sliding_window" in config else 4096)
+    window = config.nullable_integer("sliding_window", 4096)
     windows = read_windows(
         config,
         shape.layers,

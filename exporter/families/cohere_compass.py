@@ -50,7 +50,7 @@ def read(config: ConfigReader) -> ModelSpec:
 
 def _attentions(config: ConfigReader, shape: Shape) -> list[AttentionSpec]:
     bias = config.flag("attention_bias", False)
-    window = config.optional_integer("sliding_window", None if "sliding_window" in config else 4096)
+    window = config.nullable_integer("sliding_window", 4096)
     windows = read_windows(config, shape.layers, window, lambda layer: False)
     attention = shape.attention(qkv_bias=bias, out_bias=bias)
     nested = config.section("rope_parameters")

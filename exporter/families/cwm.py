@@ -35,7 +35,7 @@ def read(config: ConfigReader) -> ModelSpec:
         max_length=131072,
     )
     norm = rms_norm(config, 1e-5)
-    window = config.optional_integer("sliding_window", None if "sliding_window" in config else 8192)
+    window = config.nullable_integer("sliding_window", 8192)
     windows = read_windows(config, shape.layers, window, lambda layer: layer % 4 != 0)
     theta, parameters = (
         config.number("rope_theta", 1_000_000.0, positive=True),

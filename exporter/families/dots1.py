@@ -20,7 +20,7 @@ def read(config: ConfigReader) -> ModelSpec:
         config, vocab=152064, hidden=4608, width=10944, layers=62, heads=32, kv_heads=32, max_length=2048
     )
     norm, bias = rms_norm(config), config.flag("attention_bias", False)
-    window = config.optional_integer("sliding_window", None if "sliding_window" in config else 4096)
+    window = config.nullable_integer("sliding_window", 4096)
     first = config.integer("max_window_layers", 62, 0)
     windows = read_windows(config, shape.layers, window, lambda layer: window is not None and layer >= first)
     attention = shape.attention(

@@ -28,7 +28,7 @@ def read(config: ConfigReader) -> ModelSpec:
 
 def read_exaone_attentions(config: ConfigReader, shape: Shape) -> list[AttentionSpec]:
     """Each layer's; where some are windowed, the others do not turn."""
-    window = config.optional_integer("sliding_window", None if "sliding_window" in config else 4096)
+    window = config.nullable_integer("sliding_window", 4096)
     windows = read_windows(config, shape.layers, window, _windowed(config, window))
     rotary = read_rotary(config, shape.head_dim, shape.max_length)
     attention = shape.attention(qk_norm=rms_norm(config, 1e-5))

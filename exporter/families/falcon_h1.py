@@ -62,7 +62,7 @@ def _attention(config: ConfigReader, shape: Shape) -> AttentionSpec:
 
 
 def _state(config: ConfigReader, shape: Shape, epsilon: float) -> Mamba2Spec:
-    width = config.optional_integer("mamba_d_ssm", None if "mamba_d_ssm" in config else 1024)
+    width = config.nullable_integer("mamba_d_ssm", 1024)
     normed = config.flag("mamba_rms_norm", False)
     scales = config.numbers("ssm_multipliers", 5) if config.has("ssm_multipliers") else (1.0,) * 5
     gate, inner, before, behind, step = scales

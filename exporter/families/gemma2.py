@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from exporter.families.family import ACTIVATIONS, Family
 from exporter.families.gemma import gemma_attention, gemma_model, gemma_norm, scaled_model
@@ -49,25 +48,16 @@ def gemma2_layers(config: ConfigReader) -> tuple[Shape, list[LayerSpec], float |
     )
     turning = read_rotary(config, shape.head_dim, shape.max_length)
     windows = gemma_windows(config, shape, 2)
-    caps = config.optional_number(
-        "attn_logit_softcapping", _unless_null(config, "attn_logit_softcapping", 50.0)
-    )
+    caps = config.nullable_number("attn_logit_softcapping", 50.0)
     attention = gemma_attention(config, shape, turning, softcap=caps, scale=query_scale(config))
     layers = [gemma_layer(config, shape, replace(attention, window=window)) for window in windows]
-    final = config.optional_number(
-        "final_logit_softcapping", _unless_null(config, "final_logit_softcapping", 30.0)
-    )
+    final = config.nullable_number("final_logit_softcapping", 30.0)
     return shape, layers, final
 
 
 def gemma_windows(config: ConfigReader, shape: Shape, pattern: int) -> tuple[int | None, ...]:
-    window = config.optional_integer("sliding_window", _unless_null(config, "sliding_window", 4096))
+    window = config.nullable_integer("sliding_window", 4096)
     return read_windows(config, shape.layers, window, lambda layer: (layer + 1) % pattern != 0)
-
-
-def _unless_null(config: ConfigReader, key: str, default: Any) -> Any:
-    """The default of a key that may be null, which then means "none"."""
-    return None if key in config else default
 
 
 def query_scale(config: ConfigReader) -> float:

@@ -43,8 +43,7 @@ def read(config: ConfigReader) -> ModelSpec:
     table = config.integer("vocab_size_per_layer_input", 262144)
     inputs = LayerInputsSpec(table, shape.layers, width, norm, rounded=True)
     embedding = EmbeddingSpec(shape.hidden, shape.hidden**0.5, rounded_scale=True, layer_inputs=inputs)
-    default = None if "final_logit_softcapping" in config else 30.0
-    head = HeadSpec(tied(config, True), softcap=config.optional_number("final_logit_softcapping", default))
+    head = HeadSpec(tied(config, True), softcap=config.nullable_number("final_logit_softcapping", 30.0))
     return shape.model("gemma3n_text", _layers(config, shape, norm, width), norm, head, embedding)
 
 

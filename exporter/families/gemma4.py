@@ -47,7 +47,7 @@ class Heads(NamedTuple):
 def read(config: ConfigReader) -> ModelSpec:
     """The layers of all, beside their dense blocks mixtures, and per-layer embeddings."""
     norm, activation = _norm(config), config.choice("hidden_activation", ACTIVATIONS, "gelu_pytorch_tanh")
-    width = config.optional_integer("hidden_size_per_layer_input", _unless_null(config), 0) or 0
+    width = config.nullable_integer("hidden_size_per_layer_input", 256, 0) or 0
     inputs = LayerInputSpec(width, activation, norm) if width else None
     beside = _beside(config, activation, norm)
     spec = _dense(config, "gemma4_text", max_length=131072, window=512)
@@ -100,10 +100,6 @@ def _dense(config: ConfigReader, model_type: str, *, max_length: int, window: in
     embedding = EmbeddingSpec(shape.hidden, scale=shape.hidden**0.5, rounded_scale=True)
     head = HeadSpec(tied(config, True), softcap=config.optional_number("final_logit_softcapping"))
     return shape.model(model_type, layers, norm, head, embedding)
-
-
-def _unless_null(config: ConfigReader) -> int | None:
-    return None if "hidden_size_per_layer_input" in config else 256
 
 
 def _attentions(

@@ -50,7 +50,7 @@ def read(config: ConfigReader) -> ModelSpec:
         stored.expect("quant_method", "mxfp4", why="the experts of gpt-oss are read from MXFP4 alone")
         stored.harmless("modules_to_not_convert", "dequantize")
     norm, mixture = replace(rms_norm(config, 1e-5), round_first=False, wide=True), _mixture(config, shape)
-    window = config.optional_integer("sliding_window", None if "sliding_window" in config else 128)
+    window = config.nullable_integer("sliding_window", 128)
     windows = read_windows(config, shape.layers, window, lambda layer: layer % 2 == 0)
     attention = _attention(config, shape)
     layers = [

@@ -62,7 +62,7 @@ def read_granite_swa(config: ConfigReader) -> ModelSpec:
 def granite_windows(config: ConfigReader, shape: Shape) -> list[AttentionSpec]:
     """Attention with sinks; three of four layers are windowed."""
     attention = replace(granite_attention(config, shape, 1.0), sinks=True)
-    window = config.optional_integer("sliding_window", None if "sliding_window" in config else 128)
+    window = config.nullable_integer("sliding_window", 128)
     windows = read_windows(config, shape.layers, window, lambda layer: layer % 4 != 0)
     by_theta = _by_theta(config, shape, attention)
     return [replace(turned, window=size) for turned, size in zip(by_theta, windows, strict=True)]

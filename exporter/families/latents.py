@@ -61,10 +61,9 @@ def read_latent_sizes(
         value = config.optional_integer("v_head_dim") or max(1, shape.hidden // shape.heads)
     else:
         value = config.integer("v_head_dim", value)
-    whole = None if "q_lora_rank" in config else query_rank
     return shape, LatentSpec(
         rank=config.integer("kv_lora_rank", rank),
-        query_rank=config.optional_integer("q_lora_rank", whole),
+        query_rank=config.nullable_integer("q_lora_rank", query_rank),
         plain=plain,
         rotated=rotated,
         value=value,

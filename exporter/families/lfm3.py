@@ -71,7 +71,7 @@ def _kinds(config: ConfigReader, layers: int) -> list[str]:
 
 def _attentions(config: ConfigReader, shape: Shape, kinds: list[str]) -> dict[str, AttentionSpec]:
     """Of the kinds that there are."""
-    window = config.optional_integer("sliding_window", None if "sliding_window" in config else 256)
+    window = config.nullable_integer("sliding_window", 256)
     if SLIDING in kinds and window is None:
         config.problem(f"layer_types has {SLIDING!r}, but there is no sliding_window")
     bias, gated = config.flag("attention_bias", False), config.flag("use_attention_gate", True)

@@ -84,7 +84,7 @@ def _turning_layers(config: ConfigReader, layers: int) -> list[bool]:
 
 def _chunks(config: ConfigReader, turns: Sequence[bool]) -> list[int | None]:
     """The size of each layer's chunks; layers that turn have some, unless layer_types says otherwise."""
-    size = config.optional_integer("attention_chunk_size", None if "attention_chunk_size" in config else 8192)
+    size = config.nullable_integer("attention_chunk_size", 8192)
     types = config.choices("layer_types", (FULL, CHUNKED), len(turns))
     if types is None:
         types = [CHUNKED if turn and size is not None else FULL for turn in turns]

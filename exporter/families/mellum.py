@@ -42,7 +42,7 @@ def read(config: ConfigReader) -> ModelSpec:
 
 def _attentions(config: ConfigReader, shape: Shape) -> list[AttentionSpec]:
     bias = config.flag("attention_bias", False)
-    window = config.optional_integer("sliding_window", None if "sliding_window" in config else 1024)
+    window = config.nullable_integer("sliding_window", 1024)
     windows = read_windows(config, shape.layers, window, lambda layer: False)
     base = 10_000.0 if config.mapping("rope_parameters") else 500_000.0
     local, overall = nested_rotaries(config, shape, local=10_000.0, overall=base, old=False)

@@ -44,8 +44,7 @@ def _attentions(config: ConfigReader, shape: Shape) -> list[AttentionSpec]:
     local, overall = nested_rotaries(
         config, shape, local=10_000.0, overall=5_000_000.0, part=0.334, old=False
     )
-    default = None if "attention_value_scale" in config else 0.707
-    scale = config.optional_number("attention_value_scale", default)
+    scale = config.nullable_number("attention_value_scale", 0.707)
     full = shape.attention(
         rotary=overall,
         qkv_bias=config.flag("attention_bias", False),

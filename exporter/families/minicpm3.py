@@ -46,13 +46,13 @@ def read(config: ConfigReader) -> ModelSpec:
 
 def _residual_scale(config: ConfigReader, shape: Shape) -> float:
     """``scale_depth`` over the square root of the number of layers; null: nothing is scaled."""
-    depth = config.optional_number("scale_depth", None if "scale_depth" in config else 1.4)
+    depth = config.nullable_number("scale_depth", 1.4)
     return 1.0 if depth is None else float(depth / shape.layers**0.5)
 
 
 def _head_scale(config: ConfigReader, shape: Shape) -> float:
     """``dim_model_base`` over the hidden size; null: nothing is scaled."""
-    base = config.optional_integer("dim_model_base", None if "dim_model_base" in config else 256)
+    base = config.nullable_integer("dim_model_base", 256)
     return 1.0 if base is None else base / shape.hidden
 
 

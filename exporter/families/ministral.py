@@ -18,7 +18,7 @@ def read(config: ConfigReader) -> ModelSpec:
         config, vocab=32000, hidden=4096, width=14336, layers=32, heads=32, kv_heads=8, max_length=131072
     )
     norm, rotary = rms_norm(config), read_rotary(config, shape.head_dim, shape.max_length)
-    window = config.optional_integer("sliding_window", None if "sliding_window" in config else 4096)
+    window = config.nullable_integer("sliding_window", 4096)
     windows = read_windows(config, shape.layers, window, lambda layer: window is not None)
     attention = shape.attention(rotary=rotary)
     layer = LayerSpec(attention, gated_mlp(config, shape.width), attention_norm=norm, mlp_norm=norm)

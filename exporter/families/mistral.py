@@ -16,7 +16,7 @@ def read(config: ConfigReader) -> ModelSpec:
         config, vocab=32000, hidden=4096, width=14336, layers=32, heads=32, kv_heads=8, max_length=131072
     )
     norm, rotary = rms_norm(config), read_rotary(config, shape.head_dim, shape.max_length)
-    window = config.optional_integer("sliding_window", None if "sliding_window" in config else 4096)
+    window = config.nullable_integer("sliding_window", 4096)
     attention = shape.attention(rotary=rotary, window=window)
     layer = LayerSpec(attention, gated_mlp(config, shape.width), attention_norm=norm, mlp_norm=norm)
     return shape.model("mistral", [layer] * shape.layers, norm, HeadSpec(tied(config)))

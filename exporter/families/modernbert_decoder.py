@@ -70,9 +70,7 @@ def _attentions(config: ConfigReader, shape: Shape) -> list[AttentionSpec]:
 
 def _window(config: ConfigReader) -> int | None:
     """``sliding_window``, as the reference writes it, or half of ``local_attention``."""
-    around = config.optional_integer(
-        "local_attention", None if "local_attention" in config else 128, minimum=2
-    )
+    around = config.nullable_integer("local_attention", 128, minimum=2)
     return config.optional_integer("sliding_window", around and around // 2)
 
 

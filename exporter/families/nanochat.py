@@ -26,9 +26,7 @@ def read(config: ConfigReader) -> ModelSpec:
     )
     mlp = plain_mlp(config, shape.width, "relu2", "hidden_act", bias=False)
     layer = LayerSpec(attention, mlp, attention_norm=norm, mlp_norm=norm)
-    cap = config.optional_number(
-        "final_logit_softcapping", None if "final_logit_softcapping" in config else 15.0
-    )
+    cap = config.nullable_number("final_logit_softcapping", 15.0)
     embedding = EmbeddingSpec(shape.hidden, norm=norm)
     head = HeadSpec(tied(config), softcap=cap)
     return shape.model("nanochat", [layer] * shape.layers, norm, head, embedding)

@@ -15,7 +15,7 @@ from exporter.spec import ModelSpec, RotarySpec
 def read_olmo3(config: ConfigReader) -> ModelSpec:
     """Three of four layers are windowed, unless layer_types says otherwise."""
     shape = olmo_shape(config)
-    window = config.optional_integer("sliding_window", None if "sliding_window" in config else 4096)
+    window = config.nullable_integer("sliding_window", 4096)
     windows = read_windows(config, shape.layers, window, lambda layer: (layer + 1) % 4 != 0)
     local, overall = _rotaries(config, shape)
     attentions = [

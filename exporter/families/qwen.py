@@ -41,7 +41,7 @@ def read(config: ConfigReader, model_type: str) -> ModelSpec:
 
 def last_windows(config: ConfigReader, layers: int, first: int) -> tuple[int | None, ...]:
     """Windows from layer ``max_window_layers`` (default ``first``) on, if ``use_sliding_window`` is true."""
-    window = config.optional_integer("sliding_window", None if "sliding_window" in config else 4096)
+    window = config.nullable_integer("sliding_window", 4096)
     window = window if config.flag("use_sliding_window", False) else None
     first = config.integer("max_window_layers", first, minimum=0)
     return read_windows(config, layers, window, lambda layer: window is not None and layer >= first)

@@ -42,7 +42,7 @@ def read_qwen3_moe(config: ConfigReader) -> ModelSpec:
     shape = read_shape(
         config, vocab=151936, hidden=2048, width=6144, layers=24, heads=32, kv_heads=4, max_length=32768
     )
-    window = config.optional_integer("sliding_window", None if "sliding_window" in config else 4096)
+    window = config.nullable_integer("sliding_window", 4096)
     bias = config.flag("attention_bias", False)
     attention = shape.attention(
         rotary=read_rotary(config, shape.head_dim, shape.max_length),

@@ -156,6 +156,10 @@ class ConfigReader:
         """As ``integer``; null or an absent key gives the default, which may be None."""
         return self.integer(key, minimum=minimum) if self.has(key) else self._absent(key, default)
 
+    def nullable_integer(self, key: str, default: int | None, minimum: int = 1) -> int | None:
+        """As ``integer``; null means none, and the default stands for an absent key alone."""
+        return self.optional_integer(key, None if key in self else default, minimum)
+
     def number(self, key: str, default: float | None = None, *, positive: bool = False) -> float:
         """A finite int or float, above 0 where ``positive``; without a default the key must be there."""
         value = self.raw(key, default)
@@ -172,6 +176,10 @@ class ConfigReader:
     ) -> float | None:
         """As ``number``; null or an absent key gives the default, which may be None."""
         return self.number(key, positive=positive) if self.has(key) else self._absent(key, default)
+
+    def nullable_number(self, key: str, default: float) -> float | None:
+        """As ``number``; null means none, and the default stands for an absent key alone."""
+        return self.optional_number(key, None if key in self else default)
 
     def numbers(self, key: str, count: int) -> tuple[float, ...]:
         """A list of ``count`` numbers."""

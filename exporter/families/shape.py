@@ -110,8 +110,8 @@ def read_shape(
     None from the hidden size, of which it is the fourfold.
     """
     hidden, heads = config.integer(keys.hidden, hidden), config.integer(keys.heads, heads)
-    kv = _unless_null(config, keys.kv_heads, kv_heads)
-    size = _unless_null(config, keys.head_dim, head_dim)
+    kv = _stored(config, keys.kv_heads, kv_heads)
+    size = _stored(config, keys.head_dim, head_dim)
     if heads % (kv or heads):
         config.problem(f"{keys.heads}={heads} is not a multiple of {keys.kv_heads}={kv}")
     if size is None and hidden % heads:
@@ -135,9 +135,9 @@ def _width(config: ConfigReader, key: str, default: int | None) -> int | None:
     return config.optional_integer(key) if key else None
 
 
-def _unless_null(config: ConfigReader, key: str, default: int | None) -> int | None:
-    """The default stands for an absent key alone."""
-    return config.optional_integer(key, None if key in config else default) if key else default
+def _stored(config: ConfigReader, key: str, default: int | None) -> int | None:
+    """The default, where configs have no such key."""
+    return config.nullable_integer(key, default) if key else default
 
 
 def rms_norm(config: ConfigReader, default: float = 1e-6) -> NormSpec:
