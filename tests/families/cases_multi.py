@@ -59,6 +59,7 @@ GEMMA4_MIXED: dict[str, Any] = {
 # Of the tower of the Qwen families.
 TOWER: dict[str, Any] = {
     "depth": 1,
+    "embed_dim": 16,
     "hidden_size": 16,
     "intermediate_size": 16,
     "num_heads": 2,
