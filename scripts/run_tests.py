@@ -6,6 +6,7 @@ Exit code 0 only if every group passed within its tier's time and left no proces
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -43,6 +44,10 @@ LOWEST = [
     "tests/end_to_end/test_command_line.py",
     "tests/end_to_end/test_isolation.py",
 ]
+
+
+#: Bytes of the temporary folder that a run may take; it gives them back when it ends.
+DISK = 2 * 1000**3
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,13 @@ def main(arguments: list[str]) -> int:
     name, *rest = arguments
     tier = TIERS[name]
     groups = {"the tests named": []} if _names_tests(rest) else tier.groups
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    if free < DISK:
+        print(
+            f"error: {tempfile.gettempdir()} has {free / 1000**3:.1f} GB of free disk, the tests need "
+            f"{DISK / 1000**3:g} (TMPDIR names another folder)"
+        )
+        return 1
     data = os.environ.get("GENSERVE_TEST_DATA")
     print(
         f"== tests: the {name} tier, {len(groups)} {'run' if len(groups) == 1 else 'runs'} of pytest"

@@ -6,6 +6,7 @@ import importlib.util
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -74,6 +75,15 @@ def test_a_run_that_never_ends_is_ended(runner: Any, tmp_path: Path) -> None:
     file.write_text("import time\ndef test_long(): time.sleep(600)\n")
     outcome = runner._run("long", [str(file)], 4)
     assert any("ended after" in problem for problem in outcome.problems)
+
+
+def test_too_little_disk_is_said_before_anything_fails_by_it(
+    runner: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runner.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1_400_000_000))
+    monkeypatch.setattr(runner, "_run", lambda *arguments: pytest.fail("a run has begun"))
+    assert runner.main(["beam"]) == 1
+    assert "has 1.4 GB of free disk, the tests need 2 " in capsys.readouterr().out
 
 
 def test_every_room_is_in_exactly_one_group(runner: Any) -> None:
