@@ -121,8 +121,15 @@ def missing_extra(what: str, error: ModuleNotFoundError) -> Exception:
         extra = "export"
     else:
         return error
-    return MissingExtraError(
-        f"{what} needs {package}, which is not installed: pip install 'genserve[{extra}]'"
+    return MissingExtraError(f"{what} needs {package}, which is not installed: {installing(extra)}")
+
+
+def installing(*extras: str) -> str:
+    """The commands for extras: genserve is on no package index, where its name may be anybody's."""
+    chosen = f"[{','.join(extras)}]"
+    return (
+        f"pip install '.{chosen}' in genserve's checkout, or "
+        f"pip install 'genserve-VERSION-py3-none-any.whl{chosen}'"
     )
 
 

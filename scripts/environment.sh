@@ -64,3 +64,9 @@ beam_environment() {
     make_environment .venv-beam "$(git hash-object pyproject.toml)" \
         --editable '.[export,beam]' pytest pytest-timeout pytest-xdist
 }
+
+# Installs Locust into .venv-locust, an independent load generator: its gevent and Flask are of no use elsewhere.
+locust_environment() {
+    local wanted='locust>=2.40,<3'
+    make_environment .venv-locust "$wanted" "$wanted"
+}

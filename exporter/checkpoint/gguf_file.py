@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exporter.checkpoint.tensor import StoredTensor
-from exporter.errors import CheckpointError
+from exporter.errors import CheckpointError, installing
 from exporter.impostors import what_it_is
 
 _VERSIONS = (2, 3)
@@ -201,7 +201,7 @@ def _kinds() -> dict[int, tuple[str, int, int]]:
     try:
         from gguf import GGML_QUANT_SIZES, quants
     except ImportError as error:
-        raise CheckpointError("GGUF files need the package gguf: pip install 'genserve[gguf]'") from error
+        raise CheckpointError(f"GGUF files need the package gguf: {installing('gguf')}") from error
     found = {}
     for kind, (per_block, block_bytes) in GGML_QUANT_SIZES.items():
         try:

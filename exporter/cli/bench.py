@@ -107,7 +107,7 @@ def bench(
 ) -> None:
     """Load a live endpoint, and report what it answers in a second, how late, and why. Nothing is repeated.
 
-    Exits 7 if no request was answered, or if no rate of a sweep is within the goal.
+    Exits 7 if no row was answered but by errors, or if no rate of a sweep is within the goal.
     """
     import asyncio
 
@@ -174,7 +174,7 @@ def _tell(report: LoadReport, html: Path | None, as_json: bool) -> None:
 def _exit(report: LoadReport) -> None:
     if report.interrupted:
         raise typer.Exit(130)
-    if not report.requests.answered or (report.sweep is not None and report.sweep.rate is None):
+    if not report.rows_answered or (report.sweep is not None and report.sweep.rate is None):
         raise typer.Exit(ServingError.exit_code)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from exporter import __version__
 from exporter.doctor.findings import Finding
+from exporter.errors import installing
 
 #: Built against one minor release of TensorFlow each.
 _PAIRED = ("tensorflow-text", "tensorflow-serving-api")
@@ -22,7 +23,7 @@ def environment_findings(devices: Path = Path("/dev")) -> list[Finding]:
     if tensorflow is None:
         what = "TensorFlow is not installed"
         meaning = "this is a client's install: it cannot export, verify or preview"
-        return [*found, Finding("client-install", "note", what, meaning, "pip install 'genserve[export]'")]
+        return [*found, Finding("client-install", "note", what, meaning, installing("export"))]
     found.append(Finding("tensorflow", "good", f"TensorFlow {tensorflow}"))
     found += [_pair(name, tensorflow) for name in _PAIRED]
     return [*found, _gpu(devices)]

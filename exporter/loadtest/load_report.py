@@ -123,11 +123,12 @@ class Slice(_Frozen):
 
 
 class SweepStep(_Frozen):
-    """``latency`` at the goal's percentile; None: so many failed that there is none."""
+    """``latency`` at the goal's percentile, without requests ``with_row_errors``; None: too many failed."""
 
     rate: float
     requests: int
     failed: int
+    with_row_errors: int = 0
     requests_per_second: float
     latency: float | None
     within_goal: bool

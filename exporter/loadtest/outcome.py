@@ -43,5 +43,10 @@ class Outcome:
         return not self.failed and not self.row_errors
 
     @property
+    def of_use(self) -> bool:
+        """A row at least was answered by a text and not by an error."""
+        return not self.failed and len(self.row_errors) < self.rows
+
+    @property
     def latency(self) -> float:
         return self.ended - self.scheduled

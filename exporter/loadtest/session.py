@@ -114,12 +114,10 @@ class Session:
         load = Load(concurrency=min(users, settings.warmup), requests=settings.warmup)
         run = Run(self._endpoint, self._prepared, load, settings.timeout)
         await run.run()
-        if must_answer and all(outcome.failed for outcome in run.outcomes):
+        if must_answer and not any(outcome.of_use for outcome in run.outcomes):
             first = run.outcomes[0]
-            raise ServingError(
-                f"none of {len(run.outcomes)} requests before the test was answered: {first.code}: "
-                f"{first.message}"
-            )
+            why = f"{first.code}: {first.message}" if first.failed else f"refused row: {first.row_errors[0]}"
+            raise ServingError(f"none of {len(run.outcomes)} requests before the test was answered: {why}")
 
     async def _measure(
         self, load: Load, stop_if: Callable[[Run, Outcome], bool] = lambda run, outcome: False
@@ -188,6 +186,7 @@ class Session:
             rate=rate,
             requests=len(run.outcomes) + run.abandoned,
             failed=shown["requests"].failed,
+            with_row_errors=shown["requests"].with_row_errors,
             requests_per_second=shown["throughput"].requests_per_second,
             latency=latency,
             within_goal=passed,
@@ -223,7 +222,11 @@ class Session:
             prompts=PromptFacts(source=settings.source, rows=self._rows, tokens=tally.spread(self._tokens)),
             server=self._best.server if self._best else (),
             sweep=self._sweep_facts(),
-            notes=(*self._notes, *tally.lateness_notes(shown["lateness"], shown["latency"])),
+            notes=(
+                *self._notes,
+                *tally.refusal_notes(shown, self._steps),
+                *tally.lateness_notes(shown["lateness"], shown["latency"]),
+            ),
             **shown,
         )
 

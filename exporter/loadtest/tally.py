@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from exporter.loadtest.load_report import (
     RequestCounts,
     Slice,
     Spread,
+    SweepStep,
     Throughput,
 )
 from exporter.loadtest.outcome import Outcome
@@ -66,6 +67,18 @@ def figures(outcomes: Sequence[Outcome], abandoned: int, buckets: Sequence[int])
         "errors": tuple(_errors(outcomes)),
         "buckets": tuple(_by_bucket(good, buckets)),
     }
+
+
+def refusal_notes(shown: Mapping[str, Any], steps: Sequence[SweepStep]) -> list[str]:
+    """Where refused rows leave nothing to measure, or a sweep passes over them; ``shown`` is ``figures``'."""
+    notes, errors = [], shown["errors"]
+    if shown["requests"].answered and not shown["rows_answered"]:
+        first = next((error for error in errors if error.kind == "row"), errors[0])
+        notes.append(f"no row was answered: each was refused by an error of its own: {first.message}")
+    if refused := sum(step.with_row_errors for step in steps):
+        share = 100 * refused / sum(step.requests for step in steps)
+        notes.append(f"{share:.3g} % of the sweep's requests had refused rows: the goal does not count them")
+    return notes
 
 
 def lateness_notes(lateness: Spread | None, latency: Spread | None) -> list[str]:

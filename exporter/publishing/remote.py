@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter.errors import GenserveError, OptionError, OutputError
+from exporter.errors import GenserveError, OptionError, OutputError, installing
 from exporter.manifest import MANIFEST_PATH, Manifest
 from exporter.publishing.local import staged_version
 from exporter.publishing.owners import Owner, own
@@ -48,7 +48,7 @@ class Store:
             options = {"auto_mkdir": True} if url.startswith(("file:", "local:")) else {}
             fs, root = fsspec.core.url_to_fs(url.rstrip("/"), **options)
         except ImportError as error:
-            raise OutputError(f"{url}: {error}; pip install 'genserve[remote]'") from None
+            raise OutputError(f"{url}: {error}; {installing('remote')}") from None
         except ValueError as error:
             raise OutputError(f"{url}: {error}") from None
         return cls(url.rstrip("/"), fs, root.rstrip("/"))

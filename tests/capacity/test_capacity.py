@@ -261,7 +261,7 @@ def test_a_plot_without_matplotlib_names_its_extra(
     with pytest.raises(SystemExit) as caught:
         main()
     assert caught.value.code == 8
-    told = "genserve plan needs matplotlib, which is not installed: pip install 'genserve[bench]'"
+    told = "genserve plan needs matplotlib, which is not installed: pip install '.[bench]' in "
     assert told in capsys.readouterr().err
 
 

@@ -114,11 +114,16 @@ def metadata_response(signatures: Any) -> Any:
 class Model:
     """A model in Python behind either stub: signature -> function from columns to columns.
 
-    ``inputs`` is signature -> input name -> (DT_..., shape).
+    ``inputs`` is signature -> input name -> (DT_..., shape); ``calls`` what was asked, (signature, columns).
     """
 
     def __init__(self, inputs: dict[str, dict[str, tuple[str, list[int]]]], **functions: Any) -> None:
         self.inputs, self.functions = inputs, functions
+        self.calls: list[tuple[str, dict[str, list[Any]]]] = []
+
+    def _call(self, signature: str, columns: dict[str, list[Any]]) -> dict[str, Any]:
+        self.calls.append((signature, columns))
+        return dict(self.functions[signature](**columns))
 
     def http(self, path: str, body: bytes) -> Answer:
         if path.endswith("/metadata"):
@@ -132,7 +137,7 @@ class Model:
             return 200, json.dumps({"metadata": {"signature_def": {"signature_def": signatures}}}).encode()
         request = json.loads(body)
         try:
-            outputs = self.functions[request["signature_name"]](**request["inputs"])
+            outputs = self._call(request["signature_name"], request["inputs"])
         except ValueError as error:
             return 400, json.dumps({"error": str(error)}).encode()
         return 200, json.dumps({"outputs": outputs}).encode()
@@ -157,7 +162,7 @@ class Model:
 
         columns = {name: _decoded(tf.make_ndarray(proto)) for name, proto in request.inputs.items()}
         try:
-            outputs = self.functions[request.model_spec.signature_name](**columns)
+            outputs = self._call(request.model_spec.signature_name, columns)
         except ValueError as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         response = predict_pb2.PredictResponse()

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+import pty
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,13 +25,14 @@ from exporter.errors import GenserveError, OptionError, ServingError
 from exporter.loadtest.load_report import LoadReport
 from exporter.preview.metrics import Metrics
 from serving_configs.server_files import METRICS_PATH
-from tests.client.conftest import stub
-from tests.client.stubs import Answer, HttpStub
+from tests.client.conftest import grpc_stub, stub
+from tests.client.stubs import Answer, GrpcStub, HttpStub
 from tests.gateway.conftest import Running, running
 from tests.gateway.fake import manifest as gateway_manifest
+from tests.loadtest.pages import cards, in_seconds, table
 from tests.loadtest.test_endpoints import served
 
-__all__ = ["running", "stub"]
+__all__ = ["grpc_stub", "running", "stub"]
 
 
 def bench(*arguments: object, model: str = "stories") -> Any:
@@ -66,6 +73,18 @@ def with_metrics(stub: HttpStub) -> None:
     stub.answer = answer
 
 
+def failing(stub: HttpStub, fails: Callable[[int], bool]) -> None:
+    """The model, whose predictions fail by their number."""
+    model, numbers = served(stub), itertools.count(1)
+
+    def answer(path: str, body: bytes) -> Answer:
+        if b'"serving_default"' in body and fails(next(numbers)):
+            return 503, b'{"error": "the queue is full"}'
+        return model.http(path, body)
+
+    stub.answer = answer
+
+
 def test_a_closed_loop_over_rest(stub: HttpStub, tmp_path: Path) -> None:
     with_metrics(stub)
     page = tmp_path / "report.html"
@@ -82,7 +101,131 @@ def test_a_closed_loop_over_rest(stub: HttpStub, tmp_path: Path) -> None:
     (side,) = found.server
     assert side.statuses == {"OK": 30}  # neither the warm-up nor the counting of prompts
     assert side.request_seconds == pytest.approx(0.003)
-    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>")
+    same_figures(found, text)
+
+
+def same_figures(report: LoadReport, page: str) -> None:
+    """The page shows what ``--json`` prints, to the three digits or more that it has."""
+    times = {row[""]: row for row in table(page, "")}
+    for name, spread in {
+        "latency": report.latency,
+        "latency from sending": report.latency_from_sending if report.load.mode == "open" else None,
+    }.items():
+        assert (name in times) == (spread is not None)
+        for key, value in spread.model_dump(exclude={"count", "min"}).items() if spread else ():
+            assert in_seconds(times[name][key]) == pytest.approx(value, rel=6e-3)
+        assert spread is None or times[name]["of"] == str(spread.count)
+    counts = report.requests
+    (shown,) = table(page, "sent")
+    assert list(map(int, shown.values())) == [
+        *(counts.sent, counts.answered, counts.with_row_errors, counts.failed, counts.abandoned)
+    ]
+    assert [
+        (row["of a"], row["code"], int(row["count"]), row["message"])
+        for row in (table(page, "of a") if report.errors else ())
+    ] == [(error.kind, error.code, error.count, error.message) for error in report.errors]
+    assert [row["bucket"] for row in (table(page, "bucket") if report.buckets else ())] == [
+        str(row.bucket) for row in report.buckets
+    ]
+    large = cards(page)
+    assert large["requests answered"] == f"{counts.answered} / {counts.sent}"
+    speed = report.throughput
+    for name, figure in {
+        "requests/s answered": speed.requests_per_second,
+        "prompt tokens/s": speed.prompt_tokens_per_second,
+        "generated tokens/s": speed.generated_tokens_per_second,
+    }.items():
+        assert (name in large) == (figure is not None)
+        assert figure is None or float(large[name]) == pytest.approx(figure, rel=1e-3)
+
+
+def test_a_sweep_that_finds_a_rate(stub: HttpStub, prompt: Path, tmp_path: Path) -> None:
+    """The server takes the first step's load and no more, whatever the time that it needs."""
+    failing(stub, lambda number: number > 2 + 20)
+    page = tmp_path / "report.html"
+    load = ["--sweep", "--latency-goal", "20s", "--rate", 50, "--requests", 20, "--goal-precision", 1]
+    result = bench("--url", stub.url, *load, "--warmup", 2, "--prompts", prompt, "--json", "--html", page)
+    assert result.exit_code == 0
+    found = LoadReport.model_validate_json(result.stdout)
+    assert found.sweep is not None
+    assert (found.sweep.rate, found.sweep.bounded, found.load.rate) == (50, True, 50)
+    assert [(step.rate, step.within_goal) for step in found.sweep.steps] == [(50, True), (100, False)]
+    assert (found.requests.answered, found.requests.failed) == (20, 0)  # the best step's
+    assert re.findall(r"(?m)^(\d+) requests/s: .*: (within|misses) the goal$", result.stderr) == [
+        ("50", "within"),
+        ("100", "misses"),
+    ]
+    text = page.read_text(encoding="utf-8")
+    same_figures(found, text)
+    rows = table(text, "rate")
+    assert [(row["rate"], row["goal"], int(row["failed"])) for row in rows] == [
+        ("50", "within", 0),
+        ("100", "missed, ended early", found.sweep.steps[1].failed),
+    ]
+    assert in_seconds(rows[0]["p95"]) == pytest.approx(found.sweep.steps[0].latency, rel=6e-3)
+    assert cards(text)["highest rate within 20.0 s, requests/s"] == "50"
+
+
+def test_rows_that_are_all_refused(stub: HttpStub, tmp_path: Path) -> None:
+    model = served(stub)
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"prompt": ""}\n', encoding="utf-8")
+    arguments = ["--url", stub.url, "--concurrency", 2, "--requests", 4, "--prompts", rows]
+    words = "none of 3 requests before the test was answered: refused row: text: the prompt is empty"
+    with pytest.raises(ServingError, match=words):
+        bench(*arguments, "--warmup", 3)
+    assert [signature for signature, _ in model.calls].count("serving_default") == 3
+    result = bench(*arguments, "--warmup", 0)
+    assert result.exit_code == 7
+    assert "note: no row was answered: each was refused by an error of its own: text: the" in result.stdout
+    assert "4 of 4 requests answered" in result.stdout
+
+
+def test_an_open_loop_over_grpc(stub: HttpStub, grpc_stub: GrpcStub, prompt: Path) -> None:
+    model, metrics = served(grpc_stub), Metrics()
+    predict = grpc_stub.handlers["Predict"]
+
+    def counted(request: Any, context: Any) -> Any:
+        metrics.count_request("stories", "OK")
+        metrics.observe_latency("stories", "GRPC", 4000.0)
+        return predict(request, context)
+
+    grpc_stub.handlers["Predict"] = counted
+    stub.answer = lambda path, body: (200, metrics.page().encode())
+    arguments = ["--grpc", grpc_stub.target, "--rate", 100, "--requests", 20, "--warmup", 3]
+    found = report(*arguments, "--prompts", prompt, "--metrics", stub.url + METRICS_PATH)
+    assert (found.endpoint.kind, found.endpoint.url) == ("grpc", grpc_stub.url)
+    assert (found.requests.answered, found.requests.failed) == (20, 0)
+    assert found.throughput.generated_tokens_per_second == pytest.approx(40 / found.seconds)
+    assert model.calls.count(("serving_default", {"text": ["hello"]})) == 3 + 20
+    (side,) = found.server
+    assert (side.statuses, side.request_seconds) == ({"OK": 20}, pytest.approx(0.004))
+    with pytest.raises(ServingError):  # a page that is named must be there
+        bench(*arguments, "--prompts", prompt, "--metrics", "http://127.0.0.1:9/metrics")
+
+
+def test_a_bar_on_a_terminal_alone(stub: HttpStub, prompt: Path) -> None:
+    failing(stub, lambda number: number == 3 + 1)
+    command = [sys.executable, "-m", "exporter", "bench", "--url", stub.url, "--model", "stories"]
+    options = ["--concurrency", "1", "--requests", "40", "--warmup", "3", "--prompts", str(prompt), "--json"]
+    terminal, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "NO_COLOR": "1"}
+    process = subprocess.Popen(
+        [*command, *options], stdout=subprocess.PIPE, stderr=theirs, text=True, env=environment
+    )
+    os.close(theirs)
+    printed, _ = process.communicate(timeout=60)
+    shown = b""
+    with suppress(OSError):  # Linux' word for the other side's end
+        while part := os.read(terminal, 1 << 16):
+            shown += part
+    os.close(terminal)
+    assert process.returncode == 0, shown
+    assert LoadReport.model_validate_json(printed).requests.failed == 1  # stdout has the report alone
+    last = r"requests ━+ 40/40 \d:\d\d:\d\d \d+\.\d/s(, p95 [\d.]+ m?s)?, 1 failed"
+    assert re.search(last, shown.decode()), shown
 
 
 def test_nothing_said_of_prompts_and_no_buckets_told(stub: HttpStub) -> None:

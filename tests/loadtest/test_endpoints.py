@@ -1,12 +1,13 @@
-"""What is sent to TensorFlow Serving's REST API, and how its answers count."""
+"""What is sent to TensorFlow Serving's REST and gRPC APIs, and how its answers count."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+import grpc
 import pytest
 
 from exporter.client.address import Model as Asked
@@ -14,12 +15,10 @@ from exporter.client.errors import RequestError
 from exporter.errors import OptionError
 from exporter.loadtest.endpoint import Answer, Prepared
 from exporter.loadtest.predict_endpoint import PredictEndpoint
-from tests.client.conftest import stub
-from tests.client.stubs import HttpStub, Model
+from tests.client.stubs import GrpcStub, HttpStub, Model
 from tests.serving_configs.manifests import manifest
 
-__all__ = ["stub"]
-
+Stub = HttpStub | GrpcStub
 TEXT = ("DT_STRING", [-1])
 INPUTS: dict[str, Any] = {
     "serving_default": {"text": TEXT},
@@ -44,7 +43,14 @@ def answered(rows: list[str], **more: Any) -> dict[str, Any]:
     }
 
 
-def served(stub: HttpStub, *, buckets: bool = True) -> Model:
+@pytest.fixture(params=[HttpStub, GrpcStub], ids=["rest", "grpc"])
+def stub(request: pytest.FixtureRequest) -> Iterator[Stub]:
+    running: Stub = request.param()
+    yield running
+    running.stop()
+
+
+def served(stub: Stub, *, buckets: bool = True) -> Model:
     """``buckets``: whether each has a signature, which tells them."""
     words: Callable[..., Any] = lambda text: {  # noqa: E731
         "input_ids": [[1] * 9 for _ in text],
@@ -65,12 +71,25 @@ def served(stub: HttpStub, *, buckets: bool = True) -> Model:
         chat=lambda user, system: answered(user),
         score=lambda text, continuation: {"score": [0.5 for _ in text], "num_tokens": [3 for _ in text]},
     )
-    stub.answer = model.http
+    if isinstance(stub, GrpcStub):
+        model.grpc(stub)
+    else:
+        stub.answer = model.http
     return model
 
 
+def fail(stub: Stub) -> None:
+    """Every prediction, from now on."""
+    if isinstance(stub, GrpcStub):
+        stub.handlers["Predict"] = lambda _, context: context.abort(
+            grpc.StatusCode.UNAVAILABLE, "the queue is full"
+        )
+    else:
+        stub.answer = (503, json.dumps({"error": "the queue is full"}).encode())
+
+
 def asked(
-    stub: HttpStub,
+    stub: Stub,
     rows: list[dict[str, Any]],
     signature: str = "serving_default",
     options: dict[str, Any] | None = None,
@@ -89,39 +108,39 @@ def asked(
     return endpoint, *asyncio.run(main())
 
 
-def test_a_request_of_two_rows(stub: HttpStub) -> None:
-    served(stub)
+def test_a_request_of_two_rows(stub: Stub) -> None:
+    model = served(stub)
     endpoint, prepared, answer = asked(stub, [{"prompt": "a b c"}, {"prompt": "d"}])
     assert (prepared.rows, prepared.prompt_tokens, prepared.longest) == (2, 4, 3)
     assert (answer.generated_tokens, answer.row_errors) == (4, ())
     assert (endpoint.buckets, endpoint.longest) == ((8, 32), 6)
-    assert stub.bodies[-1] == {"signature_name": "serving_default", "inputs": {"text": ["a b c", "d"]}}
+    assert model.calls[-1] == ("serving_default", {"text": ["a b c", "d"]})
 
 
-def test_refused_rows_are_counted(stub: HttpStub) -> None:
+def test_refused_rows_are_counted(stub: Stub) -> None:
     served(stub)
     answer = asked(stub, [{"prompt": "a"}, {"prompt": ""}])[2]
     assert (answer.generated_tokens, answer.row_errors) == (2, ("text: the prompt is empty",))
 
 
-def test_rows_have_options_of_their_own(stub: HttpStub) -> None:
-    served(stub)
+def test_rows_have_options_of_their_own(stub: Stub) -> None:
+    model = served(stub)
     rows = [{"prompt": "a", "max_new_tokens": 3}, {"prompt": "b"}]
     asked(stub, rows, "generate", {"max_new_tokens": 7})
-    assert stub.bodies[-1]["inputs"] == {"text": ["a", "b"], "max_new_tokens": [3, 7], "seed": [-1, -1]}
+    assert model.calls[-1][1] == {"text": ["a", "b"], "max_new_tokens": [3, 7], "seed": [-1, -1]}
 
 
-def test_ids_are_filled_up(stub: HttpStub) -> None:
-    served(stub)
+def test_ids_are_filled_up(stub: Stub) -> None:
+    model = served(stub)
     _, prepared, answer = asked(stub, [{"input_ids": [5, 6, 7]}, {"input_ids": [8]}], "tokens")
-    assert stub.bodies[-1]["inputs"] == {
+    assert model.calls[-1][1] == {
         "input_ids": [[5, 6, 7, 0, 0, 0], [8, 0, 0, 0, 0, 0]],
         "num_tokens": [3, 1],
     }
     assert (prepared.prompt_tokens, prepared.longest, answer.generated_tokens) == (4, 3, 4)
 
 
-def test_what_a_template_or_continuation_adds_is_no_bucket(stub: HttpStub) -> None:
+def test_what_a_template_or_continuation_adds_is_no_bucket(stub: Stub) -> None:
     served(stub)
     chat = asked(stub, [{"prompt": "hello you"}], "chat", {"system": ""})
     assert (chat[1].prompt_tokens, chat[1].longest, chat[2].generated_tokens) == (2, None, 2)
@@ -129,7 +148,7 @@ def test_what_a_template_or_continuation_adds_is_no_bucket(stub: HttpStub) -> No
     assert (score[1].longest, score[2].generated_tokens) == (None, None)
 
 
-def test_a_manifest_tells_the_buckets(stub: HttpStub) -> None:
+def test_a_manifest_tells_the_buckets(stub: Stub) -> None:
     served(stub)
     endpoint = asked(stub, [{"prompt": "a"}], manifest=manifest())[0]
     assert (endpoint.buckets, endpoint.longest) == ((32, 128), 128)
@@ -143,7 +162,7 @@ def test_a_manifest_tells_the_buckets(stub: HttpStub) -> None:
     ],
 )
 def test_a_signature_of_one_bucket_takes_no_longer_prompts(
-    stub: HttpStub, signature: str, buckets: tuple[int, ...], longest: int
+    stub: Stub, signature: str, buckets: tuple[int, ...], longest: int
 ) -> None:
     served(stub)
     endpoint = PredictEndpoint(stub.url, Asked("stories"), signature, {}, timeout=9, manifest=manifest())
@@ -167,22 +186,20 @@ async def _opened(endpoint: PredictEndpoint) -> None:
         ([{"input_ids": 7}], "tokens", "a list is needed, got 7"),
     ],
 )
-def test_rows_that_cannot_be_sent(
-    stub: HttpStub, rows: list[dict[str, Any]], signature: str, words: str
-) -> None:
+def test_rows_that_cannot_be_sent(stub: Stub, rows: list[dict[str, Any]], signature: str, words: str) -> None:
     served(stub)
     with pytest.raises(OptionError, match=words):
         asked(stub, rows, signature)
 
 
-def test_a_failure_is_the_servers_and_costs_no_further_request(stub: HttpStub) -> None:
+def test_a_failure_is_the_servers_and_costs_no_further_request(stub: Stub) -> None:
     served(stub)
     endpoint = PredictEndpoint(stub.url, Asked("stories"), "serving_default", {}, timeout=10.0)
 
     async def main(after: Callable[[], Awaitable[None]]) -> None:
         await endpoint.open()
         prepared = await endpoint.prepare([{"prompt": "a"}])
-        stub.answer = (503, json.dumps({"error": "the queue is full"}).encode())
+        fail(stub)
         stub.requests.clear()
         for _ in range(3):
             with pytest.raises(RequestError, match="queue is full") as caught:
@@ -191,4 +208,4 @@ def test_a_failure_is_the_servers_and_costs_no_further_request(stub: HttpStub) -
         await after()
 
     asyncio.run(main(endpoint.close))
-    assert [path.rpartition(":")[2] for _, path, _, _ in stub.requests] == ["predict"] * 3
+    assert len(stub.requests) == 3

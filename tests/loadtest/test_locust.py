@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +13,7 @@ import pytest
 from exporter.loadtest.load_report import LoadReport
 from tests.client.conftest import stub
 from tests.client.stubs import Answer, HttpStub
+from tests.conftest import ROOT
 from tests.loadtest.test_endpoints import served
 
 __all__ = ["stub"]
@@ -33,12 +32,12 @@ class Asker(HttpUser):
 """
 
 
-def _command() -> list[str]:
-    if program := shutil.which("locust"):
-        return [program]
-    if importlib.util.find_spec("locust") is None:
-        pytest.skip("needs locust: pip install locust, best in an environment of its own, with it on PATH")
-    return [sys.executable, "-m", "locust"]
+def _locust() -> Path:
+    """Of the environment that ``scripts/test --full`` makes for it."""
+    program = ROOT / ".venv-locust" / "bin" / "locust"
+    if not program.exists():
+        pytest.skip("needs .venv-locust, which scripts/test --full makes")
+    return program
 
 
 def _run(command: list[str]) -> str:
@@ -48,7 +47,7 @@ def _run(command: list[str]) -> str:
 
 @pytest.mark.full
 def test_the_same_figures(stub: HttpStub, tmp_path: Path) -> None:
-    command = _command()
+    locust = _locust()
     model = served(stub)
 
     def slowly(path: str, body: bytes) -> Answer:
@@ -62,7 +61,7 @@ def test_the_same_figures(stub: HttpStub, tmp_path: Path) -> None:
     found = LoadReport.model_validate_json(ours)
     (tmp_path / "asker.py").write_text(_LOCUST_FILE)
     options = ["--headless", "-u", str(USERS), "-r", str(USERS), "-t", f"{SECONDS}s", "--json"]
-    (theirs,) = json.loads(_run([*command, "-f", str(tmp_path / "asker.py"), "-H", stub.url, *options]))
+    (theirs,) = json.loads(_run([str(locust), "-f", str(tmp_path / "asker.py"), "-H", stub.url, *options]))
     times = theirs["response_times"]  # milliseconds -> how many
     median = sorted(float(key) for key, count in times.items() for _ in range(count))[
         theirs["num_requests"] // 2

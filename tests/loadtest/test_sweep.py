@@ -58,7 +58,7 @@ def sojourn(rate: float) -> float:
 
 def swept(endpoint: Fake, **settings: object) -> LoadReport:
     goal = Goal(GOAL, 95.0, 0.1)
-    return play(session(endpoint, goal=goal, warmup=5, **settings).run())
+    return play(session(endpoint, goal=goal, **{"warmup": 5, **settings}).run())
 
 
 def test_a_server_of_known_capacity() -> None:
@@ -95,3 +95,16 @@ def test_rows_that_are_refused_do_not_hide_a_rate() -> None:
     assert report.sweep is not None
     assert report.sweep.rate is not None
     assert report.requests.with_row_errors > 100
+    steps = report.sweep.steps
+    refused, sent = sum(step.with_row_errors for step in steps), sum(step.requests for step in steps)
+    assert 0.3 < refused / sent < 0.35
+    assert f"{100 * refused / sent:.3g} % of the sweep's requests had refused rows" in report.notes[0]
+
+
+def test_rows_that_are_all_refused_find_no_rate() -> None:
+    report = swept(Fake(reply=lambda _: Answer(("text: empty",))), load=Load(rate=4.0, requests=9), warmup=0)
+    assert report.sweep is not None
+    assert report.sweep.rate is None
+    none, share = report.notes[:2]
+    assert none == "no row was answered: each was refused by an error of its own: text: empty"
+    assert share.startswith("100 % of the sweep's requests had refused rows")

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import itertools
+
+#: By the language's name in English.
+LANGUAGES = {
+    "English": (
+        "The capital of France is",
+        "Once upon a time there was a small robot who",
+        "Water boils at 100 degrees because",
+        "1, 1, 2, 3, 5, 8, 13,",
+    ),
+    "German": ("Die Hauptstadt von Deutschland ist",),
+    "French": ("Il était une fois une petite fille qui",),
+    "Spanish": ("El agua hierve a cien grados porque",),
+    "Portuguese": ("A capital do Brasil é",),
+    "Russian": ("Столица России — это",),
+    "Japanese": ("日本の首都は",),
+    "Chinese": ("中国的首都是",),
+    "Korean": ("대한민국의 수도는",),
+    "Arabic": ("عاصمة مصر هي",),
+    "Hindi": ("भारत की राजधानी",),
+    "Vietnamese": ("Thủ đô của Việt Nam là",),
+    "Greek": ("Η πρωτεύουσα της Ελλάδας είναι",),
+}
+#: Programming and data formats.
+FORMATS = {
+    "Python": 'def fibonacci(n):\n    """The n-th number."""\n',
+    "C": "#include <stdio.h>\n\nint main(void) {\n\tprintf(",
+    "SQL": "SELECT name, COUNT(*) FROM orders\nWHERE",
+    "JSON": '{"name": "Ada", "born": 1815, "languages": [',
+    "Markdown": "| city | country |\n|---|---|\n| Paris |",
+}
 PROMPTS = (
-    "The capital of France is",
-    "Once upon a time there was a small robot who",
-    "Water boils at 100 degrees because",
-    "1, 1, 2, 3, 5, 8, 13,",
-    "Die Hauptstadt von Deutschland ist",
-    "Il était une fois une petite fille qui",
-    "El agua hierve a cien grados porque",
-    "A capital do Brasil é",
-    "Столица России — это",
-    "日本の首都は",
-    "中国的首都是",
-    "대한민국의 수도는",
-    "عاصمة مصر هي",
-    "भारत की राजधानी",
-    "Thủ đô của Việt Nam là",
-    "Η πρωτεύουσα της Ελλάδας είναι",
-    'def fibonacci(n):\n    """The n-th number."""\n',
-    "#include <stdio.h>\n\nint main(void) {\n\tprintf(",
-    "SELECT name, COUNT(*) FROM orders\nWHERE",
-    '{"name": "Ada", "born": 1815, "languages": [',
-    "| city | country |\n|---|---|\n| Paris |",
+    *itertools.chain(*LANGUAGES.values()),
+    *FORMATS.values(),
     "<|im_start|>user\nName three colours.<|im_end|>\n<|im_start|>assistant\n",
     "  two spaces in front, and a tab\there;\r\n",
     "🙂 means happy, 👩‍👩‍👧 means",

@@ -9,7 +9,7 @@ from exporter.checkpoint.keras_hub.detection import is_preset
 from exporter.checkpoint.keras_hub.preset import ASSETS, JSON_FILES
 from exporter.checkpoint.keras_hub.tokenizer_files import MERGES, PROTO, VOCABULARY
 from exporter.checkpoint.keras_hub.weights_h5 import INDEX, WEIGHTS, shard_names
-from exporter.errors import CheckpointError, MissingExtraError, OptionError
+from exporter.errors import CheckpointError, MissingExtraError, OptionError, installing
 
 _SMALL = (*JSON_FILES, *(f"{ASSETS}/{name}" for name in (VOCABULARY, MERGES, PROTO)))
 
@@ -30,7 +30,7 @@ def fetch_preset(handle: str, revision: str | None, *, weights: bool = True) -> 
         from keras_hub.src.utils.preset_utils import get_file
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"{handle} needs {error.name}, which is not installed: pip install 'genserve[export,keras-hub]'"
+            f"{handle} needs {error.name}, which is not installed: {installing('export', 'keras-hub')}"
         ) from error
     config = _fetched(get_file, handle, JSON_FILES[0])
     if config is None:
