@@ -64,3 +64,14 @@ beam_environment() {
     make_environment .venv-beam "$(git hash-object pyproject.toml)" \
         --editable '.[export,beam]' pytest pytest-timeout pytest-xdist
 }
+
+# Installs JAX into .venv-kit, which has the packages of .venv beside it: they are not installed twice.
+kit_environment() {
+    main_environment
+    local beside
+    [[ -x .venv-kit/bin/python ]] || .venv/bin/python -m venv .venv-kit
+    beside="$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+    printf 'import site; site.addsitedir("%s")\n' "$beside" \
+        >"$(.venv-kit/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/main_environment.pth"
+    make_environment .venv-kit "$(git hash-object pyproject.toml)" --editable '.[kit]'
+}
