@@ -70,6 +70,7 @@ TIERS = {
     "full": Tier(GROUPS, 240, ["--full"]),
     "load": Tier({"load": ["tests/preview/test_load.py"]}, 8, ["--load"]),
     "beam": Tier({"batch": ["tests/batch"]}, 3),
+    "kit": Tier({"GPU kit": ["tests/benchmarks/test_gpu_kit_rehearsal.py"]}, 8, ["--kit"]),
     "lowest": Tier({"lowest versions": LOWEST}, 5),
     # -rA: shows what the tests that pass print, which is how near each answer was.
     "real": Tier({"real models": ["tests/real"]}, 25, ["-rA"]),

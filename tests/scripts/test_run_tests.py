@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 import time
 from pathlib import Path
@@ -97,6 +98,13 @@ def test_every_room_is_in_exactly_one_group(runner: Any) -> None:
 
 def test_what_begins_first_is_there() -> None:
     assert [name for name in FIRST if not (ROOT / "tests" / name).is_file()] == []
+
+
+def test_every_tier_is_offered(runner: Any) -> None:
+    """By its name, with what it does; ``--smoke`` runs no pytest."""
+    offered = re.findall(r"(?m)^    --(\w+)\) does=", (ROOT / "scripts" / "test").read_text())
+    assert sorted([*offered, "quick"]) == sorted([*runner.TIERS, "smoke"])
+    assert runner.TIERS["kit"].options == ["--kit"]  # what needs jax is skipped without it
 
 
 def test_published_models_are_a_tier_of_their_own(runner: Any) -> None:
