@@ -28,8 +28,8 @@ REFUSED: dict[str, str] = {
         "its encoder reads speech",
     ),
     "bigbird_pegasus": "its encoder's attention is sparse in random blocks (attention_type block_sparse) "
-    "beyond 704 tokens of the published sizes; with original_full it is a plain one, and what keeps it out is "
-    "its tokenizer: no converter of its spiece.model is proven to give its ids",
+    "beyond 704 tokens of the published sizes; with original_full it is a plain one, and what keeps it out "
+    "is its tokenizer: no converter of its spiece.model is proven to give its ids",
     "encoder-decoder": "it joins two models of any families; only families with one class are supported",
     "fsmt": "its target vocabulary and tied tables follow rules of their own; see marian or m2m_100",
     "led": "its encoder's attention is windowed with global tokens",
