@@ -49,7 +49,7 @@ _REASONS = {
     "it reads images, sound or video beside text, and its text model is not built either": """
         git glm5_next inkling2 inkling_mm_model kosmos-2 kosmos-2.5 molmo2 qwen4_exp
     """,
-    "its experts of text stand beside experts of images, and its text model is not built": "ernie4_5_vl_moe",
+    "its experts of text and of images are stored in one list, which is not read": "ernie4_5_vl_moe",
     "it norms embeddings, queries and keys by nothing learned and gates what attention reads, and its text "
     "model is not built": "muse_glimmer",
     "its residual stream is mixed by learned gates, and its experts read and write a narrower one": """
