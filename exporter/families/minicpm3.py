@@ -40,7 +40,7 @@ def read(config: ConfigReader) -> ModelSpec:
         residual_scale=_residual_scale(config, shape),
     )
     embedding = EmbeddingSpec(shape.hidden, scale=config.number("scale_emb", 12.0), rounded_scale=True)
-    head = HeadSpec(tied(config, True), scale=_head_scale(config, shape))
+    head = HeadSpec(tied(config, True), input_scale=_head_scale(config, shape))
     return shape.model("minicpm3", [layer] * shape.layers, norm, head, embedding)
 
 

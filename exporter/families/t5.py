@@ -53,7 +53,7 @@ def read(config: ConfigReader, *, mt5: bool = False, umt5: bool = False) -> Mode
         hidden_size=hidden,
         decoder=StackSpec(embedding, (decoder,) * decoder_layers, norm),
         # Tied whatever tie_word_embeddings says, unless the checkpoint has a head of its own.
-        head=HeadSpec(tied=True, scale=hidden**-0.5 if _scaled(config, model_type) else 1.0),
+        head=HeadSpec(tied=True, input_scale=hidden**-0.5 if _scaled(config, model_type) else 1.0),
         context_length=None,
         kind="encoder_decoder",
         encoder=StackSpec(embedding, (layer(bidirectional=True),) * layers, norm),

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from exporter.model.differential import Change, difference
-from exporter.model.layers import Weights, linear, norm, times
+from exporter.model.layers import Weights, capped, linear, norm, rounded, times
 from exporter.model.rotary import Position, rotate
 from exporter.spec import AttentionSpec, QkNormScope
 
@@ -152,7 +152,7 @@ def attend(
         return difference(changed, spec, weights)
     dtype, kinds = query.dtype, {copies for _, copies in segments if copies is not None}
     common = kinds.pop() if len(kinds) == 1 else 1
-    query = times(query, spec.scale)
+    query = scaled(query, spec)
     scores = [_scores(query, segment, copies, common, spec) for segment, copies in segments]
     if spec.sinks:
         sinks = tf.reshape(tf.cast(weights["attention.sinks"], tf.float32), [1, spec.kv_heads, 1, -1, 1, 1])
@@ -189,15 +189,26 @@ def _scores(
     # [rows, k, heads, head_dim] -> [prompts * kv_heads, copies * groups * k, head_dim]
     split = tf.reshape(query, [-1, copies, k, spec.kv_heads, groups, spec.head_dim])
     split = tf.reshape(tf.transpose(split, [0, 3, 1, 4, 2, 5]), [-1, copies * groups * k, spec.head_dim])
-    scores = tf.cast(tf.matmul(split, segment.keys, transpose_b=True), tf.float32)
+    scores = finished_scores(tf.matmul(split, segment.keys, transpose_b=True), spec)
     scores = tf.reshape(scores, [-1, spec.kv_heads, copies, groups, k, tf.shape(segment.keys)[1]])
     if sharing != common:
         scores = _regrouped(scores, common)
-    if spec.softcap is not None:
-        scores = spec.softcap * tf.tanh(scores / spec.softcap)
     for bias in segment.bias:
         scores = scores if bias is None else scores + _spread(bias, common, spec)
     return scores
+
+
+def scaled(query: tf.Tensor, spec: AttentionSpec) -> tf.Tensor:
+    """The query as it meets keys; scores that are capped are scaled behind the product."""
+    return query if spec.softcap is not None else times(query, spec.scale)
+
+
+def finished_scores(product: tf.Tensor, spec: AttentionSpec) -> tf.Tensor:
+    """Queries times keys -> float32 scores. Where these are capped, all rounds as in the reference."""
+    if spec.softcap is None:
+        return tf.cast(product, tf.float32)
+    dtype = product.dtype
+    return capped(rounded(rounded(product, dtype) * spec.scale, dtype), spec.softcap, dtype)
 
 
 def _regrouped(x: tf.Tensor, copies: int | tf.Tensor) -> tf.Tensor:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from exporter.choices import Target
-from exporter.model.attention import MASKED, Bias, Segment
+from exporter.model.attention import MASKED, Bias, Segment, finished_scores, scaled
 from exporter.model.differential import Change, difference
 from exporter.model.layers import Weights
 from exporter.model.xla_ops import update_entry
@@ -82,7 +82,7 @@ def attend_in_blocks(query: tf.Tensor, spans: list[Span], spec: AttentionSpec, w
     size = _block_size(length)
     # [batch, length, heads, head_dim] -> [blocks, batch * kv_heads, groups * size, head_dim]
     groups = spec.heads // spec.kv_heads
-    queries = _padded(query * tf.cast(spec.scale, query.dtype), size)
+    queries = _padded(scaled(query, spec), size)
     queries = tf.reshape(queries, [batch, -1, size, spec.kv_heads, groups, spec.head_dim])
     blocks = tf.shape(queries)[1]
     queries = tf.transpose(queries, [1, 0, 3, 4, 2, 5])
@@ -192,10 +192,7 @@ def _times(x: tf.Tensor, y: tf.Tensor, shared: bool, *, transposed: bool = False
 
 def _scores(product: tf.Tensor, bias: Bias, spec: AttentionSpec) -> tf.Tensor:
     """float32 [batch * kv_heads, groups * size, keys], from queries times keys."""
-    scores = tf.cast(product, tf.float32)
-    if spec.softcap is not None:
-        scores = spec.softcap * tf.tanh(scores / spec.softcap)
-    groups = spec.heads // spec.kv_heads
+    scores, groups = finished_scores(product, spec), spec.heads // spec.kv_heads
     shape, columns = tf.shape(scores), tf.shape(scores)[2]
     scores = tf.reshape(scores, [-1, spec.heads, shape[1] // groups, columns])
     for part in bias:

@@ -8,7 +8,17 @@ from dataclasses import replace
 import numpy as np
 import tensorflow as tf
 
-from exporter.model.layers import INT8_UNIT, Weights, linear, norm, plain, scoped, times
+from exporter.model.layers import (
+    INT8_UNIT,
+    Weights,
+    capped,
+    linear,
+    norm,
+    plain,
+    rounded,
+    scoped,
+    times,
+)
 from exporter.spec import EmbeddingSpec, LayerInputsSpec, MediaTableSpec, ModelSpec, PositionKind
 
 
@@ -32,7 +42,7 @@ def embed(
       by_column: the token table is [hidden, vocab], as one tied to the head is.
     """
     x = _looked_up(weights, tokens, by_column, dtype)
-    x = _scaled(x, embedding.scale, embedding.rounded_scale)
+    x = _scaled(x, embedding.scale, round_factor=embedding.rounded_scale)
     for index, table in enumerate(embedding.media):
         x = _of_media(table, scoped(weights, f"embedding.media.{index}."), tokens, x)
     if "embedding.project_in.kernel" in weights:
@@ -47,15 +57,17 @@ def embed(
 def layer_inputs(spec: LayerInputsSpec, weights: Weights, tokens: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     """Per-layer embeddings, [rows, k, layers, width], of tokens [rows, k] and their embeddings ``x``."""
     shape = tf.concat([tf.shape(tokens), [spec.layers, spec.width]], axis=0)
-    projected = _scaled(linear(x, weights, "embedding.layer_inputs"), x.shape[-1] ** -0.5, spec.rounded)
+    projected = linear(x, weights, "embedding.layer_inputs")
+    projected = _scaled(projected, x.shape[-1] ** -0.5, round_factor=spec.rounded)
     projected = norm(tf.reshape(projected, shape), weights, "embedding.layer_inputs_norm", spec.norm)
     own = tf.gather(weights["embedding.layer_tokens"], tf.where(tokens < spec.vocab, tokens, 0))
-    own = tf.reshape(_scaled(own, math.sqrt(spec.width), rounded=True), shape)
-    return _scaled(projected + own, math.sqrt(0.5), spec.rounded)
+    own = tf.reshape(_scaled(own, math.sqrt(spec.width), round_factor=True), shape)
+    return _scaled(projected + own, math.sqrt(0.5), round_factor=spec.rounded)
 
 
 def logits_of(spec: ModelSpec, weights: Weights, x: tf.Tensor) -> tf.Tensor:
-    """[rows, k, hidden] after the final norm -> float32 [rows, k, vocab]."""
+    """[rows, k, hidden] after the final norm -> [rows, k, vocab]: float32 numbers of the model's dtype."""
+    x = times(x, spec.head.input_scale)
     if "head.project_out.kernel" in weights:
         x = linear(x, weights, "head.project_out")
     if block := spec.head.block:
@@ -67,12 +79,11 @@ def logits_of(spec: ModelSpec, weights: Weights, x: tf.Tensor) -> tf.Tensor:
         head["head.kernel_scale"] = weights[f"{kernel}_scale"]
     if spec.head.bias:
         head["head.bias"] = weights["head.bias"]
-    logits = tf.cast(linear(x, head, "head"), tf.float32)
+    product = linear(x, head, "head")
+    logits = rounded(product, product.dtype)
     if spec.head.scale != 1.0:
-        logits *= spec.head.scale
-    if spec.head.softcap is not None:
-        logits = spec.head.softcap * tf.tanh(logits / spec.head.softcap)
-    return logits
+        logits = rounded(logits * spec.head.scale, product.dtype)
+    return logits if spec.head.softcap is None else capped(logits, spec.head.softcap, product.dtype)
 
 
 def _looked_up(weights: Weights, tokens: tf.Tensor, by_column: bool, dtype: tf.DType) -> tf.Tensor:
@@ -86,9 +97,9 @@ def _looked_up(weights: Weights, tokens: tf.Tensor, by_column: bool, dtype: tf.D
     return tf.cast(tf.cast(x, tf.float32) * scale, dtype)
 
 
-def _scaled(x: tf.Tensor, factor: float, rounded: bool) -> tf.Tensor:
-    """``x * factor``; ``rounded``: the factor is a number of the model's dtype."""
-    return x * tf.cast(factor, x.dtype) if rounded else times(x, factor)
+def _scaled(x: tf.Tensor, factor: float, *, round_factor: bool) -> tf.Tensor:
+    """``x * factor``; ``round_factor``: the factor is a number of the model's dtype."""
+    return x * tf.cast(factor, x.dtype) if round_factor else times(x, factor)
 
 
 def _of_media(spec: MediaTableSpec, weights: Weights, tokens: tf.Tensor, x: tf.Tensor) -> tf.Tensor:

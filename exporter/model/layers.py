@@ -2,7 +2,7 @@
 
 Weights come as a flat mapping of a layer's own names, e.g. ``mlp.up.kernel``. Activations are in the model's
 dtype; norms and activations of half-precision models are computed in float32 and rounded where the
-reference rounds. XLA may leave out a rounding between operations that it fuses.
+reference rounds. XLA may leave out a rounding between operations that it fuses, but for those of ``rounded``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from statistics import NormalDist
 
+import ml_dtypes
 import numpy as np
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
@@ -111,8 +112,28 @@ def times(x: tf.Tensor, factor: float) -> tf.Tensor:
 
 
 def rounded(x: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """float32, with what ``dtype`` keeps of it."""
-    return tf.cast(tf.cast(x, dtype), tf.float32)
+    """float32, with what ``dtype`` keeps of it.
+
+    XLA may leave out conversions there and back. It has an operation that it must obey, which however drops
+    what lies below the smallest normal number; of bfloat16, with float32's range, that is nothing.
+    """
+    wide = tf.cast(x, tf.float32)
+    if dtype == tf.float32:
+        return wide
+    if not in_compiled_code():
+        return tf.cast(tf.cast(x, dtype), tf.float32)
+    kept = ml_dtypes.finfo(dtype.as_numpy_dtype)
+    normal = gen_xla_ops.xla_reduce_precision(wide, exponent_bits=kept.nexp, mantissa_bits=kept.nmant)
+    if kept.nexp == np.finfo(np.float32).nexp:
+        return normal
+    least = float(kept.smallest_subnormal)
+    return tf.where(tf.abs(wide) < float(kept.smallest_normal), tf.round(wide / least) * least, normal)
+
+
+def capped(x: tf.Tensor, cap: float, dtype: tf.DType) -> tf.Tensor:
+    """float32 numbers of ``dtype`` -> ``cap * tanh(x / cap)``, as the reference computes it in ``dtype``."""
+    inner = rounded(tf.tanh(rounded(x / cap, dtype)), dtype)
+    return rounded(cap * inner, dtype)
 
 
 def _gelu(x: tf.Tensor) -> tf.Tensor:
@@ -155,7 +176,7 @@ def activate(x: tf.Tensor, spec: MlpSpec) -> tf.Tensor:
     if spec.activation is Activation.GPT_OSS:
         gate = tf.minimum(gate, _GPT_OSS_LIMIT)
         up = tf.clip_by_value(up, -_GPT_OSS_LIMIT, _GPT_OSS_LIMIT)
-        return (up + 1.0) * gate * tf.sigmoid(_GPT_OSS_ALPHA * gate)
+        return (up + 1.0) * (gate * in_float32(tf.sigmoid, times(gate, _GPT_OSS_ALPHA)))
     return plain(spec.activation, _cut(times(gate, spec.gate_scale), spec.sparsity)) * up
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from exporter.model.layers import Weights, linear, mlp, times
+from exporter.model.layers import Weights, in_float32, linear, mlp, times
 from exporter.model.routing import routed
 from exporter.model.xla_ops import update_entry
 from exporter.spec import MlpSpec, MoeSpec
@@ -64,10 +64,15 @@ def mixture(x: tf.Tensor, weights: Weights, spec: MoeSpec, by: tf.Tensor | None 
     output = tf.reshape(output, tf.shape(x))
     if spec.shared:
         branch = mlp(x, weights, spec.shared, "moe.shared.")
-        output += tf.sigmoid(linear(x, weights, "moe.shared_gate")) * branch if spec.shared_gate else branch
+        output += _shared_gate(x, weights) * branch if spec.shared_gate else branch
     if spec.out_bias:
         output += weights["moe.bias"]
     return times(output, spec.scale)
+
+
+def _shared_gate(x: tf.Tensor, weights: Weights) -> tf.Tensor:
+    """[rows, k, 1]: how much of the shared expert a token takes."""
+    return in_float32(tf.sigmoid, linear(x, weights, "moe.shared_gate"))
 
 
 def _by_expert(shares: tf.Tensor, chosen: tf.Tensor, experts: int) -> tf.Tensor:

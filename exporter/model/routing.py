@@ -21,7 +21,7 @@ def routed(tokens: tf.Tensor, weights: Weights, spec: ChoiceSpec) -> tuple[tf.Te
     if router.norm is not None:
         tokens = times(norm(tokens, weights, "moe.router_norm", router.norm), tokens.shape[-1] ** -0.5)
     found = linear(tokens, weights, "moe.router")
-    logits = tf.cast(found, tf.float32)
+    logits = rounded(found, found.dtype)
     if router.score is Score.SPARSEMIXER:
         return _sparsemixer(logits, spec)
     kept = partial(rounded, dtype=found.dtype if router.rounded else tf.float32)

@@ -83,7 +83,9 @@ _NOT_MIXED = (
 
 @dataclass(frozen=True)
 class AttentionSpec:
-    """Attention of one layer; ``scale`` multiplies the query, ``window`` counts the query's own position.
+    """Attention of one layer; ``window`` counts the query's own position.
+
+    ``scale`` multiplies the query, or the scores where these are capped.
 
     With a ``latent`` its vectors are the keys, of one head, and the values as well: ``kv_heads`` is 1, and
     ``head_dim`` the latent's width.

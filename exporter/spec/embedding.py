@@ -94,5 +94,6 @@ class HeadSpec:
     tied: bool
     bias: bool = False
     scale: float = 1.0  # multiplies the logits
+    input_scale: float = 1.0  # multiplies what it reads
     softcap: float | None = None  # final_logit_softcapping
     block: HeadBlockSpec | None = None

@@ -365,7 +365,8 @@ SCALED = [{}, {"tie_word_embeddings": False}, {"scale_decoder_outputs": False}, 
 @pytest.mark.parametrize("model_type", ["t5", "umt5"])
 def test_scaled_decoder_outputs(model_type: str, config: dict[str, Any]) -> None:
     theirs = transformers.AutoConfig.for_model(model_type, **config)
-    assert (read_spec({"model_type": model_type, **config}).head.scale != 1.0) == theirs.scale_decoder_outputs
+    head = read_spec({"model_type": model_type, **config}).head
+    assert (head.input_scale != 1.0) == theirs.scale_decoder_outputs
 
 
 @pytest.mark.parametrize("null", ["multi_query", "parallel_attn"])

@@ -82,7 +82,11 @@ def test_beams_of_a_reloaded_export(build: Builder, tmp_path: Path, model_type: 
 
 
 @pytest.mark.parametrize(
-    "model_type", ["lfm2", "qwen3_5_text", "falcon_h1", "mamba", "recurrent_gemma", "rwkv"]
+    "model_type",
+    [
+        *("lfm2", "qwen3_5_text", "olmo_hybrid", "falcon_h1", "mamba", "recurrent_gemma", "rwkv"),
+        *(pytest.param(name, marks=pytest.mark.full) for name in ("jamba", "nemotron_h", "bamba")),
+    ],
 )
 def test_prompts_of_several_chunks(build: Builder, model_type: str) -> None:
     family = BY_TYPE[model_type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 from transformers.models.bloom.modeling_bloom import build_alibi_tensor
 from transformers.models.cohere import modeling_cohere
 from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
+from transformers.models.gemma2 import modeling_gemma2
+from transformers.models.gpt_oss import modeling_gpt_oss
 from transformers.models.llama import modeling_llama
 from transformers.models.mamba import modeling_mamba
 from transformers.models.mamba2 import modeling_mamba2
@@ -18,18 +21,23 @@ from transformers.models.olmo2 import modeling_olmo2
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
 from exporter.families.alibi import interleaved_slopes
+from exporter.model.attention import Bias, Segment, attend
 from exporter.model.bias import Sight, past_bias
-from exporter.model.layers import norm, times
+from exporter.model.blocks import Span, attend_in_blocks
+from exporter.model.layers import activate, norm, rounded, times
 from exporter.model.mamba import _gated as mamba_gated
 from exporter.model.mamba import _step as mamba_step
 from exporter.model.mamba2 import _step as mamba2_step
 from exporter.model.mamba2 import _time_steps
+from exporter.model.mixture import _shared_gate
 from exporter.model.rotary import rotate
 from exporter.spec import (
     Activation,
     AlibiSpec,
+    AttentionSpec,
     Mamba2Spec,
     MambaSpec,
+    MlpSpec,
     NormKind,
     NormSpec,
     RopeLayout,
@@ -121,6 +129,63 @@ def test_blooms_distances_are_rounded(dtype: str) -> None:
 def test_factors_are_not_rounded(dtype: str) -> None:
     x = _random((1000,), dtype)
     _equal(times(_ours(x), 0.2203), x * 0.2203)
+
+
+@HALF
+def test_compiled_code_rounds_what_is_rounded(dtype: str) -> None:
+    """By an operation of its own, as XLA may leave out conversions; numbers of every size."""
+    size = np.finfo(np.float32).tiny if dtype == "bfloat16" else 1e-9
+    x = tf.constant(np.geomspace(size, 6e4, 4000, dtype=np.float32) * np.tile([1, -1], 2000), tf.float32)
+
+    @tf.function(jit_compile=True, autograph=False)
+    def compiled(x: tf.Tensor) -> tf.Tensor:
+        return rounded(x * 1.0003, tf.as_dtype(dtype))
+
+    theirs = (torch.tensor(x.numpy()) * 1.0003).to(getattr(torch, dtype)).float()
+    np.testing.assert_array_equal(compiled(x), theirs.numpy())
+    assert " reduce-precision(" in compiled.experimental_get_compiler_ir(x)(stage="optimized_hlo")
+
+
+@HALF
+@pytest.mark.parametrize("compiled", [False, True])
+def test_capped_scores_round_where_gemma_2_s_do(dtype: str, compiled: bool) -> None:
+    """Between 32 and 64 bfloat16 holds every fourth of 1: a weight is off by an eighth where it is missed."""
+    heads, size, length, cap, scale = 2, 16, 12, 50.0, 144**-0.5
+    query, key = (8 * _random((1, heads, length, size), dtype, seed) for seed in range(2))
+    module = SimpleNamespace(num_key_value_groups=1, training=False)
+    _, theirs = modeling_gemma2.eager_attention_forward(
+        module, query, key, key, None, scaling=scale, softcap=cap
+    )
+    spec = AttentionSpec(heads, heads, size, scale, softcap=cap)
+    one = tf.tile(tf.eye(length, dtype=dtype)[tf.newaxis], [heads, 1, 1])  # each key's value is itself
+
+    def ours(query: tf.Tensor, keys: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        none = Bias(tf.zeros([1, 1, 1, length]))
+        whole = attend(query, [(Segment(keys, one, none), 1)], spec, {})
+        return whole, attend_in_blocks(query, [Span(keys, one, lambda *_: none)], spec, {})
+
+    run = tf.function(ours, jit_compile=True, autograph=False) if compiled else ours
+    found = run(tf.transpose(_ours(query), [0, 2, 1, 3]), _ours(key)[0])
+    expected = theirs.transpose(1, 2).reshape(1, length, heads * length)
+    _mostly_equal(found[0], expected)
+    np.testing.assert_allclose(tf.cast(found[1], tf.float32), expected.float(), rtol=0.02, atol=1e-4)
+
+
+@HALF
+def test_gpt_oss_s_gate_rounds_where_the_reference_does(dtype: str) -> None:
+    x, constants = 3 * _random((50, 80), dtype), SimpleNamespace(alpha=1.702, limit=7.0)
+    theirs = modeling_gpt_oss.GptOssExperts._apply_gate(constants, x)  # which takes every second column
+    ours = activate(
+        _ours(torch.cat([x[:, ::2], x[:, 1::2]], -1)), MlpSpec(40, Activation.GPT_OSS, gated=True)
+    )
+    _mostly_equal(ours, theirs)
+
+
+@HALF
+def test_a_shared_experts_gate_is_rounded_once(dtype: str) -> None:
+    x = 4 * _random((1, 500, 1), dtype)
+    kernel = {"moe.shared_gate.kernel": tf.ones([1, 1], dtype)}
+    _mostly_equal(_shared_gate(_ours(x), kernel), torch.sigmoid(x))
 
 
 @HALF

@@ -78,9 +78,7 @@ def prompt_for(model: Transformer) -> Prompt:
     own = prompt_of(PROMPTS, 7)
     if model.spec.encoder is None:
         return own
-    start = tf.zeros([2, 1], tf.int32)
-    tokens = tf.constant([PROMPTS[0], [7] + [0] * 6])
-    return Prompt(start, tf.constant([1, 1]), encoder_tokens=tokens, encoder_lengths=own.lengths)
+    return asked(model, tf.constant([PROMPTS[0], [7] + [0] * 6]), own.lengths)
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
@@ -129,6 +127,14 @@ def test_a_prefix_is_baked_into_stacks(kind: str, stacks: int) -> None:
         np.testing.assert_allclose(ours, expected, atol=1e-5 * np.ptp(expected), rtol=0)
 
 
+def asked(model: Transformer, tokens: tf.Tensor, lengths: tf.Tensor) -> Prompt:
+    """A prompt of these tokens; of an encoder's, the decoder begins with token 0."""
+    if model.spec.encoder is None:
+        return Prompt(tokens, lengths)
+    ones = tf.ones_like(lengths)
+    return Prompt(0 * ones[:, tf.newaxis], ones, encoder_tokens=tokens, encoder_lengths=lengths)
+
+
 def compiled_search(model: Transformer, **options: Any) -> Any:
     """A compiled search for the gpu target, of tokens and lengths -> ids."""
     chosen = GenerationOptions(max_new_tokens=5, pad_token_id=0, eos_token_id=(1,), **options)
@@ -136,7 +142,7 @@ def compiled_search(model: Transformer, **options: Any) -> Any:
     @tf.function(jit_compile=True, autograph=False)
     def search(tokens: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
         rows = default_rows(chosen, tf.shape(lengths)[0])
-        return generate(model, Prompt(tokens, lengths), chosen, rows, row_options=False).sequences
+        return generate(model, asked(model, tokens, lengths), chosen, rows, row_options=False).sequences
 
     return search
 

@@ -12,7 +12,7 @@ from exporter.targets import compiled_for
 from tests.families.case import marked
 from tests.generation.hlo import loops, parse, uncounted_loops
 from tests.model import test_state
-from tests.model.test_runs import compiled_search
+from tests.model.test_runs import T5, compiled_search
 from tests.model.toys import BORROWED, CONFIGS, PARTS, SIZES, prompt_of, random_model, stacked
 
 BUCKET, PROMPTS, SIZE = 13, [[5, 9, 2, 44, 17, 3, 8, 9, 30, 41, 6], [7]], 4
@@ -43,6 +43,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "num_kv_shared_layers": 2,
         "layer_types": ["sliding_attention", "full_attention"] * 2,
     },
+    "encoder-decoder": {**T5, "num_layers": 1},
 }
 
 
@@ -71,8 +72,14 @@ def test_the_decode_loop_alone_is_not_counted(name: str) -> None:
 
 @pytest.mark.full
 @pytest.mark.parametrize("options", [{}, {"num_beams": 3}, {"do_sample": True, "top_p": 0.9}])
-@pytest.mark.parametrize("name", [*STATES, "latent", "borrowed", "chunks", "parts"])
+@pytest.mark.parametrize("name", [*STATES, "latent", "borrowed", "chunks", "parts", "encoder-decoder"])
 def test_nor_is_any_other_loop_of_more_layers(name: str, options: dict[str, Any]) -> None:
     """Layers that can be are stacked."""
-    other = {"latent": CONFIGS["latent"], "borrowed": BORROWED, "chunks": CHUNKS, "parts": PARTS}
+    other = {
+        "latent": CONFIGS["latent"],
+        "borrowed": BORROWED,
+        "chunks": CHUNKS,
+        "parts": PARTS,
+        "encoder-decoder": T5,
+    }
     check(stacked(random_model({**STATES, **other}[name])), **options)
