@@ -6,6 +6,7 @@ Exit code 0 only if every group passed within its tier's time and left no proces
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,6 +46,10 @@ LOWEST = [
 ]
 
 
+#: Bytes of the temporary folder that a run may take; it gives them back when it ends.
+DISK = 2 * 1000**3
+
+
 @dataclass(frozen=True)
 class Tier:
     """What a run of ``scripts/test`` does.
@@ -65,6 +70,7 @@ TIERS = {
     "full": Tier(GROUPS, 240, ["--full"]),
     "load": Tier({"load": ["tests/preview/test_load.py"]}, 8, ["--load"]),
     "beam": Tier({"batch": ["tests/batch"]}, 3),
+    "kit": Tier({"GPU kit": ["tests/benchmarks/test_gpu_kit_rehearsal.py"]}, 8, ["--kit"]),
     "lowest": Tier({"lowest versions": LOWEST}, 5),
     # -rA: shows what the tests that pass print, which is how near each answer was.
     "real": Tier({"real models": ["tests/real"]}, 25, ["-rA"]),
@@ -89,6 +95,13 @@ def main(arguments: list[str]) -> int:
     name, *rest = arguments
     tier = TIERS[name]
     groups = {"the tests named": []} if _names_tests(rest) else tier.groups
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    if free < DISK:
+        print(
+            f"error: {tempfile.gettempdir()} has {free / 1000**3:.1f} GB of free disk, the tests need "
+            f"{DISK / 1000**3:g} (TMPDIR names another folder)"
+        )
+        return 1
     data = os.environ.get("GENSERVE_TEST_DATA")
     print(
         f"== tests: the {name} tier, {len(groups)} {'run' if len(groups) == 1 else 'runs'} of pytest"

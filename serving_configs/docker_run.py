@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from exporter.choices import Device
 from exporter.manifest import Manifest
 from serving_configs.flags import server_flags
+from serving_configs.notes import notes
 from serving_configs.releases import Release
 from serving_configs.serving_options import ServingOptions
 from serving_configs.text import template
@@ -37,4 +38,5 @@ def render(manifests: Sequence[Manifest], options: ServingOptions, release: Rele
         environment=environment(manifests, device),
         entrypoint=entrypoint(options),
         flags=server_flags(manifests, options, release, device, f"{options.model_root}/serving"),
+        notes=notes(manifests, options, device),
     )

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from exporter.choices import Target
 from exporter.manifest import (
     Buckets,
     Manifest,
@@ -47,6 +48,7 @@ def _manifest(name: str, version: int, dtype: str, buckets: Buckets, **sizes: An
             vocab_size=sizes["vocab_size"],
             context_length=sizes["context_length"],
             dtype=dtype,
+            target=sizes["target"],
         ),
         tokenizer="byte_level_bpe",
         buckets=buckets,
@@ -78,10 +80,11 @@ def _chat(version: int) -> Manifest:
         weights_bytes=2_200_096_768,
         cache_bytes_per_row=1280 * 22 * 2 * 4 * 64 * 2,
         warmup_seconds=140.0,
+        target="gpu",
     )
 
 
-def _stories(version: int) -> Manifest:
+def _stories(version: int, target: Target = "gpu") -> Manifest:
     """The embedded demo model's size, in fp32."""
     return _manifest(
         "stories",
@@ -96,6 +99,7 @@ def _stories(version: int) -> Manifest:
         weights_bytes=2_800_000,
         cache_bytes_per_row=192 * 4 * 2 * 96 * 4,
         warmup_seconds=9.0,
+        target=target,
     )
 
 
@@ -139,7 +143,7 @@ EXAMPLES: dict[str, tuple[list[Manifest], ServingOptions]] = {
         ),
     ),
     "cpu-smoke": (
-        [_stories(1)],
+        [_stories(1, "cpu")],
         ServingOptions(latency_goal_seconds=5, intra_op_threads=2, inter_op_threads=2, xla_cache=False),
     ),
 }

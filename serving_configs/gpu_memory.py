@@ -1,9 +1,11 @@
-"""A plan of GPU memory from the manifests: weights, the largest program's buffers, and the runtime's own."""
+"""A plan of memory from the manifests: weights, the largest program's buffers, and the runtime's own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from exporter.choices import Device
 from exporter.errors import OptionError
 from exporter.manifest import Manifest
 from serving_configs.models_config import served_versions, versions_by_model
@@ -17,28 +19,37 @@ FRAGMENTATION = 0.1
 RUNTIME_BYTES = 1 << 30
 
 #: Batch size and prompt length.
-_Bucket = tuple[int, int]
+Bucket = tuple[int, int]
 
 
-def bucket_bytes(manifest: Manifest) -> dict[_Bucket, int]:
-    """Bytes of each bucket (batch size, prompt length) beside the weights, the largest program's.
+def bucket_bytes(manifest: Manifest, device: Device = "gpu") -> dict[Bucket, int]:
+    """Bytes of buckets (batch size, prompt length) beside the weights, the largest program's, on ``device``.
 
-    What ``genserve warm`` found, or an estimate: a full batch's keys and values in the longest bucket, with a
-    part for temporaries.
+    What ``genserve warm`` found there. Without it an estimate of the longest bucket: a full batch's keys and
+    values, with a part for temporaries. What it found on the other device, whose XLA fuses otherwise, counts
+    where it is more than the estimate.
     """
-    sizes: dict[_Bucket, int] = {}
+    measured = measured_bytes(manifest)
+    if measured and manifest.warmup.device == device:
+        return measured
+    longest = manifest.buckets.prompt_lengths[-1]
+    buckets = [*measured, *((rows, longest) for rows in manifest.buckets.batch_sizes)]
+    return {bucket: max(measured.get(bucket, 0), _estimated(manifest, bucket)) for bucket in buckets}
+
+
+def measured_bytes(manifest: Manifest) -> dict[Bucket, int]:
+    """What ``genserve warm`` found, wherever it ran, with a part for fragmentation; empty before."""
+    sizes: dict[Bucket, int] = {}
     for found in manifest.warmup.memory:
         bucket = (found.batch_size, found.prompt_length)
         needed = round((found.temporary_bytes + found.result_bytes) * (1 + FRAGMENTATION))
         sizes[bucket] = max(sizes.get(bucket, 0), needed)
-    if sizes:
-        return sizes
-    longest = manifest.buckets.prompt_lengths[-1]
-    memory = manifest.memory
-    return {
-        (rows, longest): estimated_bytes(memory.weights_bytes, memory.cache_bytes_per_row * rows)
-        for rows in manifest.buckets.batch_sizes
-    }
+    return sizes
+
+
+def _estimated(manifest: Manifest, bucket: Bucket) -> int:
+    rows, length = bucket
+    return estimated_bytes(manifest.memory.weights_bytes, rows * row_bytes(manifest, length))
 
 
 def estimated_bytes(weights_bytes: int, cache_bytes: int) -> int:
@@ -46,30 +57,59 @@ def estimated_bytes(weights_bytes: int, cache_bytes: int) -> int:
     return round(cache_bytes * (1 + WORKSPACE) + weights_bytes * WORKSPACE)
 
 
-def _version_bytes(manifest: Manifest) -> int:
-    return manifest.memory.weights_bytes + max(bucket_bytes(manifest).values())
+def row_bytes(manifest: Manifest, length: int) -> int:
+    """Keys, values and states of one row in a length bucket.
+
+    The manifest holds the longest bucket's; those of the others are in proportion to their tokens: too little
+    where a sliding window cuts the longest one's, too much with ``resume``, whose bucket is longer than
+    theirs. States are as large in every bucket.
+    """
+    generated = manifest.max_new_tokens * copies(
+        [manifest.generation, *manifest.options.get("signatures", {}).values()]
+    )
+    states = manifest.memory.state_bytes_per_row
+    longest = manifest.memory.cache_bytes_per_row - states
+    whole = manifest.buckets.prompt_lengths[-1] + generated
+    return states - (-longest * (length + generated) // whole)
 
 
-def _loaded(manifests: Sequence[Manifest], options: ServingOptions) -> list[Manifest]:
-    """What is in memory at once; a server that looks for new versions loads one before it unloads the one it
-    replaces: the largest counts twice then."""
+def copies(options: Iterable[Mapping[str, Any]]) -> int:
+    """The most beams or sequences of a row under some of the generation options."""
+    keys = ("num_beams", "num_return_sequences")
+    return max((option.get(key) or 1 for option in options for key in keys), default=1)
+
+
+def _version_bytes(manifest: Manifest, device: Device) -> int:
+    return manifest.memory.weights_bytes + max(bucket_bytes(manifest, device).values())
+
+
+def loaded_versions(manifests: Sequence[Manifest], options: ServingOptions) -> list[Manifest]:
+    """The versions that a server loads."""
     models = versions_by_model(manifests)
-    served = [
+    return [
         manifest
         for manifest in manifests
         if manifest.version in served_versions(manifest.name, models[manifest.name], options)
     ]
-    return served + ([max(served, key=_version_bytes)] if options.poll_seconds and served else [])
+
+
+def _loaded(manifests: Sequence[Manifest], options: ServingOptions, device: Device) -> list[Manifest]:
+    """What is in memory at once; a server that looks for new versions loads one before it unloads the one it
+    replaces: the largest counts twice then."""
+    served = loaded_versions(manifests, options)
+    largest = max(served, key=lambda manifest: _version_bytes(manifest, device), default=None)
+    return served + ([largest] if options.poll_seconds and largest else [])
 
 
 def loaded_weights_bytes(manifests: Sequence[Manifest], options: ServingOptions) -> int:
-    """Bytes of the weights that are in memory at once."""
-    return sum(manifest.memory.weights_bytes for manifest in _loaded(manifests, options))
+    """Bytes of the weights that are in memory at once, on a GPU."""
+    return sum(manifest.memory.weights_bytes for manifest in _loaded(manifests, options, "gpu"))
 
 
-def planned_bytes(manifests: Sequence[Manifest], options: ServingOptions) -> int:
-    """Bytes of GPU memory that a server needs for the versions it loads."""
-    return sum(map(_version_bytes, _loaded(manifests, options))) + RUNTIME_BYTES
+def planned_bytes(manifests: Sequence[Manifest], options: ServingOptions, device: Device = "gpu") -> int:
+    """Bytes of the device's memory that a server needs for the versions it loads."""
+    loaded = _loaded(manifests, options, device)
+    return sum(_version_bytes(manifest, device) for manifest in loaded) + RUNTIME_BYTES
 
 
 def gpu_memory_fraction(manifests: Sequence[Manifest], options: ServingOptions) -> float | None:
@@ -84,19 +124,19 @@ def gpu_memory_fraction(manifests: Sequence[Manifest], options: ServingOptions) 
     if needed > available:
         raise OptionError(
             f"gpu_memory_gib {options.gpu_memory_gib:g}: the models need about {_gib(needed)}; "
-            + _advice(_loaded(manifests, options), available)
+            + _advice(_loaded(manifests, options, "gpu"), available)
         )
     return min(1.0, -(-needed * 100 // available) / 100)
 
 
 def _advice(loaded: Sequence[Manifest], available: int) -> str:
     """The largest version's largest bucket, and the largest one with which everything would fit."""
-    largest = max(loaded, key=_version_bytes)
+    largest = max(loaded, key=lambda manifest: _version_bytes(manifest, "gpu"))
     sizes = bucket_bytes(largest)
     worst = max(sizes, key=lambda bucket: sizes[bucket])
-    copies = loaded.count(largest)
-    others = sum(_version_bytes(manifest) for manifest in loaded if manifest is not largest) + RUNTIME_BYTES
-    room = (available - others) // copies - largest.memory.weights_bytes
+    count = loaded.count(largest)
+    others = sum(_version_bytes(manifest, "gpu") for manifest in loaded if manifest is not largest)
+    room = (available - others - RUNTIME_BYTES) // count - largest.memory.weights_bytes
     fits = [bucket for bucket, size in sizes.items() if size <= room]
     where = f"{largest.name} version {largest.version}: weights {_gib(largest.memory.weights_bytes)}"
     where += f", bucket {worst[0]} x {worst[1]} tokens {_gib(sizes[worst])}"

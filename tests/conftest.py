@@ -49,6 +49,7 @@ FIRST = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run the long tests too, with long fuzzing")
     parser.addoption("--load", action="store_true", help="run the tests that load a server for minutes")
+    parser.addoption("--kit", action="store_true", help="run the tests that run the GPU kit under JAX")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -57,7 +58,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "test_data" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.test_data)
-    for tier, markers in (("full", ("full", "benchmark")), ("load", ("load",))):
+    for tier, markers in (("full", ("full", "benchmark")), ("load", ("load",)), ("kit", ("kit",))):
         if config.getoption(f"--{tier}"):
             continue
         skip = pytest.mark.skip(reason=f"{tier} tier: run with --{tier}")

@@ -11,6 +11,8 @@ from serving_configs.gpu_memory import RUNTIME_BYTES, estimated_bytes
 #: Larger batches are not looked for.
 MOST_ROWS = 1 << 16
 
+Source = Literal["measured", "from measured", "measured on cpu", "from measured on cpu", "estimated"]
+
 
 @dataclass(frozen=True)
 class Bucket:
@@ -18,8 +20,8 @@ class Bucket:
 
     Attributes:
       source: of the bytes beside the weights: "measured" by ``genserve warm``; "from measured": between or
-        beyond measured batch sizes, in a straight line; "estimated": keys and values, with a part for
-        temporaries.
+        beyond measured batch sizes, in a straight line; "on cpu" behind either: not on a GPU, but more than
+        the estimate; "estimated": keys and values, with a part for temporaries.
     """
 
     batch_size: int
@@ -27,7 +29,7 @@ class Bucket:
     weights_bytes: int
     cache_bytes: int
     temporary_bytes: int
-    source: Literal["measured", "from measured", "estimated"]
+    source: Source
 
     @property
     def total_bytes(self) -> int:
@@ -38,12 +40,22 @@ def bucket_of(subject: Subject, rows: int, length: int) -> Bucket:
     """A bucket of any batch size, compiled or not."""
     cache = rows * subject.row_bytes[length]
     points = {size: count for (size, other), count in subject.measured.items() if other == length}
-    beside = round(_on_line(points, rows)) if points else estimated_bytes(subject.weights_bytes, cache)
+    estimate = estimated_bytes(subject.weights_bytes, cache)
+    beside, source = _beside(subject, points, rows, estimate)
     kept = min(cache, beside)  # a measured program may share buffers that the sum counts twice
-    source: Literal["measured", "from measured", "estimated"] = (
-        "measured" if rows in points else "from measured" if points else "estimated"
-    )
     return Bucket(rows, length, subject.weights_bytes, kept, beside - kept, source)
+
+
+def _beside(subject: Subject, points: dict[int, int], rows: int, estimate: int) -> tuple[int, Source]:
+    """Bytes beside the weights, and where they come from; ``points`` are measured, by batch size."""
+    if not points:
+        return estimate, "estimated"
+    measured = round(_on_line(points, rows))
+    if subject.measured_on == "gpu":
+        return measured, "measured" if rows in points else "from measured"
+    if measured < estimate:
+        return estimate, "estimated"
+    return measured, "measured on cpu" if rows in points else "from measured on cpu"
 
 
 def _on_line(points: dict[int, int], rows: int) -> float:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from exporter.choices import Device
 from exporter.manifest import Manifest
-from serving_configs.gpu_memory import bucket_bytes
+from serving_configs.gpu_memory import copies, measured_bytes, row_bytes
 
 if TYPE_CHECKING:
     from exporter.exporting.plan import Plan
@@ -23,6 +24,7 @@ class Subject:
       scaled: those lengths whose ``row_bytes`` are taken from the longest one's.
       copies: the most beams or sequences of a row.
       measured: batch size and length -> bytes beside the weights, as ``genserve warm`` found them, or empty.
+      measured_on: where; on a CPU another XLA planned them than a GPU has.
       batch_seconds: a full batch in the longest bucket on a GPU; None: not measured there.
     """
 
@@ -38,6 +40,7 @@ class Subject:
     batch_sizes: tuple[int, ...]
     prompt_lengths: tuple[int, ...]
     measured: Mapping[tuple[int, int], int]
+    measured_on: Device | None
     batch_seconds: float | None
 
     def length_of(self, tokens: int) -> int | None:
@@ -46,32 +49,23 @@ class Subject:
 
 
 def of_version(manifest: Manifest) -> Subject:
-    """Of an exported version.
-
-    The manifest holds the longest bucket's keys and values; those of the others are in proportion to their
-    tokens: too little where a sliding window cuts the longest one's, too much with ``resume``, whose
-    bucket is longer than theirs. States are as large in every bucket.
-    """
+    """Of an exported version; keys and values of other buckets than the longest are in proportion to it."""
     lengths = manifest.buckets.prompt_lengths
     options = [manifest.generation, *manifest.options.get("signatures", {}).values()]
-    copies = _copies(options)
-    generated = manifest.max_new_tokens * copies
-    states = manifest.memory.state_bytes_per_row
-    longest = manifest.memory.cache_bytes_per_row - states
-    whole = lengths[-1] + generated
     return Subject(
         name=manifest.name,
         source=manifest.model.source,
         dtype=manifest.model.dtype,
         parameters=manifest.model.parameters,
         weights_bytes=manifest.memory.weights_bytes,
-        row_bytes={length: states - (-longest * (length + generated) // whole) for length in lengths},
+        row_bytes={length: row_bytes(manifest, length) for length in lengths},
         scaled=frozenset(lengths[:-1]),
-        copies=copies,
+        copies=copies(options),
         max_new_tokens=manifest.max_new_tokens,
         batch_sizes=manifest.buckets.batch_sizes,
         prompt_lengths=lengths,
-        measured=bucket_bytes(manifest) if manifest.warmup.memory else {},
+        measured=measured_bytes(manifest),
+        measured_on=manifest.warmup.device,
         batch_seconds=manifest.warmup.batch_seconds if manifest.warmup.device == "gpu" else None,
     )
 
@@ -82,24 +76,20 @@ def of_plan(plan: Plan) -> Subject:
     The longest bucket stands for that of ``resume`` too, which holds prompts with their answers.
     """
     buckets = plan.buckets
-    row_bytes = {length: plan.cache_bytes(length, 1) for length in buckets.prompt_lengths}
+    rows = {length: plan.cache_bytes(length, 1) for length in buckets.prompt_lengths}
     return Subject(
         name=plan.servable.name,
         source=plan.options.model,
         dtype=plan.dtype,
         parameters=plan.parameters,
         weights_bytes=plan.memory.weights_bytes,
-        row_bytes=row_bytes | {buckets.prompt_lengths[-1]: plan.memory.cache_bytes_per_row},
+        row_bytes=rows | {buckets.prompt_lengths[-1]: plan.memory.cache_bytes_per_row},
         scaled=frozenset(),
-        copies=_copies(options.model_dump() for options in (plan.generation, *plan.presets.values())),
+        copies=copies(options.model_dump() for options in (plan.generation, *plan.presets.values())),
         max_new_tokens=plan.generation.max_new_tokens,
         batch_sizes=buckets.batch_sizes,
         prompt_lengths=buckets.prompt_lengths,
         measured={},
+        measured_on=None,
         batch_seconds=None,
     )
-
-
-def _copies(options: Iterable[Mapping[str, Any]]) -> int:
-    keys = ("num_beams", "num_return_sequences")
-    return max((option.get(key) or 1 for option in options for key in keys), default=1)

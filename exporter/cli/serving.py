@@ -58,8 +58,14 @@ def config(
     given = {key: value for key, value in flags.items() if value is not None}
     with folder_of(out, write=True) as folder:
         written = [path.relative_to(folder) for path in _write(folder, options_file, given)]
+        said = _notes(folder)
     paths = [f"{out.rstrip('/')}/{path.as_posix()}" for path in written]
-    print(json.dumps({"files": paths}, ensure_ascii=False) if as_json else "\n".join(paths))
+    if as_json:
+        print(json.dumps({"files": paths, "notes": said}, ensure_ascii=False))
+        return
+    print("\n".join(paths))
+    for note in said:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _write(out: Path, options_file: Path | None, given: dict[str, Any]) -> list[Path]:
@@ -74,6 +80,15 @@ def _write(out: Path, options_file: Path | None, given: dict[str, Any]) -> list[
         options = read_options(options_file)
         values = kept | (options if "version_labels" in options else chosen | options)
     return write_serving_configs(out, values | given)
+
+
+def _notes(out: Path) -> list[str]:
+    """What whoever starts a server with the files should know."""
+    from exporter.deployment import read_manifests, serving_options, stored_options
+    from serving_configs.notes import deployment_notes
+
+    manifests = read_manifests(out)
+    return list(map(str, deployment_notes(manifests, serving_options(stored_options(out), manifests))))
 
 
 def _url(out: str) -> str | None:

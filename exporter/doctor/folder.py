@@ -12,6 +12,7 @@ from exporter.deployment import read_manifests, serving_options, stored_options
 from exporter.doctor.findings import Finding
 from exporter.errors import GenserveError
 from exporter.manifest import MANIFEST_PATH, Manifest
+from serving_configs.notes import deployment_notes
 
 _WARMUP = "assets.extra/tf_serving_warmup_requests"
 _OURS = {"serving", "xla-cache"}
@@ -113,10 +114,13 @@ def _serving(output: Path) -> Iterator[Finding]:
     command = f"genserve config {output}"
     try:
         manifests = read_manifests(output)
-        files = serving_configs.render(manifests, serving_options(stored_options(output), manifests))
+        options = serving_options(stored_options(output), manifests)
+        files = serving_configs.render(manifests, options)
     except GenserveError as error:
         yield Finding("serving-options", "error", str(error), "serving files cannot be written", command)
         return
+    for note in deployment_notes(manifests, options):
+        yield Finding(note.id, "note", note.what, note.meaning, note.mend)
     stale = [name for name, text in files.items() if _text(output / "serving" / name) != text]
     if stale:
         yield Finding(

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from exporter.errors import GenserveError, OptionError, TokenizerUnsupportedError, raise_all
-from exporter.generation.generation_options import GenerationOptions, against_guides
+from exporter.generation.generation_options import GenerationOptions
+from exporter.generation.option_checks import against_guides
 from exporter.guides import Guide, GuideTable, compile_guide, language
 from exporter.manifest import GuideInfo
 from exporter.options import ExportOptions

@@ -45,11 +45,11 @@ def read_v2(config: ConfigReader) -> ModelSpec:
     plain = gated_mlp(config, shape.width, bias=bias)
     first = config.integer("first_k_dense_replace", 0, 0)
     mixed = [layer >= first for layer in range(shape.layers)]
-    layers = some_mixed([attention] * shape.layers, mixed, _v2_mixture(config, bias), plain, norm)
+    layers = some_mixed([attention] * shape.layers, mixed, v2_mixture(config, bias), plain, norm)
     return shape.model("deepseek_v2", layers, norm, HeadSpec(tied(config)))
 
 
-def _v2_mixture(config: ConfigReader, bias: bool) -> MoeSpec:
+def v2_mixture(config: ConfigReader, bias: bool) -> MoeSpec:
     """Softmax scores, of the best groups of experts or of all; they are never made to add up to one."""
     expert = gated_mlp(config, config.integer("moe_intermediate_size", 1407))
     router = RouterSpec(scale=config.number("routed_scaling_factor", 1.0), wide=True)

@@ -102,7 +102,7 @@ _GLM4V = Wrapped(
 )
 GLM4V = _GLM4V.family()
 GLM4V_MOE = replace(_GLM4V, model_type="glm4v_moe", texts={"glm4v_moe_text": _MOE}).family()
-GLM46V = Wrapped(
+_GLM46V = Wrapped(
     "glm46v",
     {"glm4v_text": _DENSE, "glm4v_moe_text": _MOE},
     homes={"glm4v_text": "glm4v", "glm4v_moe_text": "glm4v_moe"},
@@ -110,5 +110,7 @@ GLM46V = Wrapped(
     keys=_KEYS,
     tied=False,
     renames=(),
-).family()
+)
+GLM46V = _GLM46V.family()
+GLMGA = replace(_GLM46V, model_type="glmga").family()
 GLM_OCR = replace(_GLM4V, model_type="glm_ocr", texts={"glm_ocr_text": Family(read_ocr, glm.NAMES)}).family()

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from exporter.families.cohere import COHERE2
 from exporter.families.family import Family
+from exporter.families.gpt_oss import GPT_OSS
 from exporter.families.lfm2 import LFM2
 from exporter.families.llama import LLAMA, NORMED_NAMES
 from exporter.families.ministral3 import MINISTRAL3
 from exporter.families.mistral import MISTRAL
+from exporter.families.mistral4 import MISTRAL4
+from exporter.families.names import Names
 from exporter.families.qwen import QWEN2, QWEN3
+from exporter.families.qwen_moe import QWEN3_MOE
 from exporter.families.wrapped import Ties, Wrapped
+from exporter.spec import ModelSpec, MoeSpec
 
 _IMAGES = ("image_token_id", "vision_config")
 _LLAVA = (
@@ -38,6 +43,24 @@ _COHERE: dict[str, Family] = {"cohere2": COHERE2}
 _LLAMAS: dict[str, Family] = {"llama": LLAMA, "mistral": MISTRAL, "qwen2": QWEN2}
 _SMALL = {"model_type": "llama", "rms_norm_eps": 1e-5}
 
+
+def _internvl(spec: ModelSpec) -> Names:
+    """Of gpt-oss, whose attention has sinks, of another mixture, or of a dense model."""
+    attention = spec.decoder.layers[0].attention
+    assert attention is not None
+    if attention.sinks:
+        return GPT_OSS.names_for(spec)
+    mixed = any(isinstance(layer.mlp, MoeSpec) for layer in spec.decoder.layers)
+    return QWEN3_MOE.names_for(spec) if mixed else NORMED_NAMES
+
+
+def _mistral3(spec: ModelSpec) -> Names:
+    """Of Mistral 4, whose attention is latent, or of those before it."""
+    attention = spec.decoder.layers[0].attention
+    assert attention is not None
+    return (MISTRAL4 if attention.latent else MISTRAL).names_for(spec)
+
+
 AYA_VISION = Wrapped(
     "aya_vision",
     _COHERE,
@@ -64,8 +87,8 @@ IDEFICS3 = Wrapped(
 ).family()
 INTERNVL = Wrapped(
     "internvl",
-    {"qwen2": QWEN2, "qwen3": QWEN3, "llama": LLAMA},
-    names=NORMED_NAMES,
+    {"qwen2": QWEN2, "qwen3": QWEN3, "llama": LLAMA, "qwen3_moe": QWEN3_MOE, "gpt_oss": GPT_OSS},
+    names=_internvl,
     keys=(
         *_IMAGES,
         "downsample_ratio",
@@ -114,7 +137,8 @@ VIPLLAVA = Wrapped(
 ).family()
 MISTRAL3 = Wrapped(
     "mistral3",
-    {"mistral": MISTRAL, "ministral3": MINISTRAL3},
+    {"mistral": MISTRAL, "ministral3": MINISTRAL3, "mistral4": MISTRAL4},
+    names=_mistral3,
     keys=(*_LLAVA, "spatial_merge_size"),
     default=_MISTRAL3,
 ).family()

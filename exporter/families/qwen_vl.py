@@ -127,7 +127,8 @@ def _wrapped(model_type: str, text: Family, flat: bool) -> Family:
 _SECOND = Family(read_second, LLAMA_NAMES)
 QWEN2_VL = _wrapped("qwen2_vl", _SECOND, True)
 QWEN2_5_VL = _wrapped("qwen2_5_vl", _SECOND, True)
-QWEN3_VL = _wrapped("qwen3_vl", Family(read_third, NORMED_NAMES), False)
+THIRD = Family(read_third, NORMED_NAMES)
+QWEN3_VL = _wrapped("qwen3_vl", THIRD, False)
 _MOE_TEXT = Family(
     read_moe,
     replace(_MOE, expert_layout=Experts.HALVES, experts_either_way=True),

@@ -20,32 +20,47 @@ _REASONS = {
         inkling2_text
     """,
     "its keys and values pass short convolutions, and its layers run several times over in loops": """
-        inkling2_loop_text
+        inkling2_loop inkling2_loop_text
     """,
     "its queries and keys pass convolutions, and half of each value is that of the token before": "zaya",
     "it reads an image with every text: its class writes nothing to text alone": """
         blip-2 instructblip instructblipvideo
     """,
+    "it reads sound with every text: its class writes nothing to text alone": "voxtral_realtime",
+    "it reads sound with every token of its text": "kyutai_speech_to_text moshi",
+    "it reads or writes speech": "speecht5",
+    "it reads sound and writes notes": "pop2piano",
     "it reads its prompts in both directions": "paligemma",
     "it judges images and texts, and writes none": "shieldgemma2",
     "its text model is none of those that are built, and images are tokens of its vocabulary": """
         chameleon emu3
     """,
-    "its layers that look at an image alone stand among the others": "mllama",
+    "its layers that look at an image alone stand among the others": "idefics mllama",
+    "its layers that look at a protein alone stand among the others": "evolla",
+    "its decoder looks at what an encoder of images gives": "blip pix2struct pp_formulanet trocr",
+    "its encoder reads boxes and images beside text": "udop",
+    "its text model has an encoder (Bart's), and such are read from configs of their own alone": "florence2",
     "it writes sound beside text; its thinker alone, saved as a model of its own, is supported": """
         qwen2_5_omni qwen3_omni_moe
     """,
+    "it writes sound": "dia musicgen musicgen_melody vibevoice",
+    "it writes the actions of a robot": "pi0",
+    "it writes blocks of tokens by diffusion": "diffusion_gemma",
     "it reads images, sound or video beside text, and its text model is not built either": """
-        glm5_next inkling2 inkling_mm_model molmo2 qwen4_exp
+        git glm5_next inkling2 inkling_mm_model kosmos-2 kosmos-2.5 molmo2 qwen4_exp
     """,
-    "it reads images, sound or video beside text, and only text models are exported": """
-        blip ernie4_5_vl_moe evolla florence2 fuyu git hunyuan_vl idefics kosmos-2 kosmos-2.5
-        moshi musicgen musicgen_melody nemotron_h_omni pix2struct
-        speecht5 trocr udop vibevoice
+    "its experts of text stand beside experts of images, and its text model is not built": "ernie4_5_vl_moe",
+    "it norms embeddings, queries and keys by nothing learned and gates what attention reads, and its text "
+    "model is not built": "muse_glimmer",
+    "its residual stream is mixed by learned gates, and its experts read and write a narrower one": """
+        muse_spark
     """,
+    "its layers have other numbers of heads, and clamp what their blocks multiply": "step3p7",
+    "its cache keeps a prompt, and of what it writes a window": "unlimited_ocr",
+    "its checkpoints keep experts as NeMo does, which is not read": "nemo_speechlm",
     "its latent attention comes with parts that this exporter does not build (an indexer that chooses keys, "
     "layers of two attentions, experts that do nothing)": """
-        axk2 deepseek_v32 deepseek_v4 dots3_note dots3_note_text glm_moe_dsa hy_v4 longcat_flash
+        axk2 deepseek_v32 deepseek_v4 dots3_note dots3_note_text glm_moe_dsa hy_v4 hy_v4_vl longcat_flash
     """,
     "it is an encoder; used as a decoder (is_decoder) it is not built": """
         albert bert bert-generation big_bird camembert convbert data2vec-text deberta deberta-v2
@@ -57,7 +72,9 @@ _REASONS = {
     "its attention is gated with a softplus, layer by layer with other numbers of heads": "laguna",
     "its router adds its corrections to logits, not to scores": "kolibri1",
     "its class in the reference turns heads by another base than the rope_theta of its checkpoints": "dbrx",
-    "its attention chooses blocks of keys by an index that it has learned": "minimax_m3_vl_text",
+    "its attention chooses keys, or blocks of them, by an index that it has learned": """
+        minimax_m3_vl minimax_m3_vl_text mistral_large4
+    """,
     "it drafts tokens for another model and writes none of its own": """
         gemma4_assistant gemma4_unified_assistant
     """,

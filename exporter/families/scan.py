@@ -40,8 +40,13 @@ SHARED_CODE = (
     "models/auto/configuration_auto.py",
 )
 
-#: The table of the auto class that generates text without an encoder.
+#: The tables of the auto classes that write text: without an encoder, to images, to anything, to speech, and
+#: with an encoder.
 CAUSAL = "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES"
+IMAGE_TEXT = "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES"
+MULTIMODAL = "MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES"
+SPEECH = "MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES"
+SEQ_TO_SEQ = "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES"
 
 # Configs of other things than a model.
 _OTHER_CONFIGS = re.compile(
@@ -108,15 +113,24 @@ def registered(root: Path, table: str = CAUSAL) -> dict[str, str]:
     for node in ast.parse(path.read_text(encoding="utf-8")).body if path.is_file() else ():
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == table:
             assert isinstance(node.value, ast.Call)
-            return dict(ast.literal_eval(node.value.args[0]))
+            assert isinstance(node.value.args[0], ast.List)
+            return dict(pair for item in node.value.args[0].elts for pair in _registered(root, item))
     raise LookupError(f"no {table} in {path}")
+
+
+def _registered(root: Path, item: ast.expr) -> Iterable[tuple[str, str]]:
+    """What one item of a table adds: itself, or as ``*list(OTHER.items())`` all of another table."""
+    if not isinstance(item, ast.Starred):
+        return [ast.literal_eval(item)]
+    others = [node.id for node in ast.walk(item) if isinstance(node, ast.Name) and node.id != "list"]
+    return registered(root, *others).items()
 
 
 def modelling(root: Path, model_type: str) -> list[Path]:
     """The modules of a type's model; of one without its own, that of the class that it generates with."""
     if own := sorted(homes(root)[model_type].parent.glob("modeling_*.py")):
         return own
-    name = registered(root).get(model_type)
+    name = registered(root).get(model_type) or registered(root, IMAGE_TEXT).get(model_type)
     modules = sorted(root.glob("models/*/modeling_*.py")) if name else []
     return [path for path in modules if f"\nclass {name}(" in path.read_text(encoding="utf-8")]
 

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from exporter.families.apertus import APERTUS1P5_TEXT
 from exporter.families.aria import ARIA_TEXT
 from exporter.families.deepseek import DEEPSEEK_V3
 from exporter.families.exaone4 import EXAONE4
 from exporter.families.family import Family
-from exporter.families.granite import GRANITE
+from exporter.families.granite import GRANITE, HYPERCLOVAX
 from exporter.families.llama import LLAMA
 from exporter.families.mistral import MISTRAL
+from exporter.families.nemotron_h import NAMES as NEMOTRON_H_NAMES
+from exporter.families.nemotron_h import NEMOTRON_H
 from exporter.families.qwen import QWEN2, QWEN3
-from exporter.families.wrapped import LLAVA, Ties, Wrapped
+from exporter.families.qwen3_next import QWEN3_5_TEXT
+from exporter.families.wrapped import LLAVA, TOWERS, Ties, Wrapped
 
 _IMAGES = ("image_token_id", "vision_config")
 _VIDEOS = (*_IMAGES, "video_token_id")
 _FEATURES = (*_IMAGES, "vision_feature_layer", "vision_feature_select_strategy")
 _LLAMA = {"llama": LLAMA}
 
+APERTUS1P5 = Wrapped(
+    "apertus1p5",
+    {"apertus1p5_text": APERTUS1P5_TEXT},
+    own=True,
+    keys=(*_IMAGES, "audio_config", "audio_token_id", "audio_token_offset", "image_token_offset"),
+    tied=False,
+    renames=(),
+).family()
 ARIA = Wrapped(
     "aria",
     {"aria_text": ARIA_TEXT},
@@ -57,7 +71,7 @@ FAST_VLM = Wrapped(
     ties=Ties.EITHER,
     renames=(),
 ).family()
-GOT_OCR2 = Wrapped(
+_GOT = Wrapped(
     "got_ocr2",
     {"qwen2": QWEN2},
     default={
@@ -70,6 +84,10 @@ GOT_OCR2 = Wrapped(
         "rope_theta": 1_000_000.0,
         "vocab_size": 151860,
     },
+)
+GOT_OCR2 = _GOT.family()
+PP_CHART2TABLE = replace(
+    _GOT, model_type="pp_chart2table", aliases={"image_token_index": "image_token_id"}
 ).family()
 _GRANITE: dict[str, Family] = {"granite": GRANITE}
 GRANITE4_VISION = Wrapped(
@@ -114,6 +132,16 @@ GRANITE_DOCLING = Wrapped(
     part="text_model",
     renames=(),
 ).family()
+HYPERCLOVAX_VISION_V2 = Wrapped(
+    "hyperclovax_vision_v2",
+    {"hyperclovax": HYPERCLOVAX},
+    keys=_VIDEOS,
+    head=True,
+    renames=(
+        (r"^model\.language_model\.lm_head", "lm_head"),
+        (r"^model\.language_model\.model", "model.language_model"),
+    ),
+).family()
 IDEFICS2 = Wrapped(
     "idefics2",
     {"mistral": MISTRAL},
@@ -153,6 +181,51 @@ LIGHTON_OCR = Wrapped(
     },
     renames=(),
 ).family()
+_MINICPM = Wrapped(
+    "minicpmv4_6",
+    {"qwen3_5_text": QWEN3_5_TEXT},
+    keys=(
+        *_VIDEOS,
+        "downsample_mode",
+        "image_size",
+        "insert_layer_id",
+        "merge_kernel_size",
+        "merger_times",
+        "patch_size",
+    ),
+    tied=False,
+    renames=(),
+)
+MINICPMV4_6 = _MINICPM.family()
+_MARKERS = ("image_end_id", "image_start_id", "newline_id", "slice_end_id", "slice_start_id")
+MINICPMV4_7 = replace(_MINICPM, model_type="minicpmv4_7", keys=(*_MINICPM.keys, *_MARKERS)).family()
+MINICPM_OCR = replace(_MINICPM, model_type="minicpm_ocr", tied=True).family()
+#: Its text model is the class that writes text, with a head of its own.
+NEMOTRON_H_OMNI = Wrapped(
+    "nemotron_h_omni",
+    {"nemotron_h": NEMOTRON_H},
+    old_text="llm_config",
+    names=replace(
+        NEMOTRON_H_NAMES,
+        base="model",
+        prefix="language_model.model.",
+        head="language_model.lm_head",
+        towers=TOWERS,
+    ),
+    keys=(
+        *_IMAGES,
+        "audio_config",
+        "audio_token_id",
+        "downsample_ratio",
+        "projector_hidden_size",
+        "video_pruning_rate",
+        "video_temporal_patch_size",
+        "vision_hidden_size",
+    ),
+    ties=Ties.TEXT,
+    head=True,
+    part="",
+).family()
 OVIS2 = Wrapped(
     "ovis2",
     {"qwen2": QWEN2},
@@ -166,6 +239,18 @@ PERCEPTION_LM = Wrapped(
     keys=(*_VIDEOS, "projector_pooling_ratio", "vision_use_cls_token"),
     ties=Ties.FIRST,
     renames=(),
+).family()
+QIANFAN_OCR = Wrapped(
+    "qianfan_ocr",
+    {"qwen3": QWEN3},
+    keys=(*_FEATURES, "downsample_ratio", "projector_hidden_act"),
+    tied=False,
+    renames=(
+        # This one is for the tower, and renames whatever has such a part.
+        (r"encoder\.layers\.", "layers."),
+        (r"^language_model\.model\.", "model.language_model."),
+        (r"^language_model\.lm_head\.", "lm_head."),
+    ),
 ).family()
 VIDEO_LLAMA_3 = Wrapped(
     "video_llama_3", {"qwen2": QWEN2}, keys=_VIDEOS, tied=False, ties=Ties.EITHER, renames=()

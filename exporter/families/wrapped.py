@@ -24,7 +24,9 @@ LLAVA = (
     (r"^model\.language_model\.model", "model.language_model"),
 )
 TOWERS = (
+    "acoustic_tokenizer_encoder",
     "aligner",
+    "audio_tokenizer",
     "audio_tower",
     "connector",
     "density_router",
@@ -41,17 +43,29 @@ TOWERS = (
     "image_newline",
     "image_tower",
     "layerwise_projectors",
+    "merger",
+    "mlp1",
     "mm_projector",
     "multi_modal_projector",
     "projector",
+    "qwen2_model",
+    "sam_model",
+    "semantic_tokenizer_encoder",
+    "sound_encoder",
+    "sound_projection",
     "spatial_projectors",
     "talker",
     "token2wav",
     "video_tower",
+    "view_separator",
+    "view_seperator",
     "vision_embed_tokens",
     "vision_encoder",
+    "vision_final_layernorm",
     "vision_model",
     "vision_projection",
+    "vision_projector",
+    "vision_tokenizer",
     "vision_tower",
     "visual",
     "visual_embeddings_table",
@@ -76,6 +90,7 @@ class Wrapped:
 
     Attributes:
       texts: the families that ``text_config`` may be of, by model_type; the first is the default.
+      old_text: where ``text_config`` stands in older configs.
       also: other names of ``texts``.
       own: the text model's code is the type's own; its keys are those of this type.
       homes: for ``texts`` that are no type of the registry the one whose code they are part of.
@@ -98,6 +113,7 @@ class Wrapped:
     model_type: str
     texts: Mapping[str, Family]
     also: Mapping[str, str] = field(default_factory=dict)
+    old_text: str = ""
     own: bool = False
     homes: Mapping[str, str] = field(default_factory=dict)
     names: Names | Callable[[ModelSpec], Names] | None = None
@@ -123,7 +139,7 @@ class Wrapped:
 
     def read(self, config: ConfigReader) -> ModelSpec:
         """The spec of ``text_config``."""
-        given = config.mapping("text_config")
+        given = config.mapping("text_config") or (config.mapping(self.old_text) if self.old_text else {})
         inner = {**self.default, **given} if self.completed else given or self.default
         kind = self._kind(config, inner)
         family = self.texts[kind]

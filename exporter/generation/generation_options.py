@@ -7,14 +7,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from exporter.errors import GenserveError, OptionError, UnsupportedError, did_you_mean, raise_all
+from exporter.errors import OptionError, UnsupportedError, did_you_mean, raise_all
 from exporter.generation.attributes import ATTRIBUTES, CUSTOM_KEYS, EXTRAS, NOT_EXPORTED, Fate
 from exporter.generation.off_values import SAMPLING, is_number, neutral_of
+from exporter.generation.option_checks import contradictions, ids_outside
 from exporter.guides import Guide
 
 # The default of transformers 5 where neither max_new_tokens nor max_length is set.
@@ -124,11 +125,11 @@ class GenerationOptions(BaseModel):
     @property
     def guide(self) -> Guide | None:
         """What every answer follows; OptionError or UnsupportedError for what is no guide."""
-        found = [Guide(kind, source) for kind, source in self._guides.items()]
+        found = [Guide(kind, source) for kind, source in self.guide_sources.items()]
         return found[0] if found else None
 
     @property
-    def _guides(self) -> dict[Any, Any]:
+    def guide_sources(self) -> dict[Any, Any]:
         """The sources of guides by their kind: more than one is a contradiction."""
         sources = {"regex": self.guided_regex, "choice": self.guided_choice or None, "json": self.guided_json}
         return {kind: source for kind, source in sources.items() if source is not None}
@@ -193,7 +194,7 @@ def resolve_options(
     values |= {name: settings[name].value for name in _FIELDS & settings.keys() - derived}
     options = _build(values, settings, wrong)
     if options is not None:
-        wrong += _contradictions(options) + _ids_outside(options, vocab_size)
+        wrong += contradictions(options) + ids_outside(options, vocab_size)
     raise_all(OptionError if wrong else UnsupportedError, "generation options:", wrong + refused)
     assert options is not None
     return options
@@ -340,93 +341,3 @@ def _build(
             source = settings[name].source if name in settings else "derived"
             wrong.append(f"{name}={values[name]!r} ({source}): {message}")
         return None
-
-
-def _contradictions(options: GenerationOptions) -> list[str]:
-    """Combinations that transformers refuses, and those that mean nothing."""
-    several, beams = options.num_return_sequences, options.num_beams
-    lookup = options.prompt_lookup_num_tokens
-    forced = {"forced_eos_token_id": set(options.forced_eos_token_id)}
-    if options.forced_bos_token_id is not None:
-        forced["forced_bos_token_id"] = {options.forced_bos_token_id}
-    rules: list[tuple[bool, str]] = [
-        (
-            several > 1 and beams == 1 and not options.do_sample,
-            f"num_return_sequences={several}: greedy search has one answer; set do_sample or num_beams",
-        ),
-        (
-            beams > 1 and several > beams,
-            f"num_return_sequences={several}: at most num_beams={beams}",
-        ),
-        (
-            options.do_sample and options.temperature == 0,
-            "temperature=0.0: above 0 with do_sample; greedy search is do_sample=False",
-        ),
-        (
-            lookup > 0 and (options.do_sample or beams > 1),
-            f"prompt_lookup_num_tokens={lookup}: greedy search only (do_sample false, num_beams 1)",
-        ),
-        (
-            options.exponential_decay_length_penalty is not None and not _valid(options.eos_token_id),
-            "exponential_decay_length_penalty: needs an eos_token_id",
-        ),
-        *(
-            (
-                bool(ids) and ids <= set(options.suppress_tokens),
-                f"{name}={sorted(ids)}: also in suppress_tokens, so no token would be left",
-            )
-            for name, ids in forced.items()
-        ),
-    ]
-    return [message for broken, message in rules if broken] + _guide_problems(options)
-
-
-def _guide_problems(options: GenerationOptions) -> list[str]:
-    """What is wrong with the options' guide, and what does not go with any."""
-    names = [f"guided_{kind}" for kind in options._guides]
-    if len(names) > 1:
-        return [f"{' and '.join(names)}: one answer follows one guide; give one of them"]
-    if not names:
-        return []
-    try:
-        options.guide  # noqa: B018
-    except GenserveError as error:
-        return [str(error)]
-    return [f"{names[0]}: {why}" for why in against_guides(options)]
-
-
-def against_guides(options: GenerationOptions) -> list[str]:
-    """Options that guided answers do not go with, and why."""
-    rules = [
-        (
-            bool(options.stop_strings),
-            f"a guide says where an answer ends, and stop_strings={list(options.stop_strings)} would too",
-        ),
-        (
-            options.forced_bos_token_id is not None,
-            f"every token is the guide's, and forced_bos_token_id={options.forced_bos_token_id} would not be",
-        ),
-        (not _valid(options.eos_token_id), "needs an eos_token_id, by which an answer ends"),
-    ]
-    return [why for broken, why in rules if broken]
-
-
-def _valid(ids: Iterable[int]) -> tuple[int, ...]:
-    return tuple(token for token in ids if token >= 0)
-
-
-# Fields whose ids are added to, masked or forced, and so must have a logit.
-_ID_FIELDS: dict[str, Callable[[Any], Iterable[int]]] = {
-    "sequence_bias": lambda biases: (token for tokens, _ in biases for token in tokens),
-    "bad_words_ids": lambda words: (token for tokens in words for token in tokens),
-    "forced_bos_token_id": lambda token: () if token is None else (token,),
-    "forced_eos_token_id": tuple,
-}
-
-
-def _ids_outside(options: GenerationOptions, vocab_size: int) -> list[str]:
-    return [
-        f"{name}: token {max(ids)} is outside the vocabulary (0 to {vocab_size - 1})"
-        for name, read in _ID_FIELDS.items()
-        if (ids := [token for token in read(getattr(options, name)) if token >= vocab_size])
-    ]

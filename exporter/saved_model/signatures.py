@@ -18,7 +18,7 @@ from exporter.generation.loop import ends_row
 from exporter.generation.result import FinishReason
 from exporter.generation.rows import RowOptions, check_rows, mask_rows, row_fields
 from exporter.generation.stop import cut_answers
-from exporter.saved_model.programs import GenerationProgram, Program
+from exporter.saved_model.programs import GenerationProgram
 from exporter.saved_model.requests import (
     Rows,
     checked_ids,
@@ -50,7 +50,7 @@ class Signature(NamedTuple):
         return dict(self.function.structured_outputs)
 
 
-_TEXT = tf.TensorSpec([None], tf.string)
+TEXT = tf.TensorSpec([None], tf.string)
 
 #: ``finish_reason`` by FinishReason code.
 _FINISH_REASONS = tuple("" if reason is FinishReason.NONE else reason.name.lower() for reason in FinishReason)
@@ -85,13 +85,13 @@ def text_signature(program: GenerationProgram, tokenizer: TokenizerGraph, policy
 
     def generate_text(text: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
-            rows = _prompts(tokenizer, text, longest_prompt(program, policy), policy)
+            rows = prompts_from_text(tokenizer, text, longest_prompt(program, policy), policy)
         answer = program.run(rows)
         with tf.device(CPU):
             generated = _echoed(generated_texts(answer, tokenizer, program.options, None), text, rows, policy)
             return finish({"generated_text": generated}, answer, rows, policy, baked=program.baked)
 
-    return trace(generate_text, text=_TEXT)
+    return trace(generate_text, text=TEXT)
 
 
 def generate_signature(program: GenerationProgram, tokenizer: TokenizerGraph, policy: Policy) -> Signature:
@@ -102,7 +102,7 @@ def generate_signature(program: GenerationProgram, tokenizer: TokenizerGraph, po
 
     def generate_with_options(text: tf.Tensor, **values: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device(CPU):
-            prompts = _prompts(tokenizer, text, longest_prompt(program, policy), policy)
+            prompts = prompts_from_text(tokenizer, text, longest_prompt(program, policy), policy)
             rows, row_options = checked_rows(prompts, values, program, None)
         answer = program.run(rows, row_options)
         with tf.device(CPU):
@@ -111,7 +111,7 @@ def generate_signature(program: GenerationProgram, tokenizer: TokenizerGraph, po
             )
             return finish({"generated_text": generated}, answer, rows, policy, baked=program.baked)
 
-    return trace(generate_with_options, text=_TEXT, **row_specs(program, extras=False))
+    return trace(generate_with_options, text=TEXT, **row_specs(program, extras=False))
 
 
 def generate_tokens_signature(
@@ -165,98 +165,6 @@ def tokens_signature(program: GenerationProgram, *, vocab_size: int, policy: Pol
     return trace(generate_tokens, **ids_specs(policy.longest))
 
 
-def score_signature(
-    program: Program,
-    tokenizer: TokenizerGraph,
-    targets: TokenizerGraph,
-    policy: Policy,
-) -> Signature:
-    """``text`` and ``continuation`` string[batch] -> ``score`` float32[batch], the log-likelihood of the
-    continuation's tokens after the prompt, ``num_tokens`` (of the continuation), ``greedy`` bool, ``error``.
-
-    Both texts are tokenized by themselves, the continuation by ``targets``. An encoder-decoder model scores
-    it with the special tokens that this adds (the end of sequence), a decoder-only model without.
-    """
-
-    width = program.per_row["continuation"].shape[1]
-
-    def score_text(text: tf.Tensor, continuation: tf.Tensor) -> dict[str, tf.Tensor]:
-        with tf.device(CPU):
-            rows = _prompts(tokenizer, text, policy.longest, policy)
-            scored = rows_from_text(
-                targets,
-                continuation,
-                longest=width,
-                overflow="error",
-                field="continuation",
-                add_special_tokens=program.encodes,
-                vocab_size=policy.vocab_size,
-            )
-            rows = with_errors(rows, scored.error)
-            count = tf.cast(scored.tokens.row_lengths(), tf.int32)
-            dense = scored.tokens.to_tensor(0, shape=[None, width])
-        answer = program.run(rows, {"continuation": dense, "count": count})
-        with tf.device(CPU):
-            good = tf.equal(rows.error, "")
-            return {
-                "score": tf.where(good, answer["score"], 0.0),
-                "num_tokens": tf.where(good, count, 0),
-                "greedy": good & answer["greedy"],
-                "error": answered(rows.error, policy.row_errors),
-            }
-
-    return trace(score_text, text=_TEXT, continuation=_TEXT)
-
-
-def next_token_signature(program: Program, tokenizer: TokenizerGraph, policy: Policy) -> Signature:
-    """``text`` string[batch] -> the n most probable next tokens, best first: ``tokens`` int32[batch, n],
-    ``token_texts`` string[batch, n], ``probabilities`` float32[batch, n], and ``error`` string[batch]."""
-
-    def next_token(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        with tf.device(CPU):
-            rows = _prompts(tokenizer, text, policy.longest, policy)
-        answer = program.run(rows, {})
-        with tf.device(CPU):
-            good = tf.equal(rows.error, "")[:, None]
-            tokens = tf.where(good, answer["tokens"], 0)
-            texts = detokenize(tokenizer, tokens[:, :, None], tf.cast(good, tf.int32) * tf.ones_like(tokens))
-            return {
-                "tokens": tokens,
-                "token_texts": texts,
-                "probabilities": tf.where(good, answer["probabilities"], 0.0),
-                "error": answered(rows.error, policy.row_errors),
-            }
-
-    return trace(next_token, text=_TEXT)
-
-
-def prompt_logprobs_signature(program: Program, *, vocab_size: int, policy: Policy) -> Signature:
-    """The inputs of ``tokens`` -> ``logprobs`` float32[batch, longest] of each token given those before, 0
-    of a first one that none comes before and of padding, ``num_tokens`` int32 and ``error`` string[batch].
-
-    And, where the export asks for them, ``top_tokens`` and ``top_logprobs`` [batch, longest, n].
-    """
-
-    def prompt_logprobs(input_ids: tf.Tensor, num_tokens: tf.Tensor) -> dict[str, tf.Tensor]:
-        with tf.device(CPU):
-            rows = rows_from_ids(input_ids, num_tokens, vocab_size=vocab_size, longest=policy.longest)
-        answer = program.run(rows, {})
-        with tf.device(CPU):
-            good = tf.equal(rows.error, "")
-
-            def of_good(value: tf.Tensor) -> tf.Tensor:
-                mask = tf.reshape(good, [-1] + [1] * (len(value.shape) - 1))
-                return tf.where(mask, value, tf.zeros_like(value))
-
-            return {
-                **{name: of_good(value) for name, value in answer.items()},
-                "num_tokens": tf.cast(rows.tokens.row_lengths(), tf.int32),
-                "error": answered(rows.error, policy.row_errors),
-            }
-
-    return trace(prompt_logprobs, **ids_specs(policy.longest))
-
-
 def encode_signature(tokenizer: TokenizerGraph, *, pad_token_id: int, row_errors: RowErrors) -> Signature:
     """``text`` string[batch] -> ``input_ids`` int32[batch, length] right-padded, counts, errors."""
 
@@ -270,7 +178,7 @@ def encode_signature(tokenizer: TokenizerGraph, *, pad_token_id: int, row_errors
                 "error": error,
             }
 
-    return trace(encode, text=_TEXT)
+    return trace(encode, text=TEXT)
 
 
 def decode_signature(
@@ -295,7 +203,7 @@ def detokenize(tokenizer: TokenizerGraph, sequences: tf.Tensor, num_tokens: tf.T
     return tf.reshape(tokenizer.decode(flat, tf.reshape(num_tokens, [-1])), tf.shape(num_tokens))
 
 
-def _prompts(tokenizer: TokenizerGraph, text: tf.Tensor, longest: int, policy: Policy) -> Rows:
+def prompts_from_text(tokenizer: TokenizerGraph, text: tf.Tensor, longest: int, policy: Policy) -> Rows:
     """string [batch] prompts -> their rows."""
     kept = policy.prefix.rest_tokens if policy.prefix else 0
     return rows_from_text(

@@ -22,6 +22,11 @@ from exporter.prompts.language_tokenizer import LanguageTokenizer
 from exporter.prompts.templates import Template
 from exporter.saved_model.chat_signatures import chat_signature, encode_segments_signature, template_signature
 from exporter.saved_model.programs import Programs
+from exporter.saved_model.question_signatures import (
+    next_token_signature,
+    prompt_logprobs_signature,
+    score_signature,
+)
 from exporter.saved_model.resuming import resume_signature
 from exporter.saved_model.served import Guided, ProgramKey, Served, programs_of
 from exporter.saved_model.signatures import (
@@ -31,9 +36,6 @@ from exporter.saved_model.signatures import (
     encode_signature,
     generate_signature,
     generate_tokens_signature,
-    next_token_signature,
-    prompt_logprobs_signature,
-    score_signature,
     text_signature,
     tokens_signature,
 )

@@ -2,10 +2,11 @@
 
     python -m scripts.benchmarks.layers 12x64 32x64 80x64
     python -m scripts.benchmarks.layers 12x768 --batch 1 8 --tokens 64
+    python -m scripts.benchmarks.layers 12x64 32x64 --model-type lfm2
 
-A case is LAYERSxHIDDEN, a Llama with random weights and greedy search, and runs in a process of its own.
-Tracing and compilation are in seconds of CPU. A step is the difference of calls for all tokens and for one,
-by their number: of both the best of all trials, which alternate.
+A case is LAYERSxHIDDEN, a model (a Llama) with random weights and greedy search, and runs in a process of its
+own. Tracing and compilation are in seconds of CPU. A step is the difference of calls for all tokens and for
+one, by their number: of both the best of all trials, which alternate.
 """
 
 from __future__ import annotations
@@ -22,6 +23,22 @@ from typing import Any
 import numpy as np
 
 VOCAB = 256
+#: model_type -> what its config has beside the sizes of a Llama, and the pattern of its layers.
+KINDS: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "llama": ({}, []),
+    "lfm2": ({}, ["conv", "conv", "full_attention"]),
+    "qwen3_5_text": (
+        {
+            "head_dim": 64,
+            "linear_num_key_heads": 4,
+            "linear_num_value_heads": 4,
+            "linear_key_head_dim": 32,
+            "linear_value_head_dim": 32,
+        },
+        [*["linear_attention"] * 3, "full_attention"],
+    ),
+    "mamba": ({}, []),
+}
 
 
 def main(arguments: list[str]) -> None:
@@ -39,6 +56,7 @@ def main(arguments: list[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("cases", nargs="+", metavar="LAYERSxHIDDEN")
+    parser.add_argument("--model-type", choices=list(KINDS), default="llama")
     parser.add_argument("--target", choices=["cpu", "gpu"], default="cpu")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--batch", type=int, nargs="+", default=[1])
@@ -130,9 +148,10 @@ def _model(layers: int, hidden: int, options: argparse.Namespace) -> tuple[Any, 
     from exporter.families.weights import plan
     from exporter.weights import WeightInfo, Weights
 
+    more, pattern = KINDS[options.model_type]
     spec = read_spec(
         {
-            "model_type": "llama",
+            "model_type": options.model_type,
             "vocab_size": VOCAB,
             "hidden_size": hidden,
             "intermediate_size": hidden * 4,
@@ -140,6 +159,8 @@ def _model(layers: int, hidden: int, options: argparse.Namespace) -> tuple[Any, 
             "num_attention_heads": max(4, hidden // 64),
             "num_key_value_heads": max(4, hidden // 64),
             "max_position_embeddings": 2048,
+            **more,
+            **({"layer_types": (pattern * layers)[:layers]} if pattern else {}),
         }
     )
     names, rng = FAMILIES[spec.model_type].names_for(spec), np.random.default_rng(0)

@@ -77,7 +77,7 @@ def _common_environment(app: App) -> dict[str, str]:
 def memory(app: App, device: Device) -> str:
     """Host memory: on a CPU all of the plan; of a GPU the weights, which pass through, and the runtime."""
     if device == "cpu":
-        return mebibytes(planned_bytes(app.manifests, app.options))
+        return mebibytes(planned_bytes(app.manifests, app.options, "cpu"))
     return mebibytes(loaded_weights_bytes(app.manifests, app.options) + RUNTIME_BYTES)
 
 

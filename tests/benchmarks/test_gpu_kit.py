@@ -16,8 +16,9 @@ from tensorflow.compiler.xla.service import hlo_pb2
 
 from scripts.benchmarks.gpu_kit import report
 from scripts.benchmarks.gpu_kit.cases import CASES, Case, tiny_cases
-from scripts.benchmarks.gpu_kit.kit import LIMIT, KitTooLargeError, write_kit
+from scripts.benchmarks.gpu_kit.kit import LIMIT, RUNNER, KitTooLargeError, main, write_kit
 from scripts.benchmarks.gpu_kit.programs import read_spec, step_bytes, weight_infos
+from tests.conftest import ROOT
 
 #: As HLO names dtypes.
 _HLO_DTYPES = {
@@ -55,11 +56,36 @@ def test_the_index_names_the_parameters_and_outputs_of_the_programs(
 ) -> None:
     assert [case["strategy"] for case in index] == ["greedy", "beam-4"]
     for case in index:
-        program = _program(kit / "tiny" / f"{case['name']}.hlo.gz")
-        found = [(list(each.dimensions), each.element_type) for each in program.parameters]
-        assert found == [(each["shape"], _HLO_DTYPES[each["dtype"]]) for each in case["parameters"]]
-        outputs = [each.element_type for each in program.result.tuple_shapes]
-        assert outputs == [_HLO_DTYPES[each["dtype"]] for each in case["outputs"]]
+        _check_program(kit / "tiny", case)
+
+
+def _check_program(folder: Path, case: dict[str, Any]) -> None:
+    """Parameters and outputs of the written program are those that the index names, in its order."""
+    program = _program(folder / f"{case['name']}.hlo.gz")
+    found = [(list(each.dimensions), each.element_type) for each in program.parameters]
+    assert found == [(each["shape"], _HLO_DTYPES[each["dtype"]]) for each in case["parameters"]]
+    outputs = [each.element_type for each in program.result.tuple_shapes]
+    assert outputs == [_HLO_DTYPES[each["dtype"]] for each in case["outputs"]]
+
+
+@pytest.mark.full
+def test_the_whole_kit_is_written_within_its_limit(tmp_path: Path) -> None:
+    """Every case at its full size, 32 and 48 layers among them, as ``gpu-kit DIR`` writes it."""
+    assert main([str(tmp_path)]) == 0
+    size = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    assert size <= LIMIT == 40 * 2**20
+    for folder, wanted in ((tmp_path, CASES), (tmp_path / "tiny", tiny_cases())):
+        cases = {case["name"]: case for case in json.loads((folder / "index.json").read_text())["cases"]}
+        assert list(cases) == ["demo", *dict.fromkeys(case.name for case in wanted)]
+        for case in cases.values():
+            _check_program(folder, case)
+    assert {case.shape: len(read_spec(case.config).decoder.layers) for case in CASES} == {
+        "llama3.1-8b": 32,
+        "gpt2-124m": 12,
+        "llama-1.1b": 22,
+        "qwen3-30b-a3b": 48,
+    }
+    assert (tmp_path / "run.py").read_bytes() == RUNNER.read_bytes()
 
 
 def test_int8_programs_take_int8_kernels_and_their_scales(index: list[dict[str, Any]]) -> None:
@@ -174,23 +200,33 @@ def test_the_page_says_which_targets_are_met() -> None:
     assert any(line.startswith("| broken | failed: RuntimeError: a/b") for line in lines)
 
 
-def test_a_rehearsal_makes_no_page(tmp_path: Path) -> None:
-    (tmp_path / "results.json").write_text(json.dumps(_made_up({}) | {"rehearsal": True}))
+def test_a_rehearsal_says_what_ran_and_with_what_but_no_figure(tmp_path: Path) -> None:
+    names = ["demo", "good", "bad", "late"]
+    results = _made_up(dict.fromkeys(names, 123.0)) | {"rehearsal": True, "skipped": ["jax: late"]}
+    results["cases"] = results["cases"] | {"bad": {"error": "ValueError: no"}, "demo": {"equal": True}}
+    del results["cases"]["late"]
+    (tmp_path / "results.json").write_text(json.dumps(results))
     page = tmp_path / "page.md"
-    assert report.main([str(tmp_path / "results.json"), "--output", str(page)]) == 1
-    assert not page.exists()
+    assert report.main([str(tmp_path / "results.json"), "--output", str(page)]) == 0
+    text = page.read_text()
+    assert "No figure from a GPU exists yet" in text
+    lines = text.splitlines()
+    assert "- date: 2000-01-01, command: `python run.py`" in lines
+    assert "- versions: genserve 0, jax 9, torch 8" in lines
+    assert "- programs that ran to their end: 2 of 4" in lines
+    assert "- models in one of PyTorch's modes that did: 2 of 2" in lines
+    assert "- the demo's answers: those of the exported SavedModel" in lines
+    assert "- failed: bad: ValueError: no" in lines
+    assert "- not run, the time was over: jax: late" in lines
+    assert "123" not in text
+    results["cases"]["demo"]["equal"] = False
+    assert "**not those of the SavedModel**" in report.page(results)
+
+
+def test_without_results_the_page_says_so(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
     assert report.main(["--output", str(page)]) == 0
     assert "No figure from a GPU exists yet" in page.read_text()
-
-
-def test_the_runner_gives_the_demos_answers_under_jax(kit: Path, tmp_path: Path) -> None:
-    pytest.importorskip("jax", reason="the runner needs jax; genserve does not")
-    output = tmp_path / "results.json"
-    command = [sys.executable, kit / "run.py", "--rehearse", "--cases", "demo", "--output", output]
-    subprocess.run(command, check=True)
-    results = json.loads(output.read_text())
-    assert results["cases"]["demo"]["equal"] is True
-    assert results["skipped"] == []
 
 
 def test_a_case_without_time_is_named(kit: Path, tmp_path: Path) -> None:
@@ -199,6 +235,13 @@ def test_a_case_without_time_is_named(kit: Path, tmp_path: Path) -> None:
     command = [sys.executable, kit / "run.py", "--rehearse", "--seconds", "0", "--output", output]
     assert subprocess.run(command, check=False, capture_output=True).returncode == 0
     results = json.loads(output.read_text())
-    assert LIMIT == 40 * 2**20
     assert results["cases"] == {}
     assert len(results["skipped"]) == 2
+
+
+def test_the_committed_page_is_up_to_date() -> None:
+    """Its words and targets are the report's; what a run or a rehearsal found stands between them."""
+    text = (ROOT / "docs" / "performance-gpu.md").read_text(encoding="utf-8")
+    for part in (report._INTRODUCTION, report._HOW):
+        assert part.strip() in text
+    assert all(f"| {target.words} | " in text for target in report.TARGETS)

@@ -19,6 +19,7 @@ from exporter.capacity.memory import bucket_of, largest_batch, needed_bytes
 from exporter.capacity.planning import Load, plan_capacity
 from exporter.capacity.speed import Limits, batch_seconds, measured_efficiency, tokens_per_second
 from exporter.capacity.subject import Subject, of_plan, of_version
+from exporter.choices import Device
 from exporter.cli import app, main
 from exporter.demo import demo_path
 from exporter.errors import GenserveError, OptionError
@@ -46,6 +47,7 @@ LARGE = Subject(
     batch_sizes=(1, 8),
     prompt_lengths=(1024, 4096),
     measured={},
+    measured_on=None,
     batch_seconds=None,
 )
 
@@ -66,14 +68,14 @@ def test_states_are_as_large_in_every_bucket() -> None:
     assert rows == {length: 100 + 10 * (length + generated) for length in lengths}
 
 
-def _measured() -> Manifest:
+def _measured(device: Device = "gpu") -> Manifest:
     """A version whose buckets were measured, one batch size of the longer length alone."""
     found = [(0, 1, 32, 1000), (0, 4, 32, 4000), (1, 4, 32, 3000), (0, 1, 128, 5_000_000)]
     memory = [
         BucketMemory(program=p, batch_size=b, prompt_length=n, temporary_bytes=t, result_bytes=100)
         for p, b, n, t in found
     ]
-    return manifest(warmup=WarmupInfo(memory=tuple(memory), batch_seconds=2.0, device="gpu"))
+    return manifest(warmup=WarmupInfo(memory=tuple(memory), batch_seconds=2.0, device=device))
 
 
 @pytest.mark.parametrize(("options", "copies"), [({}, 1), ({"num_beams": 4}, 4)])
@@ -107,14 +109,23 @@ def test_measured_buckets_are_taken_as_they_are_and_lines_drawn_between_them() -
     assert bucket_of(of_version(manifest()), 8, 128).source == "estimated"
 
 
+def test_what_a_cpu_measured_counts_where_it_is_more_than_the_estimate() -> None:
+    """Four rows of 32 tokens are estimated at 1.35 times their keys and values, and measured at 4 KB."""
+    subject = of_version(_measured("cpu"))
+    assert bucket_of(subject, 4, 32) == bucket_of(of_version(manifest()), 4, 32)
+    long, estimate = (bucket_of(each, 1, 128) for each in (subject, of_version(manifest())))
+    assert (long.source, bucket_of(subject, 8, 128).source) == ("measured on cpu", "from measured on cpu")
+    assert long.total_bytes == 4_000_000 + 5_500_110 > estimate.total_bytes
+
+
 def test_the_sums_are_those_of_the_emitted_configuration() -> None:
     for found in (manifest(), _measured()):
         capacity = plan_capacity(of_version(found))
         once = planned_bytes([found], ServingOptions(poll_seconds=0))
         twice = planned_bytes([found], ServingOptions(poll_seconds=5))
         assert capacity.largest.prompt_length == 128
-        # The configuration knows the measured buckets alone.
-        largest = bucket_of(capacity.subject, 1, 128) if found.warmup.memory else capacity.largest
+        # Where a GPU measured, the configuration knows those buckets alone.
+        largest = bucket_of(capacity.subject, 1, 128) if found.warmup.device == "gpu" else capacity.largest
         assert (needed_bytes(largest), needed_bytes(largest, 2)) == (once, twice)
 
 

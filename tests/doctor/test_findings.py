@@ -44,11 +44,25 @@ def out(tmp_path: Path) -> Path:
 
 
 def test_a_good_folder(out: Path) -> None:
-    assert [finding.id for finding in folder_findings(out)] == ["folder"]
+    assert [finding.id for finding in folder_findings(out) if finding.severity != "note"] == ["folder"]
 
 
-def _edit(out: Path, **changes: Any) -> None:
-    path = out / "stories" / "1" / MANIFEST_PATH
+def test_versions_made_for_the_other_device_are_noted(out: Path) -> None:
+    """Both run scripts are there; only a GPU's memory says that the deployment is for GPUs."""
+    assert _noted(out) == [("other-target", "run-gpu.sh serves stories version 2 of --target cpu")]
+    model = json.loads((out / "stories" / "2" / MANIFEST_PATH).read_text())["model"]
+    _edit(out, 2, model=model | {"target": "gpu"})
+    assert _noted(out) == [("other-target", "run-cpu.sh serves stories version 2 of --target gpu")]
+    write_serving_configs(out, {"gpu_memory_gib": 24})
+    assert _noted(out) == [("memory-not-measured", "memory of stories version 2 was not measured")]
+
+
+def _noted(out: Path) -> list[tuple[str, str]]:
+    return [(found.id, found.what) for found in folder_findings(out) if found.severity == "note"]
+
+
+def _edit(out: Path, number: int = 1, /, **changes: Any) -> None:
+    path = out / "stories" / str(number) / MANIFEST_PATH
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 

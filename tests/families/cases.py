@@ -14,6 +14,7 @@ from tests.families import (
     cases_mixtures3,
     cases_multi,
     cases_multimodal2,
+    cases_multimodal3,
     cases_recurrent,
     cases_state,
 )
@@ -35,6 +36,7 @@ FAMILIES: tuple[FamilyCases, ...] = (
     *cases_mixtures3.CASES,
     *cases_multi.CASES,
     *cases_multimodal2.CASES,
+    *cases_multimodal3.CASES,
     *cases_recurrent.CASES,
     *cases_state.CASES,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.families.case import VOCAB, Case, FamilyCases
+from tests.families.cases_latent import MIXTURE, YARN
 
 SIZES: dict[str, Any] = {
     "vocab_size": VOCAB,
@@ -87,7 +88,7 @@ PLAIN = {"image_token_id": 1, "image_token_index": 1}
 
 def _told(text: dict[str, Any]) -> str:
     own = sorted(text.keys() - SIZES.keys() - {"model_type"})
-    return f"text of {text['model_type']}" + (f" ({', '.join(own)})" if own else "")
+    return f"text of {text['model_type']}" + (f" ({', '.join(own)})" if 0 < len(own) <= 3 else "")
 
 
 def joined(
@@ -228,7 +229,16 @@ CASES: tuple[FamilyCases, ...] = (
         of("llama"),
         of("llama", attention_bias=True, num_key_value_heads=4),
     ),
-    joined("internvl", "InternVL", "InternVL3, text only", of("qwen2"), of("qwen3", head_dim=8), of("llama")),
+    joined(
+        "internvl",
+        "InternVL",
+        "InternVL3 and 3.5, text only",
+        of("qwen2"),
+        of("qwen3", head_dim=8),
+        of("llama"),
+        of("qwen3_moe", head_dim=8, **MOE),
+        of("gpt_oss", head_dim=8, num_local_experts=5, num_experts_per_tok=2, sliding_window=5),
+    ),
     joined(
         "llava", "Llava", "LLaVA 1.5, text only", of("llama"), of("mistral", sliding_window=5), of("qwen2")
     ),
@@ -236,9 +246,14 @@ CASES: tuple[FamilyCases, ...] = (
     joined(
         "mistral3",
         "Mistral3",
-        "Mistral Small 3.1 and 3.2, Ministral 3, text only",
+        "Mistral Small 3.1 to 4, Ministral 3, text only",
         of("mistral", head_dim=16, sliding_window=None),
         of("ministral3", head_dim=16),
+        of(
+            "mistral4",
+            **MIXTURE,
+            rope_parameters={**YARN, "original_max_position_embeddings": 5, "llama_4_scaling_beta": 0.3},
+        ),
     ),
     joined(
         "smolvlm",

@@ -75,6 +75,18 @@ PARTIAL: list[tuple[str, dict[str, Any]]] = [
     ("nemotron", {"num_key_value_heads": 8, "rope_theta": 5.0}),
     ("openai-gpt", {"num_hidden_layers": 3, "n_embd": 96}),
     ("persimmon", {"rope_theta": 5.0}),
+    ("fuyu", {"hidden_size": 64, "num_attention_heads": 4, "rope_theta": 5.0}),
+    ("glmasr", {"text_config": {"hidden_size": 64, "head_dim": 16, "rope_theta": 5.0}}),
+    (
+        "hunyuan_vl",
+        {
+            "attention_head_dim": 16,
+            "num_hidden_layers": 3,
+            "rope_scaling": {"type": "xdrope", "alpha": 9.0, "factor": 1.0, "xdrope_section": [2, 2, 2, 2]},
+            "tie_word_embeddings": False,
+        },
+    ),
+    ("nemotron_h_omni", {"llm_config": {"layers_block_type": ["mlp", "full_attention"]}}),
 ]
 
 

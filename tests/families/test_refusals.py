@@ -21,6 +21,33 @@ def test_refused_model_types(model_type: str) -> None:
         read_spec({"model_type": model_type})
 
 
+#: Refused though the text model inside is built: what the refusal says of the whole.
+TEXT_IS_BUILT = {
+    "blip-2": "writes nothing to text alone",
+    "florence2": "such are read from configs of their own alone",
+    "gemma4_assistant": "writes none of its own",
+    "gemma4_unified_assistant": "writes none of its own",
+    "instructblip": "writes nothing to text alone",
+    "instructblipvideo": "writes nothing to text alone",
+    "nemo_speechlm": "keep experts as NeMo does",
+    "paligemma": "in both directions",
+    "shieldgemma2": "writes none",
+    "vibevoice": "it writes sound",
+}
+
+
+def test_no_type_is_refused_whose_text_model_is_built_unless_that_is_explained() -> None:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    built = {}
+    for model_type in REFUSED:
+        inner = (getattr(CONFIG_MAPPING[model_type], "sub_configs_defaults", None) or {}).get("text_config")
+        if inner and inner.model_type in FAMILIES:
+            built[model_type] = REFUSED[model_type]
+    assert built.keys() == TEXT_IS_BUILT.keys()
+    assert all(TEXT_IS_BUILT[model_type] in reason for model_type, reason in built.items())
+
+
 def test_unknown_model_type_names_the_nearest() -> None:
     with pytest.raises(UnsupportedError, match="did you mean 'falcon'"):
         read_spec({"model_type": "falkon"})
@@ -105,6 +132,13 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         "what it adds to either kind of layer is not built",
     ),
     ("ctrl", {"n_embd": 15, "n_head": 3}, "n_embd=15 must be even"),
+    ("fuyu", {"partial_rotary_factor": 0.25}, "without a text_config half of each head turns"),
+    ("fuyu", {"rope_parameters": {"rope_theta": 2.0}}, "without a text_config the reference passes them"),
+    (
+        "apertus1p5",
+        {"text_config": {"output_vocab_size": 7}},
+        "text_config.output_vocab_size=7 is not supported: a head",
+    ),
 ]
 
 

@@ -10,13 +10,13 @@ from exporter.errors import UnsupportedError
 from exporter.families import read_spec
 from exporter.families.config_keys import package_directory
 from exporter.families.registry import ALIASES, FAMILIES, REFUSED, REMOTE
-from exporter.families.scan import CAUSAL, registered
+from exporter.families.scan import CAUSAL, IMAGE_TEXT, MULTIMODAL, SEQ_TO_SEQ, SPEECH, registered
 
-SEQ_TO_SEQ = "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES"
+TABLES = (CAUSAL, SEQ_TO_SEQ, IMAGE_TEXT, MULTIMODAL, SPEECH)
 ANSWERED = (FAMILIES.keys(), ALIASES.keys(), REFUSED.keys(), REMOTE.keys())
 
 
-@pytest.mark.parametrize("table", [CAUSAL, SEQ_TO_SEQ])
+@pytest.mark.parametrize("table", TABLES)
 def test_every_registered_type_has_an_answer(table: str) -> None:
     """What a new release adds is named here: add a family, or say in ``refused.py`` what it needs."""
     types = registered(package_directory(), table)
@@ -31,7 +31,7 @@ def test_no_type_has_two_answers() -> None:
 def test_the_tables_are_those_of_the_auto_classes() -> None:
     from transformers.models.auto import modeling_auto
 
-    for table in (CAUSAL, SEQ_TO_SEQ):
+    for table in TABLES:
         assert registered(package_directory(), table) == dict(getattr(modeling_auto, table))
 
 

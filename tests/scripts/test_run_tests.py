@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -76,6 +78,15 @@ def test_a_run_that_never_ends_is_ended(runner: Any, tmp_path: Path) -> None:
     assert any("ended after" in problem for problem in outcome.problems)
 
 
+def test_too_little_disk_is_said_before_anything_fails_by_it(
+    runner: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runner.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1_400_000_000))
+    monkeypatch.setattr(runner, "_run", lambda *arguments: pytest.fail("a run has begun"))
+    assert runner.main(["beam"]) == 1
+    assert "has 1.4 GB of free disk, the tests need 2 " in capsys.readouterr().out
+
+
 def test_every_room_is_in_exactly_one_group(runner: Any) -> None:
     rooms = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
     named = [
@@ -87,6 +98,13 @@ def test_every_room_is_in_exactly_one_group(runner: Any) -> None:
 
 def test_what_begins_first_is_there() -> None:
     assert [name for name in FIRST if not (ROOT / "tests" / name).is_file()] == []
+
+
+def test_every_tier_is_offered(runner: Any) -> None:
+    """By its name, with what it does; ``--smoke`` runs no pytest."""
+    offered = re.findall(r"(?m)^    --(\w+)\) does=", (ROOT / "scripts" / "test").read_text())
+    assert sorted([*offered, "quick"]) == sorted([*runner.TIERS, "smoke"])
+    assert runner.TIERS["kit"].options == ["--kit"]  # what needs jax is skipped without it
 
 
 def test_published_models_are_a_tier_of_their_own(runner: Any) -> None:

@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 from tensorflow_serving.config import model_server_config_pb2
 
+from exporter.choices import Device
 from exporter.errors import OptionError
 from exporter.manifest import BucketMemory, MemoryInfo, WarmupInfo
 from serving_configs import RELEASES, ServingOptions, SslOptions, protos, render, write
@@ -198,6 +199,64 @@ def test_measured_memory_is_planned_and_what_would_fit_is_named() -> None:
     # The rollover of the advice: loaded twice while a new version is looked for.
     with pytest.raises(OptionError, match="buckets up to 1 x 128 tokens it would fit"):
         render([measured], ServingOptions(gpu_memory_gib=21.5, poll_seconds=5))
+
+
+def _temporaries(count: int, device: Device) -> WarmupInfo:
+    """What ``genserve warm`` notes on a device, of the largest bucket."""
+    found = BucketMemory(
+        program=0, batch_size=8, prompt_length=128, temporary_bytes=count << 20, result_bytes=0
+    )
+    return WarmupInfo(records=1, seconds=1.0, memory=(found,), device=device)
+
+
+def test_what_one_device_measured_plans_for_the_other_where_it_is_more() -> None:
+    """100 MiB of weights, 10 MiB a row: 8 rows are estimated at 1.35 x 80 and 0.35 x 100 MiB."""
+    memory = MemoryInfo(weights_bytes=100 << 20, cache_bytes_per_row=10 << 20)
+    estimate = 100 + 1.35 * 80 + 35
+    for count, device, planned in (
+        (50, "gpu", 100 + 55),
+        (50, "cpu", estimate),
+        (200, "cpu", 100 + 220),
+        (None, None, estimate),
+    ):
+        warmup = _temporaries(count, device) if count else WarmupInfo(records=1)
+        found = manifest(memory=memory, warmup=warmup)
+        assert planned_bytes([found], ServingOptions()) / 2**20 == pytest.approx(planned + 1024), device
+    on_gpu = manifest(memory=memory, warmup=_temporaries(50, "gpu"))
+    assert planned_bytes([on_gpu], ServingOptions(), "cpu") / 2**20 == pytest.approx(estimate + 1024)
+    on_cpu = manifest(memory=memory, warmup=_temporaries(50, "cpu"))
+    assert planned_bytes([on_cpu], ServingOptions(), "cpu") / 2**20 == pytest.approx(155 + 1024)
+
+
+def _notes(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("# ") and ": " in line and "(" in line]
+
+
+def test_run_scripts_say_what_was_made_for_the_other_device() -> None:
+    for_gpus = manifest(model=manifest().model.model_copy(update={"target": "gpu"}))
+    files = render([for_gpus])
+    assert _notes(files["run-gpu.sh"]) == []
+    (note,) = _notes(files["run-cpu.sh"])
+    assert note.startswith("# run-cpu.sh serves stories version 1 of --target gpu: it answers alike")
+    both = render([for_gpus, manifest(version=2)], ServingOptions(num_versions=2))
+    assert "stories version 2 of --target cpu" in _notes(both["run-gpu.sh"])[0]
+    # A version that is not loaded says nothing.
+    assert _notes(render([for_gpus, manifest(version=2)])["run-cpu.sh"]) == []
+
+
+@pytest.mark.parametrize(
+    ("warmup", "said"),
+    [
+        (_temporaries(1, "gpu"), []),
+        (_temporaries(1, "cpu"), ["was measured on a CPU: the larger of that and an estimate is planned"]),
+        (WarmupInfo(records=1, device="cpu"), ["was not measured: an estimate is planned"]),
+    ],
+)
+def test_a_plan_that_no_gpu_measured_is_named(warmup: WarmupInfo, said: list[str]) -> None:
+    found = manifest(model=manifest().model.model_copy(update={"target": "gpu"}), warmup=warmup)
+    notes = _notes(render([found], ServingOptions(gpu_memory_gib=24))["run-gpu.sh"])
+    assert [any(words in note for note in notes) for words in said] == [True] * len(notes)
+    assert _notes(render([found])["run-gpu.sh"]) == []  # without a GPU's memory nothing is planned
 
 
 def test_gpu_memory_is_planned() -> None:

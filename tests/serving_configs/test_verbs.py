@@ -79,11 +79,16 @@ def test_a_target_is_kept_until_it_is_left_out(genserve: Run, out: Path) -> None
 
 
 def test_config_lists_as_json(genserve: Run, out: Path) -> None:
-    _, listed, _ = genserve("config", out)
+    _, listed, noted = genserve("config", out)
     code, printed, error = genserve("config", out, "--json")
     assert (code, error) == (0, "")
-    assert json.loads(printed) == {"files": listed.splitlines()}
-    assert set(json.loads(printed)) == documented_keys("config")
+    found = json.loads(printed)
+    assert found["files"] == listed.splitlines()
+    assert [note.split(":")[0] for note in found["notes"]] == [
+        "run-gpu.sh serves stories version 1 of --target cpu"
+    ]
+    assert noted == "".join(f"note: {note}\n" for note in found["notes"])
+    assert set(found) == documented_keys("config")
 
 
 @pytest.mark.parametrize(

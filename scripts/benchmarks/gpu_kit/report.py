@@ -1,6 +1,7 @@
 """``python -m scripts.benchmarks gpu-report [RESULTS.json]``: docs/performance-gpu.md from what run.py wrote.
 
-Without results the page says that there is no figure yet, how one is made, and what it is measured against.
+Of a rehearsal, and without results, the page says that there is no figure yet, how one is made, and what it
+is measured against; of a rehearsal also what ran, and with which versions.
 """
 
 from __future__ import annotations
@@ -43,9 +44,17 @@ converted within the products that read them is seen there.
 """
 
 _NONE = """\
-**No figure from a GPU exists yet.** The runner has been rehearsed on a CPU alone: JAX's XLA compiles and runs
-every program with two layers of 64 features, and answers the demo's prompts as the SavedModel does.
+**No figure from a GPU exists yet**, and no rehearsal of the runner was reported.
 """
+
+_REHEARSED = """\
+**No figure from a GPU exists yet.** The runner was rehearsed on a CPU, as `scripts/test --kit` does it: two
+layers of 64 features, compiled and run by JAX's XLA. How long that took says nothing of a GPU and is not
+shown.
+"""
+
+#: Whether its answers are equal -> how the page says it.
+_DEMO = {True: "those of the exported SavedModel", False: "**not those of the SavedModel**", None: "none"}
 
 Results = dict[str, Any]
 
@@ -124,31 +133,56 @@ TARGETS = (
 
 
 def main(arguments: list[str]) -> int:
-    """Writes the page; 1 where the results are a rehearsal's, which say nothing."""
+    """Writes the page."""
     parser = argparse.ArgumentParser(prog="python -m scripts.benchmarks gpu-report", description=__doc__)
     parser.add_argument(
-        "results", type=Path, nargs="?", help="what run.py wrote; none: the page without figures"
+        "results",
+        type=Path,
+        nargs="?",
+        help="what run.py wrote, rehearsing or not; none: no figures",
     )
     parser.add_argument("--output", type=Path, default=Path("docs/performance-gpu.md"))
     options = parser.parse_args(arguments)
     results = json.loads(options.results.read_text(encoding="utf-8")) if options.results else None
-    if results and results["rehearsal"]:
-        print(f"{options.results} is of a rehearsal on a CPU: no figure of it belongs on the page")
-        return 1
     options.output.write_text(page(results), encoding="utf-8")
     return 0
 
 
 def page(results: Results | None) -> str:
-    """The page as Markdown; None: nothing was measured yet."""
+    """The page as Markdown; None: nothing was run yet."""
     sections = [_INTRODUCTION]
-    if results is None:
-        sections += [_NONE, _HOW, "## Targets\n\n" + targets({})]
+    if results is None or results["rehearsal"]:
+        sections += [rehearsal(results) if results else _NONE, _HOW, "## Targets\n\n" + targets({})]
     else:
         sections += [_machine(results), "## Targets\n\n" + targets(results)]
         sections += ["## Programs\n\n" + programs(results), "## PyTorch\n\n" + peers(results)]
         sections += [_skipped(results), _HOW]
     return "\n".join(section.rstrip() + "\n" for section in sections if section)
+
+
+def rehearsal(results: Results) -> str:
+    """Date, versions, and what ran on a CPU; no figure of it."""
+    cases, peers = results["cases"], results["torch"]
+    modes = {
+        f"PyTorch, {name} {mode}".rstrip(): one
+        for name, each in peers.items()
+        for mode, one in each["modes"].items()
+    }
+    failed = {name: _short(one["error"]) for name, one in (cases | modes).items() if "error" in one}
+    lines = [
+        f"date: {results['date']}, command: `{results['command']}`",
+        f"versions: {_versions(results)}",
+        f"programs that ran to their end: {_passed(cases)} of {len(results['facts'])}",
+        f"models in one of PyTorch's modes that did: {_passed(modes)} of {len(modes)}",
+        f"the demo's answers: {_DEMO[cases.get('demo', {}).get('equal')]}",
+        *(f"failed: {name}: {error}" for name, error in failed.items()),
+        *(f"not run, the time was over: {name}" for name in results["skipped"]),
+    ]
+    return _REHEARSED + "\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _passed(found: Results) -> int:
+    return sum("error" not in one for one in found.values())
 
 
 def targets(results: Results) -> str:
@@ -235,14 +269,11 @@ def _short(error: str) -> str:
 def _machine(results: Results) -> str:
     """Card, driver, versions, command, and what the card was measured to do."""
     card, machine = results["card"], results.get("machine", {})
-    versions = {**results["kit"], **machine.get("versions", {})}
-    for found in results["torch"].values():
-        versions |= found.get("versions", {})
     lines = [
         f"card: {card.get('name', machine.get('device', 'unknown'))}, "
         f"{card.get('memory.total', 'memory unknown')}",
         f"driver: {card.get('driver_version', 'unknown')}",
-        "versions: " + ", ".join(f"{name} {number}" for name, number in versions.items()),
+        f"versions: {_versions(results)}",
         f"date: {results['date']}",
         f"command: `{results['command']}`",
     ]
@@ -252,6 +283,14 @@ def _machine(results: Results) -> str:
             f"{machine['flops'] / 1e12:,.0f} TFLOP/s in bfloat16"
         )
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _versions(results: Results) -> str:
+    """Of the kit's makers, of jax, and of torch where it ran."""
+    versions = {**results["kit"], **results.get("machine", {}).get("versions", {})}
+    for found in results["torch"].values():
+        versions |= found.get("versions", {})
+    return ", ".join(f"{name} {number}" for name, number in versions.items())
 
 
 def _skipped(results: Results) -> str:

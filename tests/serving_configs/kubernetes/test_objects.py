@@ -125,13 +125,13 @@ def test_a_longer_warmup_gives_pods_longer() -> None:
 
 def test_memory_is_the_plan() -> None:
     large = BucketMemory(program=0, batch_size=8, prompt_length=128, temporary_bytes=3 << 30, result_bytes=0)
-    warmup = WarmupInfo(records=6, seconds=5.0, memory=(large,))
+    warmup = WarmupInfo(records=6, seconds=5.0, memory=(large,), device="cpu")
     for device, least in (("cpu", 4.3), ("gpu", 1.0)):
         container = rendered(options(), device, warmup=warmup)["spec"]["template"]["spec"]["containers"][0]
         memory = container["resources"]["limits"]["memory"]
         assert memory == container["resources"]["requests"]["memory"]
         assert math.floor(int(memory.removesuffix("Mi")) / 102.4) / 10 == least
-    plan = planned_bytes([manifest(warmup=warmup)], options())
+    plan = planned_bytes([manifest(warmup=warmup)], options(), "cpu")
     cpu = rendered(options(), "cpu", warmup=warmup)["spec"]["template"]["spec"]["containers"][0]
     assert cpu["resources"]["limits"] == {"memory": f"{math.ceil(plan / 2**20)}Mi"}
 
