@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from exporter.errors import OptionError
 from exporter.families.stacked import runs_in
 from exporter.options import ExportOptions
 from exporter.spec import ModelSpec
@@ -33,15 +32,7 @@ def resolve_scan(options: ExportOptions, spec: ModelSpec, infos: Mapping[str, We
     """The layers that loops run over; ``infos``: of the weights as they are stored, not stacked.
 
     "auto" is off for both targets: see docs/performance-notes.md for what was measured.
-
-    Raises:
-      OptionError: "on", and layers carry a state, which the loops do not stack.
     """
-    if options.scan_layers == "on" and spec.decoder.states:
-        raise OptionError(
-            f"scan_layers: on: layers of {spec.model_type} carry a state beside keys and values, and such "
-            "layers stand one after the other; allowed: auto, off"
-        )
     stacks = [("", spec.decoder.layers), ("encoder.", spec.encoder.layers if spec.encoder else ())]
     total = sum(len(layers) for _, layers in stacks)
     if options.scan_layers != "on":

@@ -63,18 +63,21 @@ def runs_in(
             index, own = name.removeprefix(f"{prefix}layers.").split(".", 1)
             kinds.setdefault(int(index), []).append((own, info.shape, info.dtype.str))
     return find_runs(
-        [(layer, _alone(layer, index, infos), *sorted(kinds[index])) for index, layer in enumerate(layers)]
+        [(layer, _alone(layers, index, infos), *sorted(kinds[index])) for index, layer in enumerate(layers)]
     )
 
 
-def _alone(layer: LayerSpec, index: int, infos: Mapping[str, WeightInfo]) -> int | None:
+def _alone(layers: Sequence[LayerSpec], index: int, infos: Mapping[str, WeightInfo]) -> int | None:
     """A number that no other layer has, where a layer must not be stacked.
 
     It may have a table of relative biases of its own; it may lend its keys and values to later layers; or, in
-    a float16 model, it may hand on a residual stream in another dtype than it got.
+    half precision, it may hand on a residual stream in another dtype than it got.
     """
+    layer, dtypes = layers[index], {info.dtype for info in infos.values()}
     relative, mlp = layer.attention.relative if layer.attention else None, layer.mlp
-    wide = isinstance(mlp, MlpSpec) and mlp.wide_down and any(i.dtype == np.float16 for i in infos.values())
+    wide = isinstance(mlp, MlpSpec) and mlp.wide_down and np.dtype(np.float16) in dtypes
+    if layer.wide_residual and any(dtype.itemsize == 2 for dtype in dtypes):
+        wide = wide or index == 0 or not layers[index - 1].wide_residual
     lent = layer.attention is not None and layer.attention.lent
     return index if wide or lent or (relative is not None and relative.per_layer) else None
 

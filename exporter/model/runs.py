@@ -77,11 +77,11 @@ def _turns(layers: Sequence[LayerSpec], runs: Iterable[Run]) -> Iterator[Turns]:
         yield Turns(tuple(places), run.count)
 
 
-def taken(nest: T, entry: Entry) -> T:
-    """Every tensor's entry of its first axis; all of it where ``entry`` is None."""
+def taken(nest: T, entry: Entry, axis: int = 0) -> T:
+    """Every tensor's entry of an axis; all of it where ``entry`` is None."""
     if entry is None:
         return nest
-    return tf.nest.map_structure(lambda stack: tf.gather(stack, entry), nest)  # type: ignore[no-any-return]
+    return tf.nest.map_structure(lambda stack: tf.gather(stack, entry, axis=axis), nest)  # type: ignore[no-any-return]
 
 
 def entry_of(segment: Segment, entry: Entry) -> Segment:
@@ -89,11 +89,11 @@ def entry_of(segment: Segment, entry: Entry) -> Segment:
     return Segment(taken(segment.keys, entry), taken(segment.values, entry), segment.bias)
 
 
-def put(stack: T, value: T, entry: Entry) -> T:
-    """``stack`` with ``value`` as one entry of its first axis, by tensor; ``value`` without ``entry``."""
+def put(stack: T, value: T, entry: Entry, axis: int = 0) -> T:
+    """``stack`` with ``value`` as one entry of an axis, by tensor; ``value`` without ``entry``."""
     if entry is None:
         return value
-    return tf.nest.map_structure(partial(update_entry, index=entry), stack, value)  # type: ignore[no-any-return]
+    return tf.nest.map_structure(partial(update_entry, index=entry, axis=axis), stack, value)  # type: ignore[no-any-return]
 
 
 def run_turns(

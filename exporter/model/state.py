@@ -6,6 +6,9 @@ lack: the newest inputs of a causal convolution, and a memory that every token d
     window    [rows, kernel - 1, channels]    in the model's dtype, the newest token last
     memory    [rows, ...]                     float32
 
+The states of layers that run as one loop (``exporter.model.runs``) are stacked behind the rows,
+[rows, layers, ...]: what moves rows is the same for both.
+
 Prompts are read in chunks (``scanned``): one loop whose body is compiled once, whatever the length. Padding
 leaves no trace: a column without a token neither decays a memory nor adds to it, and of the window of a row's
 first token only what was baked is not zero.
@@ -22,6 +25,9 @@ from exporter.model.layers import ACTIVATIONS, Weights
 from exporter.model.xla_ops import update_entry
 from exporter.spec import Activation, StateSpec
 
+#: The axis that counts the layers where their states are stacked.
+STACK_AXIS = 1
+
 
 class State(NamedTuple):
     """What one layer carries; see the module. ``memory`` is () where there is none."""
@@ -30,10 +36,11 @@ class State(NamedTuple):
     memory: Any = ()
 
 
-def empty_state(spec: StateSpec, rows: tf.Tensor, dtype: tf.DType) -> State:
-    """Of rows that have read nothing."""
-    window = tf.zeros([rows, *spec.window], dtype)
-    return State(window, () if spec.memory is None else tf.zeros([rows, *spec.memory]))
+def empty_state(spec: StateSpec, rows: tf.Tensor, dtype: tf.DType, layers: int | None = None) -> State:
+    """Of rows that have read nothing; of so many layers, stacked."""
+    begin = [rows] if layers is None else [rows, layers]
+    window = tf.zeros([*begin, *spec.window], dtype)
+    return State(window, () if spec.memory is None else tf.zeros([*begin, *spec.memory]))
 
 
 def begun(spec: StateSpec, x: tf.Tensor, baked: State | None) -> State:

@@ -29,7 +29,7 @@ from exporter.model.reading import (
     turned_at,
 )
 from exporter.model.runs import Entry, Place, Turns, entry_of, put, run_turns, taken, turns_of
-from exporter.model.state import State
+from exporter.model.state import STACK_AXIS, State, empty_state
 from exporter.model.variables import graph_name, variables
 from exporter.spec import LayerSpec, ModelSpec
 from exporter.targets import current_target
@@ -190,20 +190,24 @@ class Transformer(tf.Module):
                 Text(prompt.lengths, length, relative_table(weights, Sight.of(attention, place.layer))),
                 memory and entry_of(memory, entry),
                 before and (taken(before, entry) if lender is None else before),
-                begun,
+                begun and taken(begun, entry, STACK_AXIS),
                 None if lender is None else held_prompts[lender],
                 None if inputs is None else tf.gather(inputs, place.layer_at(entry), axis=2),
             )
             if made:
                 own = map(partial(put, entry=entry), prompts.get(place.index, (None, None)), made)
                 prompts = {**prompts, place.index: LayerPrompt(*own)}
-            return x, prompts, {**states, place.index: carried} if carried else states
+            if carried:
+                after = put(states.get(place.index), carried, entry, STACK_AXIS)
+                states = {**states, place.index: after}
+            return x, prompts, states
 
         held_prompts: dict[int, LayerPrompt] = {}
         states: dict[int, State] = {}
         for run in self.runs:
             apart = last_only and run == self.runs[-1]
-            x, made, carried = run_turns(run, step, (x, self._empty(run, x), {}), apart=apart)
+            begin = x, self._empty(run, x), self._empty_states(run, x)
+            x, made, carried = run_turns(run, step, begin, apart=apart)
             held_prompts |= made
             states |= carried
         held = KVCache.of_prompt(
@@ -247,11 +251,12 @@ class Transformer(tf.Module):
                 generated,
                 memory and entry_of(memory, entry),
                 prefix and (entry_of(prefix, entry) if lender is None else prefix),
-                before,
+                before and taken(before, entry, STACK_AXIS),
                 cache.state.count,
                 entry,
                 None if inputs is None else tf.gather(inputs, place.layer_at(entry), axis=2),
             )
+            after = after and put(before, after, entry, STACK_AXIS)
             return x, {**own, place.index: (*(new or ((), ())), after)}
 
         written = dict(enumerate(zip(state.keys, state.values, state.states, strict=True)))
@@ -276,6 +281,15 @@ class Transformer(tf.Module):
                 keys = tf.zeros([*shape, attention.head_dim], self.dtype)
                 found[place.index] = LayerPrompt(keys, values)
         return found
+
+    def _empty_states(self, run: Turns, x: tf.Tensor) -> dict[int, State]:
+        """By place, stacked states of the rows of ``x``; nothing where the run is no loop."""
+        rows, places = tf.shape(x)[0], run.places if run.count > 1 else ()
+        return {
+            place.index: empty_state(place.spec.state, rows, self.dtype, run.count)
+            for place in places
+            if place.spec.state is not None
+        }
 
     def _read_source(self, weights: Mapping[str, tf.Tensor], prompt: Prompt) -> Memory | None:
         """What the decoder's layers attend to besides the prompt: nothing here."""

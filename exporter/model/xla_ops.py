@@ -43,18 +43,22 @@ def in_entry(
     return change(buffer) if entry is None else update_entry(buffer, change(tf.gather(buffer, entry)), entry)
 
 
-def update_entry(buffer: tf.Tensor, entry: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+def update_entry(buffer: tf.Tensor, entry: tf.Tensor, index: tf.Tensor, axis: int = 0) -> tf.Tensor:
     """``buffer[index] = entry``; in place in a compiled loop.
 
     Args:
-      buffer: [entries, ...].
+      buffer: [entries, ...], or with the entries along another ``axis``.
       entry: [...].
       index: int32 [].
     """
+    update = tf.expand_dims(entry, axis)
     if in_compiled_code():
-        start = tf.one_hot(0, len(buffer.shape), dtype=tf.int32) * index
-        return gen_xla_ops.xla_dynamic_update_slice(buffer, entry[tf.newaxis], start)
-    return tf.tensor_scatter_nd_update(buffer, [[index]], entry[tf.newaxis])
+        start = tf.one_hot(axis, len(buffer.shape), dtype=tf.int32) * index
+        return gen_xla_ops.xla_dynamic_update_slice(buffer, update, start)
+    if axis == 0:
+        return tf.tensor_scatter_nd_update(buffer, [[index]], update)
+    meant = tf.one_hot(index, tf.shape(buffer)[axis], on_value=True, off_value=False)
+    return tf.where(tf.reshape(meant, [-1, *[1] * (len(buffer.shape) - axis - 1)]), update, buffer)
 
 
 def update_slots(buffer: tf.Tensor, update: tf.Tensor, slots: tf.Tensor) -> tf.Tensor:

@@ -47,8 +47,9 @@ def results(kit: Path) -> dict[str, Any]:
 def test_every_program_runs(results: dict[str, Any], index: dict[str, Any]) -> None:
     assert list(results["cases"]) == list(index)
     assert results["skipped"] == []
-    assert results["cases"].pop("demo")["equal"] is True
-    for name, found in results["cases"].items():
+    assert results["cases"]["demo"]["equal"] is True
+    timed = {name: found for name, found in results["cases"].items() if name != "demo"}
+    for name, found in timed.items():
         assert found["step_seconds"] > 0, name
         assert found["temporary_bytes"] > 0, name
         # 48 tokens drawn from 256 that are about as likely as each other; the best one may come each time.

@@ -122,7 +122,7 @@ def test_the_runner_goes_on_behind_a_case_that_ends_its_process(
 def test_pytorch_that_hangs_is_ended_and_keeps_what_it_has_said(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "TORCH_SECONDS", 2)
+    monkeypatch.setattr(run, "TORCH_SHARE", 2 / 480)
     code, results = start("a.hangs", "b.one")
     assert code == 0
     assert list(results["cases"]) == ["demo", "a.hangs", "b.one"]

@@ -5,23 +5,22 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import pytest
 import tensorflow as tf
 
-from exporter.errors import OptionError, UnsupportedError
+from exporter.errors import UnsupportedError
 from exporter.exporting.limits import check_resume, check_rollback
 from exporter.exporting.memory import baked_bytes, state_bytes
-from exporter.exporting.scanning import resolve_scan
 from exporter.generation import generate
 from exporter.generation.generation_options import GenerationOptions
 from exporter.generation.rows import default_rows
 from exporter.generation.step import Prompt
 from exporter.manifest import Buckets
 from exporter.model import Transformer, delta, mamba, mamba2, rg_lru, rwkv
-from exporter.options import make_options
-from tests.model.toys import SIZES, VOCAB, prompt_of, random_model
+from tests.model.toys import SIZES, VOCAB, prompt_of, random_model, stacked
 
 HYBRID = {**SIZES, "num_hidden_layers": 3, "head_dim": 4}
 MAMBA2 = {"mamba_n_heads": 8, "mamba_n_groups": 2, "mamba_d_state": 5, "mamba_d_ssm": 24}
@@ -148,6 +147,53 @@ def test_rows_take_each_others_states_over(name: str) -> None:
         close(row[0], expected[0])
 
 
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        pytest.param(name, dtype, marks=[] if (name, dtype) == ("Mamba", np.float32) else pytest.mark.full)
+        for name in CONFIGS
+        for dtype in (np.float32, ml_dtypes.bfloat16)
+    ],
+)
+def test_a_loop_carries_what_unrolled_layers_carry(name: str, dtype: npt.DTypeLike) -> None:
+    """Four patterns of layers as one loop: prompts behind padding, steps, rows that take others over."""
+    config = _repeated(CONFIGS[name], 4)
+    model = random_model(config, dtype)
+    loop = stacked(model)
+    assert max(run.count for run in loop.runs) >= 3
+    found = []
+    for each in (model, loop):
+        first, cache = each.prefill(prompt_of([IDS[:9], IDS[9:11]], 10), max_new_tokens=9)
+        every, _ = each.prefill(prompt_of([IDS[:9]], 9), max_new_tokens=1, logits="all")
+        more, cache = each.extend(tf.constant([[1], [2], [5], [6]]), cache.expand(2))
+        cache = cache.reorder(tf.constant([1, 0, 2, 2]))
+        found.append([first, every, more, each.extend(tf.constant([[3]] * 4), cache)[0]])
+    for ours, expected in zip(found[1], found[0], strict=True):
+        np.testing.assert_array_equal(ours, expected) if dtype != np.float32 else close(ours, expected)
+
+
+@pytest.mark.full
+@every_mechanism
+def test_a_prefix_is_baked_into_stacked_states(name: str) -> None:
+    model = random_model(_repeated(CONFIGS[name], 3))
+    found = []
+    for each in (model, stacked(model)):
+        each.bake_prefix(IDS[:3])
+        prompt = prompt_of([IDS[:8], IDS[:4]], 9)
+        first, cache = each.prefill(prompt, max_new_tokens=3)
+        found.append((first, each.extend(tf.constant([[4], [1]]), cache)[0]))
+    for ours, expected in zip(found[1], found[0], strict=True):
+        close(ours, expected)
+
+
+def _repeated(config: dict[str, Any], count: int) -> dict[str, Any]:
+    """The config with its pattern of layers so many times."""
+    types = config.get("layer_types")
+    pattern = len(types[:2]) if types else len(config.get("block_types", [0]))
+    repeated = {"layer_types": types[:2] * count} if types else {}
+    return config | {"num_hidden_layers": pattern * count} | repeated
+
+
 @compiled_mechanisms
 @pytest.mark.parametrize("length", [1, pytest.param(6, marks=pytest.mark.full)])
 def test_a_baked_prefix_is_what_every_state_starts_from(name: str, length: int) -> None:
@@ -225,8 +271,6 @@ def test_what_a_state_cannot_do_is_refused() -> None:
         UnsupportedError, match="signatures: fast: prompt_lookup_num_tokens=3: layers of qwen3_5_text"
     ):
         check_rollback(model.spec, plain, {"fast": GenerationOptions(max_new_tokens=4, **guesses)})
-    with pytest.raises(OptionError, match="scan_layers: on: layers of qwen3_5_text carry a state"):
-        resolve_scan(make_options({"model": "x", "scan_layers": "on"}), model.spec, {})
 
 
 def test_an_answer_is_not_read_again_where_prompts_alone_limit_time_steps() -> None:

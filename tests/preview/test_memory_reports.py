@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
+from exporter.deployment import write_serving_configs
 from exporter.exporting.pipeline import export
 from exporter.manifest import Manifest
 from exporter.options import make_options
 from exporter.preview.fill_cache import warm
-from serving_configs import xla_cache
+from serving_configs import ServingOptions, xla_cache
+from serving_configs.gpu_memory import planned_bytes
 from tests.conftest import ROOT
+from tests.preview.test_load import serving
 
 _TOY = """
 import sys
@@ -94,3 +99,82 @@ def test_what_is_planned_for_a_bucket_is_what_a_process_takes(tmp_path: Path) ->
     assert planned > 20_000_000
     # Besides its buffers a program takes its own code.
     assert 0.9 * planned <= taken <= 1.3 * planned + 100_000_000, (planned, taken)
+
+
+def _llama(directory: Path) -> Path:
+    """34 million random weights; a token's keys and values take 32 KiB."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        hidden_size=512,
+        intermediate_size=2048,
+        num_hidden_layers=8,
+        num_attention_heads=8,
+        vocab_size=1000,
+        eos_token_id=None,
+        bos_token_id=None,
+    )
+    LlamaForCausalLM(config).save_pretrained(directory)
+    return directory
+
+
+def _warmed(model: Path | str, out: Path, rows: int) -> Manifest:
+    """Exported with prompts of 64 tokens and 64 new ones, and measured by ``genserve warm``."""
+    options = {
+        "model": str(model),
+        "name": "model",
+        "tokenizer": "none",
+        "target": "cpu",
+        "prompt_lengths": [64],
+        "batch_sizes": [rows],
+        "max_new_tokens": 64,
+        "extra_signatures": [],
+        "verify": "none",
+    }
+    version = export(make_options(options), out).directory
+    warm(out, [version])
+    write_serving_configs(out)
+    return Manifest.read(version)
+
+
+def _own_bytes(manifest: Manifest) -> int:
+    """Weights, and what XLA planned for the largest bucket."""
+    buckets = [found.temporary_bytes + found.result_bytes for found in manifest.warmup.memory]
+    return manifest.memory.weights_bytes + max(buckets)
+
+
+def _server_peak(out: Path, rows: int) -> int:
+    """The most that a preview server's process has held, once it has answered a full batch."""
+    with serving(out, out / "log") as (process, url, _):
+        prompts = {"input_ids": [[7] * 64] * rows, "num_tokens": [64] * rows}
+        body = {"signature_name": "tokens", "inputs": prompts}
+        answer = httpx.post(f"{url}/v1/models/model:predict", json=body, timeout=300)
+        assert answer.json()["outputs"]["num_tokens"] == [64] * rows
+        status = Path(f"/proc/{process}/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert found, status
+    return int(found[1]) * 1024
+
+
+@pytest.mark.full
+@pytest.mark.end_to_end
+def test_weights_and_the_largest_bucket_are_what_a_server_takes(tmp_path: Path) -> None:
+    """Beyond what a server takes that holds next to nothing.
+
+    A plan with half or twice the keys and values, or XLA's temporaries, would be out of the bounds.
+    """
+    empty, full = (tmp_path / name for name in ("empty", "full"))
+    small = _warmed("demo:stories", empty, 1)
+    large = _warmed(_llama(tmp_path / "checkpoint"), full, 64)
+    runtime = _server_peak(empty, 1) - _own_bytes(small)
+    peak = _server_peak(full, 64)
+    planned, taken = _own_bytes(large), peak - runtime
+    cache = 64 * large.memory.cache_bytes_per_row
+    figures = {"planned": planned, "taken": taken, "cache": cache, "runtime": runtime, "peak": peak}
+    print(figures)
+    assert _own_bytes(small) < planned / 10, figures
+    assert cache == 64 * 128 * 2 * 8 * 512 * 4 > planned / 2, figures
+    assert 0.85 * planned <= taken <= 1.4 * planned, figures
+    assert peak <= planned_bytes([large], ServingOptions(), "cpu"), figures

@@ -27,8 +27,8 @@ HERE = Path(__file__).resolve().parent
 CALLS = 5
 #: A process is not worth starting with fewer seconds left.
 LEAST_SECONDS = 20
-#: The most that PyTorch may take at a time: compiling may take minutes.
-TORCH_SECONDS = 150
+#: The most of all the time that PyTorch may take at a time: compiling may take minutes.
+TORCH_SHARE = 0.3
 _MARK = "RESULT "
 
 
@@ -130,7 +130,8 @@ class Run:
             json.dumps(names),
         ]
         command += ["--output", str(self.options.output.resolve())]
-        ends = min(self.ends, time.monotonic() + TORCH_SECONDS) if framework == "torch" else self.ends
+        most = self.options.seconds * (TORCH_SHARE if framework == "torch" else 1)
+        ends = min(self.ends, time.monotonic() + most)
         command += ["--seconds", str(ends - time.monotonic())] + ["--rehearse"] * self.options.rehearse
         environment = os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_CPP_MIN_LOG_LEVEL": "2"}
         if self.options.rehearse:
