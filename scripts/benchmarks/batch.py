@@ -107,17 +107,25 @@ def _describe(lengths: Sequence[int], calls: Sequence[Sequence[int]], size: int)
 
 
 def _compare(ways: Sequence[Way], rounds: int, new_tokens: int) -> None:
-    speeds: dict[str, list[float]] = {way.name: [] for way in ways}
+    """Tokens a second by the clock and of processor time, which what other programs do changes less."""
+    speeds: dict[str, list[tuple[float, float]]] = {way.name: [] for way in ways}
     for _ in range(rounds):
         for way in ways:
-            began = time.perf_counter()
+            clock, processor = time.perf_counter(), time.process_time()
             way.answer(way.rows)
-            speeds[way.name].append(len(way.rows) * new_tokens / (time.perf_counter() - began))
-        print("; ".join(f"{name} {found[-1]:.1f}" for name, found in speeds.items()), "tokens/s", flush=True)
+            spent = time.perf_counter() - clock, time.process_time() - processor
+            by_clock, by_processor = (len(way.rows) * new_tokens / seconds for seconds in spent)
+            speeds[way.name].append((by_clock, by_processor))
+            print(f"{way.name}: {by_clock:.1f} tokens/s, {by_processor:.1f} by the processor's", flush=True)
     first = speeds[ways[0].name]
     for name, found in speeds.items():
-        ratio = median(own / other for own, other in zip(found, first, strict=True))
-        print(f"{name}: {median(found):.1f} tokens/s, {ratio:.2f} times as many as {ways[0].name}")
+        ratios = [
+            median(own[by] / other[by] for own, other in zip(found, first, strict=True)) for by in range(2)
+        ]
+        print(
+            f"{name}: median {median(one for one, _ in found):.1f} tokens/s, {ratios[0]:.2f} times as many "
+            f"as {ways[0].name}; {ratios[1]:.2f} by the processor's time"
+        )
 
 
 def _version(directory: Path, batch: int, new_tokens: int) -> Path:
