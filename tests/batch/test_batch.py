@@ -12,9 +12,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("apache_beam", reason="scripts/test --beam")
-import pyarrow
 import tensorflow as tf
-from pyarrow import parquet
 
 from exporter.batch.columns import seed_of
 from exporter.saved_model import asking
@@ -121,17 +119,3 @@ def test_a_portable_job_server_with_workers_of_its_own_gives_the_same_answers(
         server.terminate()
         server.wait()
     assert by_id(output) == once.answers
-
-
-def test_parquet_in_and_out_with_columns_of_other_names(version: Path, tmp_path: Path) -> None:
-    source = tmp_path / "in.parquet"
-    parquet.write_table(pyarrow.table({"prompt": ["Once upon a time", None], "key": [7, 8]}), source)
-    output = tmp_path / "out"
-    run(source, "-o", output, "--model", version, "--column", "text=prompt", "--id-column", "key",
-        "--output-format", "parquet")  # fmt: skip
-    (row,) = parquet.read_table(output / "answers-00000.parquet").to_pylist()
-    assert (row["id"], row["input"]["prompt"]) == ("7", "Once upon a time")
-    assert row["output"]["num_tokens"] == 5
-    assert [(error["id"], error["error"]) for error in records(output, "errors")] == [
-        ("8", "prompt: the row has no such column")
-    ]

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("apache_beam", reason="scripts/test --beam")
+import pyarrow
+from pyarrow import parquet
+
 from exporter.batch import files
 from exporter.batch.columns import Request
 from exporter.batch.job import Job, begin
@@ -82,22 +85,31 @@ def test_no_kill_leaves_a_mark_without_its_answers(tmp_path: Path, refuses: bool
 
 
 @pytest.mark.end_to_end
-def test_a_corpus_and_its_answers_lie_where_their_scheme_says(version: Path, tmp_path: Path) -> None:
-    for name in ("a.txt", "b.txt"):
-        (tmp_path / name).write_text("Once upon a time\n")
+def test_parquet_in_and_out_where_another_scheme_says(version: Path, tmp_path: Path) -> None:
+    for key in (7, 8):
+        table = pyarrow.table({"prompt": ["Once upon a time", None], "key": [key, key + 10]})
+        parquet.write_table(table, tmp_path / f"{key}.parquet")
     output = tmp_path / "new" / "out"
-    common = (f"kept://{tmp_path}/*.txt", "-o", f"kept://{output}", "--model", version,
-              "--signature", "generate", "--option", "max_new_tokens=2")  # fmt: skip
+    common = (f"kept://{tmp_path}/*.parquet", "-o", f"kept://{output}", "--output-format", "parquet",
+              "--model", version, "--signature", "generate", "--column", "text=prompt", "--id-column", "key",
+              "--option", "max_new_tokens=2")  # fmt: skip
     run(*common)
-    answers = list(records(output, "answers"))
-    assert [answer["id"] for answer in answers] == [f"kept://{tmp_path}/{name}.txt:0" for name in ("a", "b")]
-    assert [answer["output"]["num_tokens"] for answer in answers] == [2, 2]
-    assert sorted(path.name.partition("-")[0] for path in output.iterdir()) == [
-        "answers", "answers", "done", "done", "job.json",
-    ]  # fmt: skip
-    (output / "answers-00000.jsonl").write_text("kept")
+    for number, key in enumerate(("7", "8")):
+        (row,) = parquet.read_table(output / f"answers-0000{number}.parquet").to_pylist()
+        assert (row["id"], row["input"]["prompt"]) == (key, "Once upon a time")
+        assert row["output"]["num_tokens"] == 2
+    assert [(error["id"], error["error"]) for error in records(output, "errors")] == [
+        (key, "prompt: the row has no such column") for key in ("17", "18")
+    ]
+    assert {path.name.partition("-")[0] for path in output.iterdir()} == {
+        "answers",
+        "errors",
+        "done",
+        "job.json",
+    }
+    (output / "answers-00000.parquet").write_text("kept")
     run(*common)
-    assert (output / "answers-00000.jsonl").read_text() == "kept"
+    assert (output / "answers-00000.parquet").read_text() == "kept"
 
 
 def test_a_scheme_that_beam_does_not_know_is_refused(tmp_path: Path) -> None:
