@@ -7,7 +7,7 @@
     │   └── TokenizerUnsupportedError   names the node by its path in its file
     ├── OutputError            5   the export directory refuses (version exists, not writable)
     ├── VerificationError      6   the artifact differs from the reference
-    ├── ServingError           7   a server could not start, or a client got an error answer
+    ├── ServingError           7   no server started, an answer was an error, no row of a corpus was answered
     └── MissingExtraError      8   this install lacks packages that the work needs
 
 Messages name the field, its value and what is allowed.

@@ -65,8 +65,8 @@ class Answerer:
         from exporter.saved_model.asking import ask
 
         if "encode" not in self._version.signatures:
-            return np.array([len(text) for text in texts])
-        return np.array(ask(self._version.signatures, "encode", {"text": texts})["num_tokens"])
+            return np.array([len(text) for text in texts], np.int64)
+        return np.array(ask(self._version.signatures, "encode", {"text": texts})["num_tokens"], np.int64)
 
     def _call(self, requests: Sequence[Request]) -> list[dict[str, Any]]:
         from exporter.saved_model.asking import ask

@@ -17,14 +17,18 @@ def _systems() -> Any:
     return FileSystems
 
 
-def sizes(pattern: str) -> dict[str, int]:
-    """Path -> bytes of every file that matches.
+def _is_local(path: str) -> bool:
+    return "://" not in path
+
+
+def matching(pattern: str) -> list[str]:
+    """The paths of every file that matches.
 
     Raises:
       OptionError: none does, or the place cannot be read.
     """
     # A file of exactly this name, whatever characters it has.
-    found = {pattern: Path(pattern).stat().st_size} if Path(pattern).is_file() else _matching(pattern)
+    found = [pattern] if Path(pattern).is_file() else _matching(pattern)
     if not found:
         raise OptionError(f"input {pattern!r}: there is no such file")
     return found
@@ -32,17 +36,17 @@ def sizes(pattern: str) -> dict[str, int]:
 
 def inside(folder: str, pattern: str = "*") -> list[str]:
     """The files of a folder whose names match."""
-    return list(_matching(join(glob.escape(folder), pattern)))
+    return _matching(join(glob.escape(folder), pattern))
 
 
-def _matching(pattern: str) -> dict[str, int]:
+def _matching(pattern: str) -> list[str]:
     from apache_beam.io.filesystem import BeamIOError
 
     try:
         (match,) = _systems().match([pattern])
     except (BeamIOError, ValueError, OSError) as error:
         raise OptionError(f"{pattern!r} cannot be read: {error}") from error
-    return {found.path: found.size_in_bytes for found in match.metadata_list}
+    return [found.path for found in match.metadata_list]
 
 
 def open_to_read(path: str) -> Any:
@@ -55,6 +59,11 @@ def open_to_read(path: str) -> Any:
         raise OptionError(f"{path!r} cannot be read: {error}") from error
 
 
+def exists(path: str) -> bool:
+    """Whether there is such a file."""
+    return bool(_systems().exists(path))
+
+
 def join(folder: str, *names: str) -> str:
     """A path below a folder, whatever its scheme."""
     return str(_systems().join(folder, *names))
@@ -65,7 +74,7 @@ def make_folder(path: str) -> None:
     from apache_beam.io.filesystem import BeamIOError
 
     try:
-        if not _systems().exists(path):
+        if not exists(path):
             _systems().mkdirs(path)
     except (BeamIOError, ValueError, OSError) as error:
         raise OutputError(f"{path} cannot be written: {error}") from error
@@ -80,20 +89,45 @@ def replace(path: str, content: bytes) -> None:
     from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 
     try:
-        if "://" not in path:
+        if _is_local(path):
             write_bytes(Path(path), content)
             return
         aside = f"{path}.{uuid.uuid4().hex[:8]}"
         with _systems().create(aside, compression_type=CompressionTypes.UNCOMPRESSED) as file:
             file.write(content)
-        if _systems().exists(path):
-            _systems().delete([path])
-        _systems().rename([aside], [path])
+        _rename_over(aside, path)
     except (BeamIOError, ValueError, OSError) as error:
         raise OutputError(f"{path} cannot be written: {error}") from error
 
 
+def _rename_over(aside: str, path: str) -> None:
+    """Local systems and object stores put the one in the other's place; HDFS refuses a name that is taken.
+
+    There a kill may leave the new content aside and none at ``path``.
+    """
+    from apache_beam.io.filesystem import BeamIOError
+
+    try:
+        _systems().rename([aside], [path])
+    except BeamIOError:
+        if not (exists(aside) and exists(path)):
+            raise
+        _systems().delete([path])
+        _systems().rename([aside], [path])
+
+
 def remove(paths: list[str]) -> None:
-    """Deletes files."""
-    if paths:
-        _systems().delete(paths)
+    """Deletes files.
+
+    Raises:
+      OutputError: one cannot be deleted.
+    """
+    from apache_beam.io.filesystem import BeamIOError
+
+    try:
+        for path in filter(_is_local, paths):
+            Path(path).unlink(missing_ok=True)  # Beam would read its name as a pattern
+        if far := [path for path in paths if not _is_local(path)]:
+            _systems().delete(far)
+    except (BeamIOError, OSError) as error:
+        raise OutputError(f"what is there cannot be deleted: {error}") from error

@@ -11,10 +11,13 @@ from typing import Any
 from exporter.batch import files
 from exporter.batch.shards import Shard
 from exporter.choices import AnswerFormat
-from exporter.errors import OptionError, OutputError, did_you_mean
+from exporter.errors import OptionError, OutputError, did_you_mean, shown
 from exporter.manifest import Manifest, SignatureInfo
 
 JOB_FILE = "job.json"
+#: How the names begin of what says that results are whole, and of all that a run writes.
+_MARKS = (JOB_FILE, "done-")
+_OURS = (*_MARKS, "answers-", "errors-")
 
 
 @dataclass(frozen=True)
@@ -90,10 +93,9 @@ def begin(job: Job, shards: Sequence[Shard], shard_rows: int, manifest: Manifest
     own = describe(job, shards, shard_rows, manifest)
     left = files.inside(job.output)
     if overwrite:
-        files.remove([name for name in left if _is_ours(name)])
+        _clear([name for name in left if _name(name).startswith(_OURS)])
     elif any(_name(name) == JOB_FILE for name in left):
-        with files.open_to_read(path) as file:
-            _refuse_other(json.loads(file.read()), own, job.output)
+        _refuse_other(_read(path), own, job.output)
         return
     elif left:
         raise OutputError(
@@ -107,23 +109,44 @@ def _name(path: str) -> str:
     return path.rsplit("/", 1)[-1]
 
 
-def _is_ours(path: str) -> bool:
-    return _name(path) == JOB_FILE or _name(path).startswith(("answers-", "errors-", "done-"))
+def _clear(paths: Sequence[str]) -> None:
+    """Deletes results. What says that others are whole goes first: a kill leaves no mark without them."""
+    marks = [path for path in paths if _name(path).startswith(_MARKS)]
+    files.remove(marks)
+    files.remove([path for path in paths if path not in marks])
 
 
-def _refuse_other(found: Any, own: dict[str, Any], output: str) -> None:
-    for key, value in own.items():
-        if found.get(key) != value:
+def _read(path: str) -> dict[str, Any]:
+    with files.open_to_read(path) as file:
+        try:
+            found = json.loads(file.read())
+        except ValueError:
+            found = None
+    if not isinstance(found, dict) or not isinstance(found.get("inputs"), dict):
+        raise OutputError(f"{path}: it is of no batch job; choose another folder, or --overwrite")
+    return found
+
+
+def _refuse_other(found: dict[str, Any], own: dict[str, Any], output: str) -> None:
+    was, now = _flat(found), _flat(own)
+    for key in was | now:
+        if was.get(key) != now.get(key):
             raise OutputError(
-                f"output {output}: it holds results of another job ({key} was {found.get(key)!r}, is "
-                f"{value!r}); choose another folder, or --overwrite"
+                f"output {output}: it holds results of another job ({key} was {shown(was.get(key))}, is "
+                f"{shown(now.get(key))}); choose another folder, or --overwrite"
             )
+
+
+def _flat(described: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``describe`` says, each input by itself."""
+    inputs = {f"SHA-256 of input {path}": digest for path, digest in described.get("inputs", {}).items()}
+    return {**{key: value for key, value in described.items() if key != "inputs"}, **inputs}
 
 
 def describe(job: Job, shards: Sequence[Shard], shard_rows: int, manifest: Manifest) -> dict[str, Any]:
     """What has to be the same for a run to go on where another one ended."""
     facts = {name: value for name, value in asdict(job).items() if name not in {"output", "model"}}
-    inputs = {shard.path: shard.bytes for shard in shards}
+    inputs = {shard.path: shard.sha256 for shard in shards}
     more = {"version": _digest(manifest), "inputs": inputs, "shard_rows": shard_rows}
     return {**json.loads(json.dumps(facts)), **more}
 

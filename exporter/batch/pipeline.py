@@ -20,7 +20,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from exporter.batch.answering import Answerer
 from exporter.batch.columns import Columns
 from exporter.batch.job import Job, signature_of
-from exporter.batch.results import Answered, Done, sort_out, write
+from exporter.batch.results import Answered, Done, mark_of, sort_out, write
 from exporter.batch.shards import Shard, read
 from exporter.manifest import Manifest
 
@@ -50,10 +50,14 @@ class VersionHandler(ModelHandler[Shard, Done, _Loaded]):  # type: ignore[misc]
         self, batch: Sequence[Shard], model: _Loaded, inference_args: dict[str, Any] | None = None
     ) -> Iterable[Done]:
         for shard in batch:
-            asked = sort_out(shard, list(read(shard)), model.columns)
-            started = time.monotonic()
-            outputs = tuple(model.answerer.answer(asked.requests))
-            yield write(self._job, Answered(asked, outputs, time.monotonic() - started))
+            # A runner that repeats a bundle asks for shards that are whole.
+            yield mark_of(self._job, shard) or self._answered(shard, model)
+
+    def _answered(self, shard: Shard, model: _Loaded) -> Done:
+        asked = sort_out(shard, list(read(shard)), model.columns)
+        started = time.monotonic()
+        outputs = tuple(model.answerer.answer(asked.requests))
+        return write(self._job, Answered(asked, outputs, time.monotonic() - started))
 
 
 def run(job: Job, shards: Sequence[Shard], arguments: Sequence[str]) -> None:

@@ -88,11 +88,25 @@ def write(job: Job, answered: Answered) -> Done:
 
 def finished(job: Job) -> list[Done]:
     """The marks of all shards that are whole, by number."""
-    found = []
-    for path in sorted(files.inside(job.output, "done-*.json")):
-        with files.open_to_read(path) as file:
-            found.append(Done(**json.loads(file.read())))
-    return found
+    return [_mark(path) for path in sorted(files.inside(job.output, "done-*.json"))]
+
+
+def mark_of(job: Job, shard: Shard) -> Done | None:
+    """The mark of a shard, if it is whole."""
+    path = files.join(job.output, f"done-{shard.number:05d}.json")
+    return _mark(path) if files.exists(path) else None
+
+
+def _mark(path: str) -> Done:
+    with files.open_to_read(path) as file:
+        return Done(**json.loads(file.read()))
+
+
+def first_reason(job: Job) -> str:
+    """Why a row got no answer, of a run in which there is one."""
+    path = next(iter(sorted(files.inside(job.output, "errors-*.jsonl"))))
+    with files.open_to_read(path) as file:
+        return str(json.loads(file.readline())["error"])
 
 
 def _error(value: Any) -> str:

@@ -6,12 +6,13 @@ input is cut.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.batch.files import open_to_read, sizes
+from exporter.batch.files import matching, open_to_read
 from exporter.choices import CorpusFormat
 from exporter.errors import OptionError
 
@@ -31,7 +32,7 @@ class Shard:
 
     Attributes:
       number: among all shards; its results are files of that number.
-      path, kind, bytes: the file.
+      path, kind, sha256: the file.
       first_row: number of its first row in the file, from 0.
       rows: how many.
       offset: byte at which the first one begins; 0 of a Parquet file.
@@ -40,7 +41,7 @@ class Shard:
     number: int
     path: str
     kind: CorpusFormat
-    bytes: int
+    sha256: str
     first_row: int
     rows: int
     offset: int
@@ -76,38 +77,40 @@ def kind_of(path: str, given: CorpusFormat | None) -> CorpusFormat:
 def cut(patterns: Sequence[str], kind: CorpusFormat | None, rows_per_shard: int) -> list[Shard]:
     """Every row of every file that a pattern names, in shards; files in the order of their names.
 
+    Every file is read whole, for its digest and for where its lines begin.
+
     Raises:
       OptionError: a pattern names no file, or a file is none of its format.
     """
     shards: list[Shard] = []
-    found = {path: size for pattern in patterns for path, size in sizes(pattern).items()}
-    for path, size in sorted(found.items()):
+    for path in sorted({path for pattern in patterns for path in matching(pattern)}):
         own = kind_of(path, kind)
-        starts = _parquet_starts if own == "parquet" else _line_starts
-        for first, rows, offset in starts(path, rows_per_shard):
-            shards.append(Shard(len(shards), path, own, size, first, rows, offset))
+        with open_to_read(path) as file:
+            sha256, rows, starts = (
+                _of_parquet(path, file) if own == "parquet" else _of_lines(file, rows_per_shard)
+            )
+        for place, first in enumerate(range(0, rows, rows_per_shard)):
+            count, start = min(rows_per_shard, rows - first), starts[place] if starts else 0
+            shards.append(Shard(len(shards), path, own, sha256, first, count, start))
     return shards
 
 
-def _line_starts(path: str, rows_per_shard: int) -> Iterator[tuple[int, int, int]]:
-    """(first row, rows, byte) of each shard of a file of lines."""
-    count = offset = start = 0
-    with open_to_read(path) as file:
-        for line in file:
-            if count and count % rows_per_shard == 0:
-                yield count - rows_per_shard, rows_per_shard, start
-                start = offset
-            count, offset = count + 1, offset + len(line)
-    left = count % rows_per_shard or min(count, rows_per_shard)
-    if left:
-        yield count - left, left, start
+def _of_lines(file: Any, rows_per_shard: int) -> tuple[str, int, list[int]]:
+    """SHA-256 of a file, its lines, and the byte at which each shard begins."""
+    digest, starts, count, offset = hashlib.sha256(), [], 0, 0
+    for line in file:
+        digest.update(line)
+        if count % rows_per_shard == 0:
+            starts.append(offset)
+        count, offset = count + 1, offset + len(line)
+    return digest.hexdigest(), count, starts
 
 
-def _parquet_starts(path: str, rows_per_shard: int) -> Iterator[tuple[int, int, int]]:
-    with open_to_read(path) as file:
-        total = _parquet(path, file).metadata.num_rows
-    for first in range(0, total, rows_per_shard):
-        yield first, min(rows_per_shard, total - first), 0
+def _of_parquet(path: str, file: Any) -> tuple[str, int, list[int]]:
+    """The same of a Parquet file, whose rows begin at no byte of their own."""
+    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    file.seek(0)
+    return digest, _parquet(path, file).metadata.num_rows, []
 
 
 def _parquet(path: str, file: Any) -> Any:

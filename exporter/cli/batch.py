@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from exporter.choices import AnswerFormat, CorpusFormat
-from exporter.errors import GenserveError, OptionError
+from exporter.errors import GenserveError, OptionError, ServingError
 
 if TYPE_CHECKING:
     from exporter.batch.job import Job
@@ -52,7 +52,7 @@ def batch(
 ) -> None:
     """Answer every row of a corpus with an exported version. A run that was stopped goes on where it ended.
 
-    Rows that get no answer are in OUTPUT/errors-*.jsonl with the reason.
+    Rows that get no answer are in OUTPUT/errors-*.jsonl with the reason; without any answer the code is 7.
     """
     logging.getLogger().setLevel(logging.ERROR)  # Beam warns of cloud packages that nobody asked for
     from exporter.batch.job import Job, begin, signature_of
@@ -139,7 +139,8 @@ def _told(error: BaseException) -> BaseException:
 
 
 def _report(job: Job, shards: list[Shard]) -> None:
-    from exporter.batch.results import finished
+    """Prints what the finished shards say together; raises ServingError where they hold no answer at all."""
+    from exporter.batch.results import finished, first_reason
 
     marks = finished(job)
     rows, errors = sum(mark.rows for mark in marks), sum(mark.errors for mark in marks)
@@ -148,3 +149,8 @@ def _report(job: Job, shards: list[Shard]) -> None:
     if seconds:
         print(f"{rows / seconds:.1f} rows and {tokens / seconds:.1f} tokens a second of answering")
     print(f"{job.output}: {len(shards)} shards")
+    if errors and rows == errors:
+        raise ServingError(
+            f"none of {rows} rows was answered, one of them for: {first_reason(job)}; all reasons: "
+            f"{job.output}/errors-*.jsonl"
+        )

@@ -15,6 +15,7 @@ import argparse
 import math
 import random
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,10 +70,15 @@ def main() -> None:
               for call in calls for place in range(answerer.batch_size)]  # fmt: skip
     ways = [Way("a call a row", sample, alone), Way("in batches", requests, together)]
     ways += [Way("in full batches", filled, together)] * arguments.full
-    alone([next(r for r, n in zip(requests, lengths, strict=True) if n > low) for low in (0, *LENGTHS[:-1])])
-    together(requests)
-    _compare(ways, arguments.rounds, arguments.new_tokens)
-    same = sum(a == b for a, b in zip(alone(sample), together(sample), strict=True))
+    buckets = [bisect_left(LENGTHS, length) for length in lengths]
+    of_each_bucket = list(dict(zip(buckets, requests, strict=True)).values())
+    alone(of_each_bucket)
+    together(of_each_bucket)
+    answers = _compare(ways, arguments.rounds, arguments.new_tokens)
+    in_batches = dict(zip((one.row.id for one in requests), answers["in batches"], strict=True))
+    same = sum(
+        in_batches[one.row.id] == text for one, text in zip(sample, answers["a call a row"], strict=True)
+    )
     print(f"{same} of {len(sample)} texts of a call a row are those of batches")
 
 
@@ -106,18 +112,32 @@ def _describe(lengths: Sequence[int], calls: Sequence[Sequence[int]], size: int)
     )
 
 
-def _compare(ways: Sequence[Way], rounds: int, new_tokens: int) -> None:
-    speeds: dict[str, list[float]] = {way.name: [] for way in ways}
+def _compare(ways: Sequence[Way], rounds: int, new_tokens: int) -> dict[str, list[Any]]:
+    """Tokens a second by the clock and of processor time, which what other programs do changes less.
+
+    Returns:
+      The last answers of each way.
+    """
+    answers: dict[str, list[Any]] = {}
+    speeds: dict[str, list[tuple[float, float]]] = {way.name: [] for way in ways}
     for _ in range(rounds):
         for way in ways:
-            began = time.perf_counter()
-            way.answer(way.rows)
-            speeds[way.name].append(len(way.rows) * new_tokens / (time.perf_counter() - began))
-        print("; ".join(f"{name} {found[-1]:.1f}" for name, found in speeds.items()), "tokens/s", flush=True)
+            clock, processor = time.perf_counter(), time.process_time()
+            answers[way.name] = way.answer(way.rows)
+            spent = time.perf_counter() - clock, time.process_time() - processor
+            by_clock, by_processor = (len(way.rows) * new_tokens / seconds for seconds in spent)
+            speeds[way.name].append((by_clock, by_processor))
+            print(f"{way.name}: {by_clock:.1f} tokens/s, {by_processor:.1f} by the processor's", flush=True)
     first = speeds[ways[0].name]
     for name, found in speeds.items():
-        ratio = median(own / other for own, other in zip(found, first, strict=True))
-        print(f"{name}: {median(found):.1f} tokens/s, {ratio:.2f} times as many as {ways[0].name}")
+        ratios = [
+            median(own[by] / other[by] for own, other in zip(found, first, strict=True)) for by in range(2)
+        ]
+        print(
+            f"{name}: median {median(one for one, _ in found):.1f} tokens/s, {ratios[0]:.2f} times as many "
+            f"as {ways[0].name}; {ratios[1]:.2f} by the processor's time"
+        )
+    return answers
 
 
 def _version(directory: Path, batch: int, new_tokens: int) -> Path:

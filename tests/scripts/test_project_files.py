@@ -48,7 +48,7 @@ def test_workflows_run_what_is_there(path: Path) -> None:
 
 def test_every_job_that_is_needed_is_there() -> None:
     jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())["jobs"]
-    assert set(jobs) == {"checks", "quick", "lowest", "kit", "build", "docs", "install"}
+    assert set(jobs) == {"checks", "quick", "lowest", "beam", "kit", "build", "docs", "install"}
     assert jobs["quick"]["strategy"]["matrix"]["python"] == ["3.11", "3.13"]
 
 
