@@ -20,7 +20,7 @@ class Subject:
     Attributes:
       name, source: the servable's name, and the model behind it.
       row_bytes: length bucket -> keys and values of one row, of the program that keeps most of them.
-      scaled: those lengths whose ``row_bytes`` are taken from the longest one's.
+      scaled: those lengths whose ``row_bytes`` are made of the longest one's: the manifest has no others.
       copies: the most beams or sequences of a row.
       measured: batch size and length -> bytes beside the weights, as ``genserve warm`` found them, or empty.
       batch_seconds: a full batch in the longest bucket on a GPU; None: not measured there.
@@ -46,27 +46,18 @@ class Subject:
 
 
 def of_version(manifest: Manifest) -> Subject:
-    """Of an exported version.
-
-    The manifest holds the longest bucket's keys and values; those of the others are in proportion to their
-    tokens: too little where a sliding window cuts the longest one's, too much with ``resume``, whose
-    bucket is longer than theirs. States are as large in every bucket.
-    """
-    lengths = manifest.buckets.prompt_lengths
-    options = [manifest.generation, *manifest.options.get("signatures", {}).values()]
-    copies = _copies(options)
-    generated = manifest.max_new_tokens * copies
-    states = manifest.memory.state_bytes_per_row
-    longest = manifest.memory.cache_bytes_per_row - states
-    whole = lengths[-1] + generated
+    """Of an exported version; the longest bucket stands for that of ``resume`` too, as in ``of_plan``."""
+    lengths, memory = manifest.buckets.prompt_lengths, manifest.memory
+    copies = _copies([manifest.generation, *manifest.options.get("signatures", {}).values()])
+    known = dict(zip(lengths, memory.cache_bytes_by_length, strict=False))
     return Subject(
         name=manifest.name,
         source=manifest.model.source,
         dtype=manifest.model.dtype,
         parameters=manifest.model.parameters,
-        weights_bytes=manifest.memory.weights_bytes,
-        row_bytes={length: states - (-longest * (length + generated) // whole) for length in lengths},
-        scaled=frozenset(lengths[:-1]),
+        weights_bytes=memory.weights_bytes,
+        row_bytes=(known or _in_proportion(manifest, copies)) | {lengths[-1]: memory.cache_bytes_per_row},
+        scaled=frozenset() if known else frozenset(lengths[:-1]),
         copies=copies,
         max_new_tokens=manifest.max_new_tokens,
         batch_sizes=manifest.buckets.batch_sizes,
@@ -74,6 +65,18 @@ def of_version(manifest: Manifest) -> Subject:
         measured=bucket_bytes(manifest) if manifest.warmup.memory else {},
         batch_seconds=manifest.warmup.batch_seconds if manifest.warmup.device == "gpu" else None,
     )
+
+
+def _in_proportion(manifest: Manifest, copies: int) -> dict[int, int]:
+    """Of a manifest that holds the longest bucket's keys and values alone: by the tokens of each bucket.
+
+    Too little where a sliding window cuts the longest one's, too much with ``resume``, whose bucket is longer
+    than theirs. States are as large in every bucket.
+    """
+    lengths, generated = manifest.buckets.prompt_lengths, manifest.max_new_tokens * copies
+    states = manifest.memory.state_bytes_per_row
+    longest, whole = manifest.memory.cache_bytes_per_row - states, lengths[-1] + generated
+    return {length: states - (-longest * (length + generated) // whole) for length in lengths}
 
 
 def of_plan(plan: Plan) -> Subject:
