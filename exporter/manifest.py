@@ -80,12 +80,17 @@ class ModelInfo(_Frozen):
 class MemoryInfo(_Frozen):
     """Bytes: of the weights, and of one row's keys, values and states in the longest bucket.
 
-    ``state_bytes_per_row`` are the states' part of it, which is as large in every bucket.
+    Attributes:
+      cache_bytes_per_row: of the program whose longest bucket keeps most (``resume`` has a longer one).
+      state_bytes_per_row: the states' part of it, which is as large in every bucket.
+      cache_bytes_by_length: of one row in each of the manifest's ``prompt_lengths``; empty where an older
+        genserve exported.
     """
 
     weights_bytes: int
     cache_bytes_per_row: int
     state_bytes_per_row: int = 0
+    cache_bytes_by_length: tuple[int, ...] = ()
 
 
 class BucketMemory(_Frozen):

@@ -17,7 +17,11 @@ from serving_configs.serving_options import ServingOptions
 from serving_configs.text import GENERATED
 
 NGINX_IMAGE = "nginx:1.28-alpine"
-PULL_IMAGE = "python:3.12-slim"
+#: Whoever starts it says which image has genserve installed: nothing is installed where containers start.
+GENSERVE_IMAGE = (
+    "${GENSERVE_IMAGE:?set GENSERVE_IMAGE to an image with genserve installed "
+    "(genserve help deploying, An image with genserve)}"
+)
 # Variables of whoever starts it that are passed on, where they are set.
 _CREDENTIALS = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION"),
@@ -108,14 +112,13 @@ def _serving(
 
 def _pull(source: str, options: ServingOptions) -> dict[str, Any]:
     """Copies the export directory from its store before a server starts: the server itself reads no URL."""
-    command = (
-        "pip install --quiet 'genserve[remote]' && exec genserve pull \"$$SOURCE\" " + options.model_root
-    )
     return {
         "profiles": ["gpu", "cpu"],
-        "image": PULL_IMAGE,
-        "command": ["sh", "-c", command],
-        "environment": {"SOURCE": f"${{SOURCE:-{source}}}", **dict.fromkeys(_CREDENTIALS)},
+        "image": GENSERVE_IMAGE,
+        # Whoever owns the export directory, it can be written.
+        "user": "0:0",
+        "command": ["genserve", "pull", f"${{SOURCE:-{source}}}", options.model_root],
+        "environment": dict.fromkeys(_CREDENTIALS),
         "volumes": [f"..:{options.model_root}"],
     }
 
@@ -127,13 +130,12 @@ def _gateway(manifests: Sequence[Manifest], options: ServingOptions) -> dict[str
         *("--backend", f"grpc://serving:{options.grpc_port}", "--manifest", options.model_root),
     )
     healthy = f"urllib.request.urlopen('http://localhost:{nginx.GATEWAY_PORT}/health')"
-    command = "pip install --quiet 'genserve[gateway]' && exec genserve gateway " + " ".join(arguments)
     return {
         "profiles": ["gpu", "cpu"],
-        "image": PULL_IMAGE,
+        "image": GENSERVE_IMAGE,
         "init": True,
         "restart": "unless-stopped",
-        "command": ["sh", "-c", command],
+        "command": ["genserve", "gateway", *arguments],
         "volumes": [f"..:{options.model_root}:ro"],
         "networks": ["serving"],
         "healthcheck": {

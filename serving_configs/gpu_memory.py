@@ -60,17 +60,20 @@ def estimated_bytes(weights_bytes: int, cache_bytes: int) -> int:
 def row_bytes(manifest: Manifest, length: int) -> int:
     """Keys, values and states of one row in a length bucket.
 
-    The manifest holds the longest bucket's; those of the others are in proportion to their tokens: too little
-    where a sliding window cuts the longest one's, too much with ``resume``, whose bucket is longer than
-    theirs. States are as large in every bucket.
+    A manifest of an older export holds the longest bucket's alone; those of the others are in proportion to
+    their tokens then: too little where a sliding window cuts the longest one's, too much with ``resume``,
+    whose bucket is longer than theirs. States are as large in every bucket.
     """
+    memory, lengths = manifest.memory, manifest.buckets.prompt_lengths
+    if length == lengths[-1]:
+        return memory.cache_bytes_per_row
+    if memory.cache_bytes_by_length:
+        return memory.cache_bytes_by_length[lengths.index(length)]
     generated = manifest.max_new_tokens * copies(
         [manifest.generation, *manifest.options.get("signatures", {}).values()]
     )
-    states = manifest.memory.state_bytes_per_row
-    longest = manifest.memory.cache_bytes_per_row - states
-    whole = manifest.buckets.prompt_lengths[-1] + generated
-    return states - (-longest * (length + generated) // whole)
+    longest = memory.cache_bytes_per_row - memory.state_bytes_per_row
+    return memory.state_bytes_per_row - (-longest * (length + generated) // (lengths[-1] + generated))
 
 
 def copies(options: Iterable[Mapping[str, Any]]) -> int:

@@ -15,6 +15,8 @@ DNS_NAME = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"
 #: Of the longest name that we form (``NAME-grpc-predictor`` and kin) at most 63 characters remain.
 _NAME_LENGTH = 40
 _IMAGE = r"^[^\s:@]+(:[0-9]+/[^\s:@]+)?(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?$"
+#: Said where one is missing.
+IMAGE_RECIPE = "'genserve help deploying' has its Dockerfile (An image with genserve)"
 _SCHEDULE = r"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|\S+( \S+){4})$"
 
 
@@ -103,7 +105,7 @@ class KubernetesOptions(_Frozen):
         ``NAME-models``, if there is neither of the following.
       model_image: an image that holds the export directory at ``model_root`` (OUT/serving/Dockerfile).
         Without it and ``claim``, pods pull ``source``, the URL of the export directory, if that is set.
-      genserve_image: an image with genserve installed: the gateway and exports need it.
+      genserve_image: an image with genserve installed; pulls from ``source``, gateway and exports need it.
       credentials_secret: a Secret with variables for the object store and the hub.
       service_account_annotations: such as those that let pods act as a cloud account.
       cache_claim: a claim with the compilation caches; None: those in the export directory.
@@ -160,9 +162,14 @@ class KubernetesOptions(_Frozen):
         if self.autoscaler == "keda" and not self.prometheus_url:
             raise ValueError("autoscaler keda needs prometheus_url, which KEDA asks")
         if self.gateway and not self.genserve_image:
-            raise ValueError("gateway needs genserve_image, an image with genserve[gateway] installed")
+            raise ValueError(
+                f"gateway needs genserve_image, an image with genserve[gateway] installed: {IMAGE_RECIPE}"
+            )
         if self.export and not self.genserve_image:
-            raise ValueError("export needs genserve_image, an image with genserve[export,remote] installed")
+            raise ValueError(
+                "export needs genserve_image, an image with genserve[export,remote] installed: "
+                + IMAGE_RECIPE
+            )
         if self.export and self.model_image:
             raise ValueError("export writes to claim or to source; an image cannot be written")
         return self

@@ -21,7 +21,7 @@ class Subject:
     Attributes:
       name, source: the servable's name, and the model behind it.
       row_bytes: length bucket -> keys and values of one row, of the program that keeps most of them.
-      scaled: those lengths whose ``row_bytes`` are taken from the longest one's.
+      scaled: those lengths whose ``row_bytes`` are made of the longest one's: the manifest has no others.
       copies: the most beams or sequences of a row.
       measured: batch size and length -> bytes beside the weights, as ``genserve warm`` found them, or empty.
       measured_on: where; on a CPU another XLA planned them than a GPU has.
@@ -49,17 +49,17 @@ class Subject:
 
 
 def of_version(manifest: Manifest) -> Subject:
-    """Of an exported version; keys and values of other buckets than the longest are in proportion to it."""
-    lengths = manifest.buckets.prompt_lengths
+    """Of an exported version; the longest bucket stands for that of ``resume`` too, as in ``of_plan``."""
+    lengths, memory = manifest.buckets.prompt_lengths, manifest.memory
     options = [manifest.generation, *manifest.options.get("signatures", {}).values()]
     return Subject(
         name=manifest.name,
         source=manifest.model.source,
         dtype=manifest.model.dtype,
         parameters=manifest.model.parameters,
-        weights_bytes=manifest.memory.weights_bytes,
+        weights_bytes=memory.weights_bytes,
         row_bytes={length: row_bytes(manifest, length) for length in lengths},
-        scaled=frozenset(lengths[:-1]),
+        scaled=frozenset() if memory.cache_bytes_by_length else frozenset(lengths[:-1]),
         copies=copies(options),
         max_new_tokens=manifest.max_new_tokens,
         batch_sizes=manifest.buckets.batch_sizes,

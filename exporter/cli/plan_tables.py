@@ -14,6 +14,10 @@ _EFFICIENCY = {
     "measured": "as genserve warm measured it, if on such a card",
     "limit": "not known, the limit itself: give --efficiency",
 }
+_NO_FLOPS = (
+    "arithmetic is not counted, since no figure of this card's is known: "
+    "long prompts and large batches may be slower than said"
+)
 
 
 def print_capacity(capacity: Capacity, load: Load | None) -> None:
@@ -34,6 +38,8 @@ def print_capacity(capacity: Capacity, load: Load | None) -> None:
     if capacity.limits:
         limits = capacity.limits
         console.print(f"efficiency {limits.efficiency:.2f}: {_EFFICIENCY[limits.source]}", markup=False)
+        if limits.flops is None:
+            console.print(_NO_FLOPS, markup=False)
     if capacity.fleet and load:
         _fleet(console, capacity.fleet, load)
     if capacity.gpu_bytes:

@@ -312,6 +312,9 @@ def _memory(
         weights_bytes=weights_bytes + baked,
         cache_bytes_per_row=max(_row_bytes(spec, length, served, buckets, dtype) for length in longest),
         state_bytes_per_row=rows * state_bytes(spec, dtype),
+        cache_bytes_by_length=tuple(
+            _row_bytes(spec, length, served, buckets, dtype) for length in buckets.prompt_lengths
+        ),
     )
 
 

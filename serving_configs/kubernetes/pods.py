@@ -7,12 +7,14 @@ from typing import Any
 from urllib.parse import quote
 
 from exporter.choices import Device
+from exporter.errors import OptionError
 from serving_configs import batching
-from serving_configs.compose import PULL_IMAGE, grace_seconds, start_seconds
+from serving_configs.compose import grace_seconds, start_seconds
 from serving_configs.docker_run import environment
 from serving_configs.flags import server_flags
 from serving_configs.gpu_memory import RUNTIME_BYTES, loaded_weights_bytes, planned_bytes
 from serving_configs.kubernetes.app import CONFIG_DIRECTORY, App, cores, mebibytes
+from serving_configs.kubernetes_options import IMAGE_RECIPE
 
 #: "nobody": the server writes nothing.
 USER = 65534
@@ -193,7 +195,11 @@ def models_volume(app: App, *, read_only: bool = True) -> dict[str, Any]:
 
 
 def init_containers(app: App) -> dict[str, Any]:
-    """What brings the models into the pod, where they are not on a volume."""
+    """What brings the models into the pod, where they are not on a volume.
+
+    Raises:
+      OptionError: models to pull, and no image to do it with.
+    """
     if app.source == "claim":
         return {}
     return {"initContainers": [_copy(app) if app.source == "image" else _pull(app)]}
@@ -212,15 +218,17 @@ def _copy(app: App) -> dict[str, Any]:
 
 
 def _pull(app: App) -> dict[str, Any]:
-    """``genserve pull``: by the image that has genserve, or installed first, as compose does."""
-    pull = ["genserve", "pull", app.options.source, app.options.model_root]
+    """``genserve pull``, by the image that has genserve: nothing is installed where pods start."""
     if not app.chosen.genserve_image:
-        install = 'pip install --quiet --user \'genserve[remote]\' && exec "$HOME/.local/bin/genserve" "$@"'
-        pull = ["sh", "-c", install, *pull]
+        raise OptionError(
+            f"kubernetes.genserve_image: missing; pods pull {app.options.source} with an image "
+            f"that has genserve[remote] installed: {IMAGE_RECIPE}; allowed too: models on a volume "
+            "(kubernetes.claim) or in an image (kubernetes.model_image)"
+        )
     return {
         "name": "models",
-        "image": app.chosen.genserve_image or PULL_IMAGE,
-        "command": pull,
+        "image": app.chosen.genserve_image,
+        "command": ["genserve", "pull", app.options.source, app.options.model_root],
         "env": [{"name": "HOME", "value": "/tmp"}],
         **credentials(app),
         "resources": {"requests": _requests(app)},

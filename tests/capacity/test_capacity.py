@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from dataclasses import astuple, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,16 @@ def test_states_are_as_large_in_every_bucket() -> None:
     )
     rows = of_version(found.model_copy(update={"memory": memory})).row_bytes
     assert rows == {length: 100 + 10 * (length + generated) for length in lengths}
+
+
+def test_a_manifest_has_every_buckets_keys_and_values() -> None:
+    """With ``resume``, whose own bucket is longer, the longest one's are that one's."""
+    found = manifest()
+    memory = MemoryInfo(weights_bytes=1, cache_bytes_per_row=900, cache_bytes_by_length=(300, 700))
+    subject = of_version(found.model_copy(update={"memory": memory}))
+    assert subject.row_bytes == {32: 300, 128: 900}
+    assert subject.scaled == frozenset()
+    assert of_version(found).scaled == {32}
 
 
 def _measured(device: Device = "gpu") -> Manifest:
@@ -228,6 +239,57 @@ def test_the_answer_has_the_documented_keys(tmp_path: Path) -> None:
     table = _run(tmp_path, "--card", "h100 sxm", *load)
     assert "from measured" in table.stdout
     assert "replicas with batches of" in table.stdout
+
+
+def _table(text: str, first: str) -> list[list[str]]:
+    """The words of each row below a head whose first column is called ``first``."""
+    lines = text.splitlines()
+    begin = next(place for place, line in enumerate(lines) if line.split()[:1] == [first])
+    return [line.split() for line in takewhile(re.compile(r"\s*\d+\s").match, lines[begin + 1 :])]
+
+
+def test_the_tables_say_what_json_says(tmp_path: Path) -> None:
+    memory = MemoryInfo(
+        weights_bytes=4_000_000, cache_bytes_per_row=1_500_000, cache_bytes_by_length=(750_000, 1_500_000)
+    )
+    _measured().model_copy(update={"memory": memory}).write(tmp_path)
+    load = ["--requests-per-second", 5, "--prompt-tokens", 20, "--new-tokens", 10, "--price-per-hour", 1.5]
+    arguments = [tmp_path, "--card", "L4", "--gpu-memory", "1300MiB", "--efficiency", 0.37, *load]
+    answer, text = json.loads(_run(*arguments, "--json").stdout), _run(*arguments).stdout
+    one, two = (f"{answer[key]:.2f}" for key in ("memory_fraction", "memory_fraction_in_rollover"))
+    assert one != two
+    assert f"one version: per_process_gpu_memory_fraction {one}\n" in text
+    assert re.search(rf"two versions, [^:\n]*: per_process_gpu_memory_fraction {two}\n", text)
+    assert f"efficiency {answer['limits']['efficiency']:.2f}: as stated" in text
+    fleet, chosen = answer["fleet"], answer["chosen"]
+    costs = [f"{fleet[key]:.3g}" for key in ("cost_per_million", "cost_per_million_busy")]
+    assert costs[0] != costs[1]
+    assert f"cost {costs[0]} at this load, {costs[1]} with every replica busy" in text
+    batches = f"{fleet['batch_size']} x {fleet['prompt_length']}"
+    assert f"{fleet['replicas']:,} replicas with batches of {batches}\n" in text
+    shares = (chosen["memory_fraction"], chosen["memory_fraction_in_rollover"])
+    assert "fraction {}, with two versions {}".format(*shares) in text
+    assert [[int(word) for word in row[:3]] for row in _table(text, "length")] == [
+        [room[key] for key in ("prompt_length", "rows", "rows_in_rollover")] for room in answer["lengths"]
+    ]
+    speeds = [[row[3].replace(",", ""), row[4].replace(",", "")] for row in _table(text, "length")]
+    assert speeds == [
+        [f"{room[key]:.0f}" for key in ("tokens_per_second_at_limit", "tokens_per_second")]
+        for room in answer["lengths"]
+    ]
+    assert [[int(word) for word in row[:2]] for row in _table(text, "batch")] == [
+        [bucket["batch_size"], bucket["prompt_length"]] for bucket in answer["buckets"]
+    ]
+
+
+def test_a_card_without_a_figure_of_its_arithmetic_says_so(tmp_path: Path) -> None:
+    manifest().write(tmp_path)
+    for arguments, said in (
+        (["--card", "RTX-6000-Ada"], True),
+        (["--gpu-memory", "24GiB", "--bandwidth", 300], True),
+        (["--card", "L4"], False),
+    ):
+        assert ("arithmetic is not counted" in _run(tmp_path, *arguments).stdout) == said
 
 
 @pytest.mark.parametrize(

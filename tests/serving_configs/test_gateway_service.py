@@ -26,7 +26,9 @@ def test_compose_has_it_where_it_is_asked_for() -> None:
     ]
     gateway = services["gateway"]
     assert "ports" not in gateway  # the front alone reaches it
-    assert gateway["command"][2].endswith("--backend grpc://serving:8500 --manifest /models")
+    assert gateway["command"][:2] == ["genserve", "gateway"]
+    assert gateway["command"][-4:] == ["--backend", "grpc://serving:8500", "--manifest", "/models"]
+    assert gateway["image"].startswith("${GENSERVE_IMAGE:?")
     assert services["front"]["depends_on"] == ["gateway"]
     plain = render([manifest("toy")], ServingOptions())
     assert "gateway" not in yaml.safe_load(plain["docker-compose.yaml"])["services"]

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import yaml
 from serving_configs import RELEASES, ServingOptions, SslOptions, render, write
 from serving_configs.observability import COMPILATIONS, METRICS
 from tests.conftest import ROOT
+from tests.docs.markdown import blocks
 from tests.serving_configs.manifests import manifest
 from tests.serving_configs.test_render import PEM, docker_words
 
@@ -113,6 +115,24 @@ def test_compose_says_what_the_run_scripts_say(files: dict[str, str]) -> None:
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
+def test_the_documented_image_installs_the_wheel_with_its_extras(tmp_path: Path) -> None:
+    """Its one command, run with a pip that writes down what it is asked for."""
+    (text,) = [
+        block.text for block in blocks(ROOT / "docs" / "deploying.md") if block.language == "dockerfile"
+    ]
+    lines = {line.split(" ", 1)[0]: line.split(" ", 1)[1] for line in text.splitlines()}
+    extras = lines["ARG"].removeprefix("EXTRAS=")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {"export", "gateway", "remote"} == set(extras.split(",")) <= set(project["optional-dependencies"])
+    wheel = tmp_path / "genserve-0.1.0-py3-none-any.whl"
+    wheel.touch()
+    pip = f'EXTRAS={extras}; pip() {{ printf "%s\\n" "$@"; }}; '
+    command = pip + lines["RUN"].replace("/tmp/", f"{tmp_path}/")
+    said = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["install", "--no-cache-dir", f"{wheel}[{extras}]"]
+    assert not wheel.exists()
+
+
 def test_compose_pulls_from_a_store_first(files: dict[str, str]) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     url = "s3://bucket/models"
@@ -120,8 +140,8 @@ def test_compose_pulls_from_a_store_first(files: dict[str, str]) -> None:
     schema = json.loads((ROOT / "tests" / "third_party" / "compose_spec.json").read_text())
     jsonschema.Draft202012Validator(schema).validate(document)
     pull = document["services"]["pull"]
-    assert pull["command"][-1].endswith('exec genserve pull "$$SOURCE" /models')
-    assert pull["environment"]["SOURCE"] == f"${{SOURCE:-{url}}}"
+    assert pull["command"] == ["genserve", "pull", f"${{SOURCE:-{url}}}", "/models"]
+    assert pull["image"].startswith("${GENSERVE_IMAGE:?")
     assert pull["volumes"] == ["..:/models"]
     for device in ("gpu", "cpu"):
         wait = document["services"][f"serving-{device}"]["depends_on"]

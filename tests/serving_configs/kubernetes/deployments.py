@@ -77,7 +77,7 @@ DEPLOYMENTS: dict[str, ServingOptions] = {
         ("kubernetes", "kserve"),
         source="gs://bucket/models",
         xla_cache=False,
-        kubernetes={"autoscaler": "none", "replicas": 3, "monitoring": False},
+        kubernetes={"genserve_image": IMAGE, "autoscaler": "none", "replicas": 3, "monitoring": False},
     ),
     "image": options(
         ("kubernetes",),

@@ -1,6 +1,6 @@
 """As much of kustomize as our files use; what it does not know is an error, and so is a missing file.
 
-``test_kustomize`` holds it to kubectl's answers where kubectl is installed.
+``test_kustomize`` holds it to kubectl's answers.
 """
 
 from __future__ import annotations

@@ -1,20 +1,27 @@
-"""The export's script, run with a genserve that writes down what it is asked for; and its object."""
+"""The export's script, with a genserve that notes what it is asked for and a real one; and its object."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
+from exporter.manifest import Manifest
 from serving_configs import render
+from tests.cli.parsing import parse
+from tests.conftest import ROOT
 from tests.serving_configs.kubernetes.deployments import IMAGE, JOB, files_of, objects_of, one, options
 from tests.serving_configs.manifests import manifest
 
+#: The words of a command are a line, with a tabulator between them.
 GENSERVE = """#!/bin/sh
-echo "$@" >>"$LOG"
+(IFS='	'; echo "$*") >>"$LOG"
 if [ "$1" = export ]; then
   printf '{"version_directory": "%s/a b/3"}\\n{"version_directory": "%s/other/1"}\\n' "$2" "$2"
 elif [ "$1" = "$FAILS" ]; then
@@ -24,7 +31,7 @@ fi
 
 
 def run(script: str, folder: Path, fails: str = "") -> tuple[int, list[str]]:
-    """Exit code, and the commands."""
+    """Exit code, and the commands, which the real command line takes."""
     program, log = folder / "bin" / "genserve", folder / "log"
     program.parent.mkdir(exist_ok=True)
     program.write_text(GENSERVE)
@@ -37,7 +44,10 @@ def run(script: str, folder: Path, fails: str = "") -> tuple[int, list[str]]:
         capture_output=True,
         text=True,
     )
-    return result.returncode, log.read_text().splitlines()
+    commands = [line.split("\t") for line in log.read_text().splitlines()]
+    for command in commands:
+        parse(command)
+    return result.returncode, [" ".join(command) for command in commands]
 
 
 def test_versions_are_verified_before_any_gets_a_label(tmp_path: Path) -> None:
@@ -73,6 +83,44 @@ def test_a_store_is_pulled_to_be_verified(tmp_path: Path) -> None:
             "promote s3://bucket/models/other 1 --label canary",
         ],
     )
+
+
+@pytest.mark.full
+@pytest.mark.end_to_end
+def test_a_real_export_is_verified_and_served_by_its_label(tmp_path: Path) -> None:
+    """The real command line, on the demo's smallest buckets."""
+    model = {"model": "demo:stories", "max_new_tokens": 4, "prompt_lengths": [16], "batch_sizes": [1]}
+    from google.protobuf import text_format
+    from tensorflow_serving.config import model_server_config_pb2
+
+    out = tmp_path / "models"
+    chosen = options(
+        ("kubernetes",),
+        model_root=str(out),
+        kubernetes={"genserve_image": IMAGE, "export": {"job": {"models": [model]}, "label": "canary"}},
+    )
+    files = render([manifest()], chosen)
+    (tmp_path / "job.yaml").write_text(files["kubernetes/export/job.yaml"])
+    script = re.sub("([<>])/tmp/", rf"\1{tmp_path}/", files["kubernetes/export/export.sh"])
+    (tmp_path / "export.sh").write_text(script)
+    genserve = tmp_path / "bin" / "genserve"
+    genserve.parent.mkdir()
+    genserve.write_text(f'#!/bin/sh\nexec {sys.executable} -m exporter "$@"\n')
+    genserve.chmod(0o755)
+    path = f"{genserve.parent}:{os.environ['PATH']}"
+    result = subprocess.run(
+        ["sh", tmp_path / "export.sh", tmp_path / "job.yaml"],
+        env=os.environ | {"PATH": path, "LABEL": "canary", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    exported = Manifest.read(out / "stories" / "1")
+    assert (exported.name, exported.max_new_tokens, exported.buckets.batch_sizes) == ("stories", 4, (1,))
+    text = (out / "serving" / "models.config").read_text()
+    config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig()).model_config_list.config[0]
+    assert (config.name, dict(config.version_labels)) == ("stories", {"canary": 1})
+    assert config.model_version_policy.specific.versions == [1]
 
 
 def test_the_job_file_is_the_given_one() -> None:

@@ -1,9 +1,8 @@
-"""The kustomizations are whole: by a resolver of ours, and by kubectl's where that is installed."""
+"""The kustomizations are whole: by a resolver of ours, and by kubectl's."""
 
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import yaml
 from serving_configs import write
 from tests.serving_configs.kubernetes.deployments import DEPLOYMENTS, EVERY, files_of, folders, objects_of
 from tests.serving_configs.kubernetes.resolver import resolve
+from tests.serving_configs.test_validation import checker
 
 #: kustomize's hash of what it generates, and the resolver's.
 _HASH = re.compile(r"(?<=-)[0-9a-z]{10}$")
@@ -36,9 +36,7 @@ def comparable(objects: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str,
 
 @pytest.mark.parametrize("name", list(DEPLOYMENTS))
 def test_kubectl_builds_what_the_resolver_builds(name: str, tmp_path: Path) -> None:
-    kubectl = shutil.which("kubectl")
-    if kubectl is None:
-        pytest.skip("kubectl is not installed")
+    kubectl = checker("kubectl")
     write(files_of(name), tmp_path)
     for folder in folders(files_of(name)):
         built = subprocess.run(

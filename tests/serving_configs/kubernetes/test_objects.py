@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,12 @@ from serving_configs.kubernetes_options import (
     KubernetesOptions,
 )
 from serving_configs.observability import METRICS
+from tests.cli.parsing import parse
 from tests.conftest import ROOT
 from tests.serving_configs.kubernetes.deployments import (
     DEPLOYMENTS,
     EVERY,
+    IMAGE,
     JOB,
     files_of,
     folders,
@@ -53,6 +56,28 @@ def pod_of(item: dict[str, Any]) -> dict[str, Any] | None:
     if item["kind"] in ("Deployment", "Job", "CronJob"):
         return spec["template"]["spec"]
     return {"InferenceService": spec.get("predictor"), "ServingRuntime": spec}.get(item["kind"])
+
+
+def test_every_command_is_one_of_the_command_line() -> None:
+    """Of containers in pods and in compose, and of the scripts on the host; nothing is run."""
+    found = []
+    for name, folder in EVERY:
+        for item in objects_of(name, folder):
+            pod = pod_of(item) or {}
+            found += [*pod.get("initContainers", []), *pod.get("containers", [])]
+    composed = render([manifest()], ServingOptions(gateway=True, source="s3://bucket/models"))
+    found += yaml.safe_load(composed["docker-compose.yaml"])["services"].values()
+    commands = [
+        [*container["command"], *container.get("args", [])][1:]
+        for container in found
+        if container.get("command", [""])[0] == "genserve"
+    ]
+    for path, text in composed.items():
+        if path.endswith(".sh"):
+            commands += [shlex.split(line)[1:] for line in re.findall(r"\|\| (genserve .*)", text)]
+    for command in commands:
+        parse(command)
+    assert {command[0] for command in commands} == {"pull", "gateway"}
 
 
 def server(name: str, device: Device) -> dict[str, Any]:
@@ -177,10 +202,8 @@ def test_models_pulled_from_a_store() -> None:
     (ready,) = server("store", "gpu")["initContainers"]
     assert ready["command"] == ["genserve", "pull", "s3://bucket/models", "/models"]
     assert ready["envFrom"] == [{"secretRef": {"name": "store-keys"}}]
-    (installs,) = server("pulled", "gpu")["initContainers"]
-    assert installs["command"][:2] == ["sh", "-c"]
-    assert installs["command"][3:] == ["genserve", "pull", "gs://bucket/models", "/models"]
-    assert 'exec "$HOME/.local/bin/genserve" "$@"' in installs["command"][2]
+    (pull,) = server("pulled", "gpu")["initContainers"]
+    assert (pull["image"], pull["command"][-2]) == (IMAGE, "gs://bucket/models")
 
 
 def test_caches() -> None:
@@ -318,6 +341,9 @@ def test_who_may_call_the_server() -> None:
     assert admitted(alone, {"app": "other"}) == admitted(behind, gateway) == {8500, 8501}
     assert admitted(behind, {"app": "other"}) == admitted(alone, gateway, "elsewhere") == set()
     assert admitted(behind, {}, "monitoring") == {8501}
+    export = one(objects_of("everything", "kubernetes/export"), "CronJob", "export")["spec"]["jobTemplate"]
+    assert admitted(behind, export["spec"]["template"]["metadata"]["labels"]) == {8500, 8501}
+    assert admitted(front, export["metadata"]["labels"]) == {8000}
     assert admitted(front, {}, "elsewhere") == {8000}
     assert alone["spec"]["egress"] == []
     outside = one(objects_of("store", GPU), "NetworkPolicy")["spec"]["egress"]
@@ -473,6 +499,17 @@ def test_refusals(kubernetes: dict[str, Any], message: str) -> None:
 def test_kserve_takes_no_image() -> None:
     with pytest.raises(OptionError, match=r"kubernetes\.model_image: KServe takes the models from"):
         render([manifest()], options(("kserve",), kubernetes={"model_image": "m:1"}))
+
+
+def test_pods_that_pull_need_an_image_with_genserve() -> None:
+    """KServe downloads by itself; nothing is installed from an index when a pod or a container starts."""
+    with pytest.raises(
+        OptionError, match=r"kubernetes\.genserve_image: missing; .* s3://b/models.*Dockerfile"
+    ):
+        render([manifest()], options(("kubernetes",), source="s3://b/models"))
+    render([manifest()], options(("kserve",), source="s3://b/models"))
+    for name in DEPLOYMENTS:
+        assert not [path for path, text in files_of(name).items() if "pip install" in text]
 
 
 def test_no_gateway_on_knative() -> None:

@@ -92,14 +92,78 @@ def test_models_of_the_operators_keep_every_field() -> None:
         assert list(lost(item["spec"], kept["spec"])) == []
 
 
-def test_a_misspelt_field_is_lost() -> None:
-    models = pytest.importorskip("cloudcoil.models.prometheus_operator.v1")
-    item = json.loads(json.dumps(one(objects_of("plain", "kubernetes/gpu"), "ServiceMonitor")))
-    item["spec"]["endpoints"][0]["intervall"] = "15s"
-    kept = models.ServiceMonitor.model_validate(item).model_dump(
-        by_alias=True, exclude_none=True, mode="json"
+@pytest.mark.parametrize(
+    ("module", "kind", "field"),
+    [
+        ("prometheus_operator.v1", "ServiceMonitor", "/endpoints/0/intervall"),
+        ("prometheus_operator.v1", "PodMonitor", "/podMetricsEndpoints/0/paht"),
+        ("prometheus_operator.v1", "PrometheusRule", "/groups/0/rules/0/fro"),
+        ("keda.v1alpha1", "ScaledObject", "/triggers/0/metricTyp"),
+    ],
+)
+def test_a_misspelt_field_is_lost(module: str, kind: str, field: str) -> None:
+    models = pytest.importorskip(f"cloudcoil.models.{module}")
+    item = json.loads(json.dumps(next(item for item in every() if item["kind"] == kind)))
+    *way, last = field.split("/")[1:]
+    place = item["spec"]
+    for part in way:
+        place = place[int(part) if isinstance(place, list) else part]
+    place[last] = "15s"
+    kept = (
+        getattr(models, kind).model_validate(item).model_dump(by_alias=True, exclude_none=True, mode="json")
     )
-    assert list(lost(item["spec"], kept["spec"])) == ["/endpoints/0/intervall"]
+    assert list(lost(item["spec"], kept["spec"])) == [field]
+
+
+#: As operators publish them: of two versions, with what only Kubernetes' own schemas have.
+DEFINITION = """
+kind: CustomResourceDefinition
+spec:
+  group: example.org
+  names: {kind: Thing}
+  versions:
+  - name: v1
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          apiVersion: {type: string}
+          kind: {type: string}
+          metadata: {type: object}
+          spec:
+            type: object
+            required: [port]
+            properties:
+              port: {x-kubernetes-int-or-string: true, anyOf: [{type: integer}, {type: string}]}
+              mode: {type: string, enum: [a, b]}
+              labels: {type: object, additionalProperties: {type: string}}
+              anything: {type: object, x-kubernetes-preserve-unknown-fields: true, properties: {}}
+              rules: {type: array, items: {type: object, properties: {alert: {type: string}}}}
+---
+kind: Service
+"""
+
+
+def test_definitions_are_read_strictly(tmp_path: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    (tmp_path / "crd.yaml").write_text(DEFINITION)
+    validator = jsonschema.Draft202012Validator(crd_schemas.read(tmp_path)["example.org/v1", "Thing"])
+
+    def problems(**spec: Any) -> list[list[Any]]:
+        item = {"apiVersion": "example.org/v1", "kind": "Thing", "metadata": {"name": "n"}, "spec": spec}
+        return [list(problem.path) for problem in validator.iter_errors(item)]
+
+    right = {
+        "port": "http",
+        "mode": "a",
+        "labels": {"x": "y"},
+        "anything": {"x": 1},
+        "rules": [{"alert": "A"}],
+    }
+    assert problems(**right) == problems(port=80) == []
+    assert problems() == problems(port=80, mod="a") == [["spec"]]
+    assert problems(port=80, mode="c") == [["spec", "mode"]]
+    assert problems(port=80, rules=[{"alert": "A"}, {"allert": "A"}]) == [["spec", "rules", 1]]
 
 
 def test_published_crds() -> None:
@@ -153,7 +217,9 @@ print(json.dumps(lost))
 @pytest.mark.full
 def test_models_of_the_kserve_package() -> None:
     if not KSERVE.exists():
-        pytest.skip("scripts/kserve_environment.sh has not been run")
+        pytest.skip(
+            "the kserve package is not installed: scripts/kserve_environment.sh, as scripts/test --full does"
+        )
     given = [item for item in every() if item["kind"] in ("ServingRuntime", "InferenceService")]
     given[0] = json.loads(json.dumps(given[0]))
     given[0]["spec"]["containers"][0]["readyProbe"] = {}
