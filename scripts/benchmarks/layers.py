@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 VOCAB = 256
-#: model_type -> what its config has beside the sizes of a Llama, and the pattern of its layers.
+#: model_type -> what its config has beside a Llama's sizes (None: lacks it), and the pattern of its layers.
 KINDS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "llama": ({}, []),
     "lfm2": ({}, ["conv", "conv", "full_attention"]),
@@ -37,7 +37,12 @@ KINDS: dict[str, tuple[dict[str, Any], list[str]]] = {
         },
         [*["linear_attention"] * 3, "full_attention"],
     ),
-    "mamba": ({}, []),
+    "mamba": (
+        dict.fromkeys(
+            ("intermediate_size", "num_attention_heads", "num_key_value_heads", "max_position_embeddings")
+        ),
+        [],
+    ),
 }
 
 
@@ -149,20 +154,19 @@ def _model(layers: int, hidden: int, options: argparse.Namespace) -> tuple[Any, 
     from exporter.weights import WeightInfo, Weights
 
     more, pattern = KINDS[options.model_type]
-    spec = read_spec(
-        {
-            "model_type": options.model_type,
-            "vocab_size": VOCAB,
-            "hidden_size": hidden,
-            "intermediate_size": hidden * 4,
-            "num_hidden_layers": layers,
-            "num_attention_heads": max(4, hidden // 64),
-            "num_key_value_heads": max(4, hidden // 64),
-            "max_position_embeddings": 2048,
-            **more,
-            **({"layer_types": (pattern * layers)[:layers]} if pattern else {}),
-        }
-    )
+    config = {
+        "model_type": options.model_type,
+        "vocab_size": VOCAB,
+        "hidden_size": hidden,
+        "intermediate_size": hidden * 4,
+        "num_hidden_layers": layers,
+        "num_attention_heads": max(4, hidden // 64),
+        "num_key_value_heads": max(4, hidden // 64),
+        "max_position_embeddings": 2048,
+        **more,
+        **({"layer_types": (pattern * layers)[:layers]} if pattern else {}),
+    }
+    spec = read_spec({key: value for key, value in config.items() if value is not None})
     names, rng = FAMILIES[spec.model_type].names_for(spec), np.random.default_rng(0)
 
     class Drawn(Weights):
