@@ -41,8 +41,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "latent": {"model": "minicpm3"},
     "state": {"model": "qwen3_5_text"},
 }
-#: Those whose loop carries nothing of three dimensions but keys and values, and those once: of bfloat16, XLA:CPU
-#: carries float32 too. ``tests/exporting/test_cache_bytes.py`` has the others' in the graph.
+#: Those whose loop carries nothing of three dimensions but keys and values, and those once: of bfloat16,
+#: XLA:CPU carries float32 too. ``tests/exporting/test_cache_bytes.py`` has the others' in the graph.
 LOOPS = ("beams", "int8", "window")
 
 
