@@ -22,7 +22,7 @@ import transformers
 from tests.families.case import Case, FamilyCases
 
 DTYPES = {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
-CLOSENESS, MARGIN, RATE, ROUTED = 1.4, 4.0, 0.15, 8.0
+CLOSENESS, MARGIN, RATE, ROUTED = 1.4, 4.0, 0.15, 7.0
 Floats = npt.NDArray[np.float32]
 
 
