@@ -69,6 +69,7 @@ def _check_program(folder: Path, case: dict[str, Any]) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1800)
 def test_the_whole_kit_is_written_within_its_limit(tmp_path: Path) -> None:
     """Every case at its full size, 32 and 48 layers among them, as ``gpu-kit DIR`` writes it."""
     assert main([str(tmp_path)]) == 0
