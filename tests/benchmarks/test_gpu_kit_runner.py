@@ -42,6 +42,8 @@ def test_a_step_is_the_difference_of_one_token_and_all_by_medians(monkeypatch: p
     assert calls == [1, 9, *[1] * 5, *[9] * 5]
     with pytest.raises(ValueError, match="the times are noise"):
         run.figures(lambda count: None, batch=3, tokens=9)
+    rehearsed = run.figures(lambda count: None, batch=3, tokens=9, rehearsing=True)
+    assert rehearsed == {"first_token_seconds": 0, "whole_seconds": 0}
 
 
 #: A worker that answers every case, but for what the cases' names say.
@@ -191,7 +193,7 @@ class Answering:
 @pytest.fixture
 def untimed(monkeypatch: pytest.MonkeyPatch) -> None:
     """``figures`` calls for one token and for all, and has no times."""
-    monkeypatch.setattr(run, "figures", lambda call, batch, tokens: {"calls": [call(1), call(tokens)]})
+    monkeypatch.setattr(run, "figures", lambda call, batch, tokens, **_: {"calls": [call(1), call(tokens)]})
 
 
 _TORCH = {"vocab_size": 256, "batch": 2, "prompt": 8, "new_tokens": 4}

@@ -248,11 +248,16 @@ def median_of(call):
     return statistics.median(seconds)
 
 
-def figures(call, batch, tokens):
-    """Times ``call(n)``, which generates n tokens a row, for one and for all; after a warm-up of both."""
+def figures(call, batch, tokens, *, rehearsing=False):
+    """Times ``call(n)``, which generates n tokens a row, for one and for all; after a warm-up of both.
+
+    Of tiny shapes on a busy CPU the difference may be noise: no step is told then.
+    """
     for count in (1, tokens):
         call(count)
     first, whole = median_of(lambda: call(1)), median_of(lambda: call(tokens))
+    if whole <= first and rehearsing:
+        return {"first_token_seconds": first, "whole_seconds": whole}
     if whole <= first:
         raise ValueError(f"{tokens} tokens took {whole} s, one token {first} s: the times are noise")
     step = (whole - first) / (tokens - 1)
@@ -391,7 +396,7 @@ class Xla:
             return result | self.memory(program)
         # One alone would say that logits are not numbers.
         result["distinct_tokens"] = len(np.unique(answer["sequences"]))
-        result |= figures(call, case["batch"], case["new_tokens"])
+        result |= figures(call, case["batch"], case["new_tokens"], rehearsing=self.device.platform == "cpu")
         return result | self.memory(program)
 
     def check_shapes(self, computation, case):
@@ -539,7 +544,7 @@ def torch_figures(model, case, mode, device):
         if answer.shape[1] != case["prompt"] + count:
             raise ValueError(f"generated {answer.shape[1] - case['prompt']} tokens, not {count}")
 
-    found = figures(call, case["batch"], case["new_tokens"])
+    found = figures(call, case["batch"], case["new_tokens"], rehearsing=device == "cpu")
     return found | ({"peak_bytes": torch.cuda.max_memory_allocated()} if device == "cuda" else {})
 
 
