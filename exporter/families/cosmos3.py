@@ -13,7 +13,7 @@ from exporter.families.qwen_vl import THIRD
 from exporter.families.reader import ConfigReader
 from exporter.families.rope import flat_parameters, rotary
 from exporter.families.shape import plain_mlp, read_shape, rms_norm, tied
-from exporter.families.wrapped import Wrapped
+from exporter.families.wrapped import Ties, Wrapped
 from exporter.spec import HeadSpec, LayerSpec, ModelSpec, RopeKind
 
 
@@ -57,7 +57,7 @@ COSMOS3_EDGE = Wrapped(
     {"cosmos3_edge_text": Family(read_edge, replace(PLAIN_NAMES, up="mlp.fc1", down="mlp.fc2"))},
     own=True,
     keys=(*_KEYS, "projector_hidden_size"),
-    tied=False,
+    ties=Ties.NEVER,
     renames=(_TEXT, *_ATTENTION, (r"\.mlp\.up_proj\.", ".mlp.fc1."), (r"\.mlp\.down_proj\.", ".mlp.fc2.")),
 ).family()
 COSMOS3_OMNI = Wrapped(

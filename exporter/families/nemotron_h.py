@@ -11,7 +11,7 @@ from exporter.families.family import Family
 from exporter.families.mamba2 import mamba2_names, own_state
 from exporter.families.names import Names
 from exporter.families.reader import ConfigReader
-from exporter.families.shape import FULL, KINDS, LINEAR, Keys, plain_mlp, read_shape, tied
+from exporter.families.shape import FULL, KINDS, LINEAR, Keys, plain_mlp, read_shape
 from exporter.spec import HeadSpec, LayerSpec, Mamba2Spec, MlpSpec, ModelSpec, MoeSpec, NormKind, NormSpec
 
 MLP, MOE = "mlp", "moe"
@@ -46,7 +46,7 @@ def read(config: ConfigReader) -> ModelSpec:
         layers[MOE] = LayerSpec(mlp=_mixture(config), mlp_norm=norm)
     else:
         config.harmless(*MIXTURES)
-    return shape.model("nemotron_h", [layers[kind] for kind in kinds], norm, HeadSpec(tied(config)))
+    return shape.model("nemotron_h", [layers[kind] for kind in kinds], norm, HeadSpec(tied=False))
 
 
 # Keys of mixtures, which a model may lack.
@@ -141,10 +141,11 @@ HARMLESS = (
     "time_step_max",
     "use_mamba_kernels",
 )
+# The reference's class has a head of its own, whatever tie_word_embeddings says.
 NEMOTRON_H = Family(
     read,
     NAMES,
-    harmless=HARMLESS,
+    harmless=(*HARMLESS, "tie_word_embeddings"),
     aliases={
         "layer_types": "layers_block_type",
         "mamba_n_groups": "n_groups",

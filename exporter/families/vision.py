@@ -222,7 +222,7 @@ NEMOTRON_H_OMNI = Wrapped(
         "video_temporal_patch_size",
         "vision_hidden_size",
     ),
-    ties=Ties.TEXT,
+    ties=Ties.NEVER,
     head=True,
     part="",
 ).family()

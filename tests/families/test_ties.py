@@ -44,7 +44,8 @@ def is_one(model_type: str, config: dict[str, Any]) -> bool:
     read = getattr(transformers, family.config_class).from_dict(config)
     with torch.device("meta"):
         model = getattr(transformers, family.model_class)(read)
-    return model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    head = model.get_output_embeddings() or model.language_model.get_output_embeddings()
+    return head.weight is model.get_input_embeddings().weight
 
 
 def test_there_are_such_types() -> None:
