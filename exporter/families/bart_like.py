@@ -71,7 +71,7 @@ def read(layout: Layout, config: ConfigReader) -> ModelSpec:
         layout.model_type,
         [layer] * target.layers,
         final,
-        HeadSpec(tied(config, True), bias=layout.logits_bias),
+        HeadSpec(tied(config, True), bias=layout.logits_bias, bias_apart=layout.logits_bias),
         replace(embedding, norm_first=layout.embedding_norm == "first"),
         hard=layout.positions is not PositionKind.SINUSOIDAL,
     )

@@ -27,8 +27,8 @@ def read(config: ConfigReader) -> ModelSpec:
             f"{norms} is not supported: the reference cannot compute it"
         )
     layer = LayerSpec(
-        replace(_attention(config, shape), qkv_bias=bias, out_bias=bias),
-        plain_mlp(config, shape.width, "gelu", "activation", bias=bias),
+        replace(_attention(config, shape), qkv_bias=bias, out_bias=bias, bias_apart=bias),
+        replace(plain_mlp(config, shape.width, "gelu", "activation", bias=bias), bias_apart=bias),
         block=Block.PARALLEL if parallel else Block.SEQUENTIAL,
         attention_norm=norm,
         mlp_norm=norm if not parallel or (new and norms == 2) else None,

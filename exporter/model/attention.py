@@ -52,7 +52,7 @@ def project(
     x: tf.Tensor, weights: Weights, spec: AttentionSpec, position: Position
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """[rows, k, hidden] -> query [rows, k, heads, head_dim], key and value [rows * kv_heads, k, head_dim]."""
-    qkv = linear(x, weights, "attention.qkv")
+    qkv = linear(x, weights, "attention.qkv", bias_apart=spec.bias_apart)
     size = spec.widths[1]
     widths = [spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim, spec.kv_heads * size]
     query, key, value = tf.split(qkv, widths, axis=-1)

@@ -202,7 +202,8 @@ def _attended(
         return times(read_back(heads, context, weights, spec), spec.out_scale)
     if spec.gated:
         context = _gated(context, linear(normed, weights, "attention.gate"), spec)
-    return times(linear(context, weights, "attention.out"), spec.out_scale)
+    out = linear(context, weights, "attention.out", bias_apart=spec.bias_apart)
+    return times(out, spec.out_scale)
 
 
 def _gated(context: tf.Tensor, gate: tf.Tensor, spec: AttentionSpec) -> tf.Tensor:

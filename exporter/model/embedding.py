@@ -79,7 +79,7 @@ def logits_of(spec: ModelSpec, weights: Weights, x: tf.Tensor) -> tf.Tensor:
         head["head.kernel_scale"] = weights[f"{kernel}_scale"]
     if spec.head.bias:
         head["head.bias"] = weights["head.bias"]
-    product = linear(x, head, "head")
+    product = linear(x, head, "head", bias_apart=spec.head.bias_apart)
     logits = rounded(product, product.dtype)
     if spec.head.scale != 1.0:
         logits = rounded(logits * spec.head.scale, product.dtype)

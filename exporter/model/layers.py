@@ -18,6 +18,7 @@ import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 from exporter.generation.compiled import in_compiled_code
+from exporter.model.xla_ops import wide_product
 from exporter.spec import Activation, MlpSpec, NormKind, NormSpec
 from exporter.targets import current_target
 
@@ -29,17 +30,26 @@ def scoped(weights: Weights, prefix: str) -> dict[str, tf.Tensor]:
     return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
 
-def linear(x: tf.Tensor, weights: Weights, name: str) -> tf.Tensor:
-    """[..., in] -> [..., out]; adds the bias where there is one."""
+def linear(x: tf.Tensor, weights: Weights, name: str, *, bias_apart: bool = False) -> tf.Tensor:
+    """[..., in] -> [..., out]; adds the bias where there is one.
+
+    Product and bias are rounded once, together, as ``torch.nn.functional.linear`` and ``torch.addmm`` round
+    them; ``bias_apart``: each by itself.
+    """
     kernel, scale = weights[f"{name}.kernel"], weights.get(f"{name}.kernel_scale")
     x = tf.cast(x, kernel.dtype) if scale is None else x
     # One matrix product over all positions: [..., in] -> [positions, in] -> [..., out].
     flat, step = tf.reshape(x, [-1, kernel.shape[0]]), x.shape[1] == 1
-    flat = (
-        _product(flat, kernel, step=step) if scale is None else int8_product(flat, kernel, scale, step=step)
-    )
-    if f"{name}.bias" in weights:
-        flat += weights[f"{name}.bias"]
+    bias = weights.get(f"{name}.bias")
+    if scale is None and bias is not None and kernel.dtype != tf.float32 and not bias_apart:
+        flat = tf.cast(wide_product(flat, kernel) + tf.cast(bias, tf.float32), kernel.dtype)
+    else:
+        flat = (
+            _product(flat, kernel, step=step)
+            if scale is None
+            else int8_product(flat, kernel, scale, step=step)
+        )
+        flat = flat if bias is None else flat + bias
     return tf.reshape(flat, tf.concat([tf.shape(x)[:-1], [kernel.shape[1]]], axis=0))
 
 
@@ -205,9 +215,9 @@ def in_float32(function: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.T
 
 def mlp(x: tf.Tensor, weights: Weights, spec: MlpSpec, scope: str) -> tf.Tensor:
     """A dense feed-forward block."""
-    inner = linear(x, weights, f"{scope}up")
+    inner = linear(x, weights, f"{scope}up", bias_apart=spec.bias_apart)
     if spec.activation is Activation.XIELU:
         inner = in_float32(partial(_xielu, weights[f"{scope}xielu"]), inner)
     else:
         inner = activate(inner, spec)
-    return times(linear(inner, weights, f"{scope}down"), spec.down_scale)
+    return times(linear(inner, weights, f"{scope}down", bias_apart=spec.bias_apart), spec.down_scale)

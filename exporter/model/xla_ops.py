@@ -1,7 +1,9 @@
-"""An XLA operation that TensorFlow's public API lacks: a slice update at a position known at run time.
+"""XLA operations that TensorFlow's public API lacks: a slice update at a position known at run time, and a
+matrix product that is not rounded to its factors' dtype.
 
-``XlaDynamicUpdateSlice`` is registered in every TensorFlow build with XLA, stock TensorFlow Serving included,
-but has no kernel outside compiled code; elsewhere the same result comes from a select over the whole tensor.
+``XlaDynamicUpdateSlice`` and ``XlaDotV2`` are registered in every TensorFlow build with XLA, stock TensorFlow
+Serving included, but have no kernel outside compiled code; elsewhere the same result comes from a select over
+the whole tensor, and from factors in float32.
 """
 
 from __future__ import annotations
@@ -11,8 +13,18 @@ from functools import partial
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
+from tensorflow.compiler.xla.xla_data_pb2 import DotDimensionNumbers
 
 from exporter.generation.compiled import in_compiled_code
+
+_PRODUCT = DotDimensionNumbers(lhs_contracting_dimensions=[1], rhs_contracting_dimensions=[0])
+
+
+def wide_product(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """[rows, n] times [n, columns], of one dtype -> float32, the sums as they are."""
+    if in_compiled_code():
+        return gen_xla_ops.xla_dot_v2(x, y, _PRODUCT.SerializeToString(), "", tf.float32)
+    return tf.matmul(tf.cast(x, tf.float32), tf.cast(y, tf.float32))
 
 
 def update_columns(

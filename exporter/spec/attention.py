@@ -57,6 +57,7 @@ class DifferenceSpec:
 
 #: What latents go without.
 _NOT_LATENT = (
+    "bias_apart",
     "borrowed",
     "clip",
     "difference",
@@ -68,6 +69,7 @@ _NOT_LATENT = (
 )
 #: What mixtures of heads go without.
 _NOT_MIXED = (
+    "bias_apart",
     "borrowed",
     "difference",
     "gated",
@@ -103,6 +105,7 @@ class AttentionSpec:
     scale: float
     qkv_bias: bool = False
     out_bias: bool = False
+    bias_apart: bool = False  # these biases are added to rounded products
     rotary: RotarySpec | None = None
     alibi: AlibiSpec | None = None
     relative: RelativeSpec | None = None

@@ -93,6 +93,7 @@ class HeadSpec:
 
     tied: bool
     bias: bool = False
+    bias_apart: bool = False  # it is added to rounded logits
     scale: float = 1.0  # multiplies the logits
     input_scale: float = 1.0  # multiplies what it reads
     softcap: float | None = None  # final_logit_softcapping

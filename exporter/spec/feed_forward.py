@@ -23,6 +23,7 @@ class MlpSpec:
     gated: bool = False
     up_bias: bool = False
     down_bias: bool = False
+    bias_apart: bool = False  # these biases are added to rounded products
     wide_down: bool = False
     gate_scale: float = 1.0
     down_scale: float = 1.0

@@ -293,7 +293,7 @@ IMAGES: tuple[FamilyCases, ...] = (
             "PPChart2Table",
             "PP-Chart2Table, text only",
             {"vision_config": {**SAM, "num_hidden_layers": 1}},
-            ("text of qwen2 (multi-head)", of("qwen2", num_key_value_heads=4)),
+            ("text of qwen2", of("qwen2")),
             QWENS[1],
             more=UNTIED,
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import tensorflow as tf
 import torch
 from transformers.models.bloom.modeling_bloom import build_alibi_tensor
 from transformers.models.cohere import modeling_cohere
+from transformers.models.falcon import modeling_falcon
 from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
 from transformers.models.gemma2 import modeling_gemma2
 from transformers.models.gpt_oss import modeling_gpt_oss
@@ -24,7 +26,7 @@ from exporter.families.alibi import interleaved_slopes
 from exporter.model.attention import Bias, Segment, attend
 from exporter.model.bias import Sight, past_bias
 from exporter.model.blocks import Span, attend_in_blocks
-from exporter.model.layers import activate, norm, rounded, times
+from exporter.model.layers import activate, linear, norm, rounded, times
 from exporter.model.mamba import _gated as mamba_gated
 from exporter.model.mamba import _step as mamba_step
 from exporter.model.mamba2 import _step as mamba2_step
@@ -129,6 +131,25 @@ def test_blooms_distances_are_rounded(dtype: str) -> None:
 def test_factors_are_not_rounded(dtype: str) -> None:
     x = _random((1000,), dtype)
     _equal(times(_ours(x), 0.2203), x * 0.2203)
+
+
+# Uncompiled, TensorFlow joins a product and what is added behind it.
+@HALF
+@pytest.mark.parametrize(("compiled", "apart"), [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize("rows", [1, 8])
+def test_products_and_biases_round_where_the_reference_s_do(
+    dtype: str, compiled: bool, rows: int, apart: bool
+) -> None:
+    """But for sums of another order: whoever rounds once instead of twice differs in a quarter of all."""
+    x, kernel, bias = _random((rows, 1, 512), dtype), _random((768, 512), dtype, 1), _random((768,), dtype, 2)
+    layer = modeling_falcon.FalconLinear(512, 768) if apart else torch.nn.Linear(512, 768)
+    layer.load_state_dict({"weight": kernel, "bias": 20 * bias})
+    theirs = layer.to(getattr(torch, dtype))(x)
+    weights = {"a.kernel": tf.transpose(_ours(kernel)), "a.bias": _ours(20 * bias)}
+    run = tf.function(partial(linear, name="a", bias_apart=apart), jit_compile=compiled, autograph=False)
+    ours = run(_ours(x), weights)
+    assert ours.dtype.name == dtype
+    assert np.mean(tf.cast(ours, tf.float32) != theirs.detach().float().numpy()) < 0.01
 
 
 @HALF
