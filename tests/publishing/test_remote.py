@@ -215,7 +215,7 @@ def test_deployment_files_are_written_anew_behind_a_url(url: str, tmp_path: Path
     options = yaml.safe_load((tmp_path / "copy" / "serving" / "options.yaml").read_text())
     assert options == {"batching": False, "source": url}
     compose = yaml.safe_load((tmp_path / "copy" / "serving" / "docker-compose.yaml").read_text())
-    assert compose["services"]["pull"]["environment"]["SOURCE"] == f"${{SOURCE:-{url}}}"
+    assert compose["services"]["pull"]["command"][:3] == ["genserve", "pull", f"${{SOURCE:-{url}}}"]
     # An options file of the user's own says nothing of where the folder came from.
     (tmp_path / "mine.yaml").write_text("poll_seconds: 3")
     genserve("config", tmp_path / "copy", "--options", tmp_path / "mine.yaml")
