@@ -19,8 +19,7 @@ from serving_configs.text import GENERATED
 NGINX_IMAGE = "nginx:1.28-alpine"
 #: Whoever starts it says which image has genserve installed: nothing is installed where containers start.
 GENSERVE_IMAGE = (
-    "${GENSERVE_IMAGE:?set GENSERVE_IMAGE to an image with genserve installed "
-    "(genserve help deploying, An image with genserve)}"
+    "${GENSERVE_IMAGE:?set GENSERVE_IMAGE to an image with genserve installed (genserve help images)}"
 )
 # Variables of whoever starts it that are passed on, where they are set.
 _CREDENTIALS = (

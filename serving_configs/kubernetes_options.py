@@ -16,7 +16,7 @@ DNS_NAME = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"
 _NAME_LENGTH = 40
 _IMAGE = r"^[^\s:@]+(:[0-9]+/[^\s:@]+)?(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?$"
 #: Said where one is missing.
-IMAGE_RECIPE = "'genserve help deploying' has its Dockerfile (An image with genserve)"
+IMAGE_RECIPE = "'genserve help images' has its Dockerfile"
 _SCHEDULE = r"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|\S+( \S+){4})$"
 
 

@@ -49,6 +49,7 @@ TOPICS = {
     "formats": _topic("checkpoints that are read", "formats.md"),
     "gpu": _topic("serving on a GPU", "deploying.md#One GPU, in Docker", "deploying.md#GPU memory"),
     "guides": _topic("answers held to a regex, choice or JSON Schema", "options.md#Guided answers"),
+    "images": _topic("containers that run genserve itself", "deploying.md#An image with genserve"),
     "json": _topic("what --json prints", "command-line.md#JSON"),
     "labels": _topic("names for versions: stable, canary", "versions.md#Labels"),
     "languages": _topic("source and target of translation", "signatures.md#Languages"),

@@ -98,3 +98,14 @@ def test_the_wheel_is_told_of_the_pages() -> None:
     pages = {page for topic in TOPICS.values() for page, _ in topic.sections}
     given = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
     assert given == {f"docs/{page}": f"exporter/docs/{page}" for page in pages}
+
+
+def test_topics_that_messages_name_are_there() -> None:
+    sources = [path for room in ("exporter", "serving_configs") for path in (ROOT / room).rglob("*.py")]
+    named = {
+        topic
+        for path in sources
+        for topic in re.findall(r"genserve help ([a-z]+)", path.read_text(encoding="utf-8"))
+    }
+    assert "images" in named
+    assert named <= TOPICS.keys()

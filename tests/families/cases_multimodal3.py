@@ -29,7 +29,7 @@ from tests.families.cases_multimodal2 import (
     whole,
     without,
 )
-from tests.families.cases_state import DELTA
+from tests.families.cases_state import DELTA, NEMOTRON
 
 # Words of a config that only towers look at.
 TOKENS = {"image_token_id": 1, "video_token_id": 2}
@@ -46,14 +46,7 @@ MAMBA: dict[str, Any] = {
     **without(SIZES, "num_hidden_layers"),
     **HEADS,
     "model_type": "nemotron_h",
-    "mamba_num_heads": 8,
-    "mamba_head_dim": 6,
-    "n_groups": 2,
-    "ssm_state_size": 5,
-    "chunk_size": 4,
-    "moe_intermediate_size": 20,
-    "moe_shared_expert_intermediate_size": 24,
-    "n_routed_experts": 4,
+    **NEMOTRON,
 }
 EDGE: dict[str, Any] = {**SIZES, **HEADS, "rope_parameters": MROPE}
 AXES: dict[str, Any] = {

@@ -11,6 +11,16 @@ from tests.families.case import VOCAB, Case, FamilyCases
 from tests.families.cases_kin import SIZES, V4_REMOVED, V4_ROPE
 
 TORCH = {"torch_dtype": "float32"}
+NEMOTRON: dict[str, Any] = {
+    "mamba_num_heads": 8,
+    "mamba_head_dim": 6,
+    "n_groups": 2,
+    "ssm_state_size": 5,
+    "chunk_size": 4,
+    "moe_intermediate_size": 20,
+    "moe_shared_expert_intermediate_size": 24,
+    "n_routed_experts": 4,
+}
 DELTA: dict[str, Any] = {
     **SIZES,
     "num_hidden_layers": 3,
@@ -244,14 +254,7 @@ CASES: tuple[FamilyCases, ...] = (
         {
             **{key: value for key, value in SIZES.items() if key != "num_hidden_layers"},
             "head_dim": 8,
-            "mamba_num_heads": 8,
-            "mamba_head_dim": 6,
-            "n_groups": 2,
-            "ssm_state_size": 5,
-            "chunk_size": 4,
-            "moe_intermediate_size": 20,
-            "moe_shared_expert_intermediate_size": 24,
-            "n_routed_experts": 4,
+            **NEMOTRON,
         },
         (
             Case(
